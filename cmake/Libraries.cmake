@@ -1,0 +1,29 @@
+# Every library from outside, in one place, with the rooms that may have it.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED)          # base, and through it everyone: statuses, containers
+find_package(fmt REQUIRED)           # base, and through it everyone: formatting
+find_package(spdlog REQUIRED)        # base: the log
+find_package(OpenSSL REQUIRED)       # base: hashes; registry: keys
+find_package(SQLite3 REQUIRED)       # db
+find_package(CURL REQUIRED)          # registry, source, remotecache: HTTP
+find_package(Protobuf CONFIG QUIET)
+if(NOT Protobuf_FOUND)
+  find_package(Protobuf REQUIRED)
+endif()
+pkg_check_modules(re2 REQUIRED IMPORTED_TARGET GLOBAL re2)  # policy, frontend, op; and what gRPC itself links
+if(NOT TARGET re2::re2)
+  add_library(re2::re2 ALIAS PkgConfig::re2)
+endif()
+find_package(gRPC CONFIG REQUIRED)   # wire, session, client, daemon
+find_package(nlohmann_json REQUIRED) # content, frontend, export, remotecache, sandbox, history, client, daemon
+find_package(CLI11 REQUIRED)         # client, daemon: command lines
+pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)           # layer
+pkg_check_modules(isal REQUIRED IMPORTED_TARGET libisal)           # layer
+pkg_check_modules(deflate REQUIRED IMPORTED_TARGET libdeflate)     # layer
+pkg_check_modules(archive REQUIRED IMPORTED_TARGET libarchive)     # layer: foreign archives
+pkg_check_modules(tomlplusplus REQUIRED IMPORTED_TARGET tomlplusplus) # daemon: configuration
+pkg_check_modules(zlib REQUIRED IMPORTED_TARGET zlib)              # layer
+if(KILN_TESTS)
+  find_package(GTest REQUIRED)
+endif()

@@ -1,0 +1,68 @@
+# The house's build rules, derived from src/ROOMS.
+#
+# kiln_rooms(FILE)   reads the map; a room that names one not standing above it stops here.
+# kiln_room(NAME SOURCES … EXTERNAL …)  declares one room. It links exactly what the map
+#   allows, and its headers are reachable only through its own include root
+#   (build/rooms/NAME/NAME -> src/NAME): what is not linked cannot be included.
+#   GRPC marks the rooms whose .cc files include gRPC; they share a heavier precompiled header.
+# kiln_room_test(NAME SOURCES …)  one test program a room: kiln_NAME_test, ctest label "unit".
+
+function(kiln_rooms file)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
+  file(STRINGS "${file}" lines)
+  set(known "")
+  foreach(line IN LISTS lines)
+    if(line MATCHES "^([a-z_]+) *\\|([^|]*)\\|")
+      set(room "${CMAKE_MATCH_1}")
+      separate_arguments(uses UNIX_COMMAND "${CMAKE_MATCH_2}")
+      foreach(use IN LISTS uses)
+        if(NOT use IN_LIST known)
+          message(FATAL_ERROR "ROOMS: '${room}' may not use '${use}': it does not stand above it in the map")
+        endif()
+      endforeach()
+      list(APPEND known "${room}")
+      set_property(GLOBAL PROPERTY KILN_USES_${room} "${uses}")
+    endif()
+  endforeach()
+  set_property(GLOBAL PROPERTY KILN_ROOMS "${known}")
+endfunction()
+
+function(kiln_room room)
+  cmake_parse_arguments(R "GRPC" "" "SOURCES;EXTERNAL" ${ARGN})
+  get_property(rooms GLOBAL PROPERTY KILN_ROOMS)
+  if(NOT room IN_LIST rooms)
+    message(FATAL_ERROR "room '${room}' is not in src/ROOMS")
+  endif()
+  get_property(uses GLOBAL PROPERTY KILN_USES_${room})
+  set(root "${CMAKE_BINARY_DIR}/rooms/${room}")
+  file(MAKE_DIRECTORY "${root}")
+  file(CREATE_LINK "${CMAKE_CURRENT_SOURCE_DIR}" "${root}/${room}" SYMBOLIC)
+  add_library(kiln_${room} STATIC ${R_SOURCES})
+  target_include_directories(kiln_${room} PUBLIC "${root}")
+  foreach(use IN LISTS uses)
+    target_link_libraries(kiln_${room} PUBLIC kiln_${use})
+  endforeach()
+  target_link_libraries(kiln_${room} PUBLIC kiln_options PRIVATE ${R_EXTERNAL})
+  if(R_GRPC)
+    target_precompile_headers(kiln_${room} REUSE_FROM kiln_pch_grpc)
+    target_link_libraries(kiln_${room} PRIVATE kiln_pch_grpc)
+  elseif(NOT room STREQUAL "wire")
+    target_precompile_headers(kiln_${room} REUSE_FROM kiln_pch)
+  endif()
+endfunction()
+
+function(kiln_room_test room)
+  cmake_parse_arguments(T "" "" "SOURCES;EXTERNAL" ${ARGN})
+  if(NOT KILN_TESTS)
+    return()
+  endif()
+  add_executable(kiln_${room}_test ${T_SOURCES})
+  # A test sees its own room, what the room may see, and the fakes.
+  target_link_libraries(kiln_${room}_test PRIVATE kiln_${room} ${T_EXTERNAL} GTest::gmock GTest::gtest_main)
+  if(TARGET kiln_testing)
+    target_link_libraries(kiln_${room}_test PRIVATE kiln_testing)
+  endif()
+  target_precompile_headers(kiln_${room}_test REUSE_FROM kiln_pch)
+  add_test(NAME unit.${room} COMMAND kiln_${room}_test)
+  set_tests_properties(unit.${room} PROPERTIES LABELS unit TIMEOUT 300)
+endfunction()

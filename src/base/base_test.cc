@@ -1,0 +1,86 @@
+// What every room relies on: statuses keep their details, digests are checked, the pool finishes
+// its work, platforms normalise as containerd does.
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/id.h"
+#include "base/platform.h"
+#include "base/pool.h"
+#include "base/status.h"
+#include "base/stream.h"
+
+namespace kiln {
+namespace {
+
+TEST(Status, AnnotateKeepsCodeFaultAndDetails) {
+  Status status = user_error(Code::kNotFound, "no such file");
+  set_detail(status, "x/y", "bytes");
+  Status outer = annotate(status, "read 'Dockerfile'");
+  EXPECT_EQ(outer.code(), Code::kNotFound);
+  EXPECT_EQ(outer.message(), "read 'Dockerfile': no such file");
+  EXPECT_EQ(fault_of(outer), Fault::kUser);
+  EXPECT_EQ(get_detail(outer, "x/y"), "bytes");
+}
+
+TEST(Status, ErrnoTravels) {
+  Status status = errno_error(ENOSPC, "write 'x'");
+  EXPECT_EQ(status.code(), Code::kResourceExhausted);
+  EXPECT_EQ(errno_of(status), ENOSPC);
+}
+
+TEST(Digest, OfAndParse) {
+  Digest d = Digest::of("abc");
+  EXPECT_EQ(d.str(), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(*Digest::parse(d.str()), d);
+  EXPECT_FALSE(Digest::parse("sha256:xyz").ok());
+  EXPECT_FALSE(Digest::parse("md5:aa").ok());
+  EXPECT_EQ(d.algorithm(), "sha256");
+  EXPECT_EQ(d.hex().size(), 64u);
+}
+
+TEST(Platform, ParsesAndNormalises) {
+  EXPECT_EQ(Platform::parse("linux/aarch64")->str(), "linux/arm64");
+  EXPECT_EQ(Platform::parse("linux/arm")->str(), "linux/arm/v7");
+  EXPECT_EQ(Platform::parse("linux/x86_64")->str(), "linux/amd64");
+  EXPECT_EQ(Platform::parse("windows(10.0.17763)/amd64")->os_version, "10.0.17763");
+  EXPECT_FALSE(Platform::parse("a/b/c/d").ok());
+  std::vector<Platform> have = {*Platform::parse("linux/arm/v6"), *Platform::parse("linux/amd64")};
+  EXPECT_EQ(best_platform(have, *Platform::parse("linux/arm/v7")), 0);
+  EXPECT_EQ(best_platform(have, *Platform::parse("linux/s390x")), -1);
+}
+
+TEST(Pool, RunsEverythingAndDrains) {
+  std::atomic<int> count = 0;
+  Pool pool(8);
+  for (int i = 0; i < 100; ++i) pool.submit([&] { ++count; });
+  pool.drain();
+  EXPECT_EQ(count, 100);
+}
+
+TEST(Clock, WaitIsCancelled) {
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_TRUE(is_cancelled(wait_for(stop.get_token(), std::chrono::hours(1))));
+}
+
+TEST(Clock, Rfc3339RoundTrip) {
+  auto t = parse_rfc3339("2026-11-23T08:32:00.5Z");
+  ASSERT_TRUE(t.ok());
+  EXPECT_EQ(format_rfc3339(*t), "2026-11-23T08:32:00.5Z");
+}
+
+TEST(Stream, ReadAllRefusesTheOversized) {
+  StringSource source(std::string(100, 'x'));
+  EXPECT_EQ(read_all(source, 10).status().code(), Code::kResourceExhausted);
+}
+
+TEST(Id, IsLongAndDifferent) {
+  EXPECT_EQ(new_id().size(), 25u);
+  EXPECT_NE(new_id(), new_id());
+}
+
+}  // namespace
+}  // namespace kiln
