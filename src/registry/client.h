@@ -1,0 +1,114 @@
+// The OCI distribution client: names to descriptors, descriptors to bytes, bytes to a registry.
+// The source room pulls with it, export and remotecache push with it.
+//
+//   Registry registry(*http, {.hosts = config.registries, .user_agent = "buildkit/v0.25"});
+//   KILN_ASSIGN_OR_RETURN(Resolved image, registry.resolve(ref, {.credentials = credentials, .stop = stop}));
+//   KILN_ASSIGN_OR_RETURN(std::string manifest, registry.fetch_manifest(image.ref, image.descriptor, access));
+//   KILN_ASSIGN_OR_RETURN(auto layer, registry.open_blob(image.ref, layer_descriptor, 0, access));
+//
+// Protocol: OCI distribution-spec 1.1; https://distribution.github.io/distribution/spec/auth/
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "base/stream.h"
+#include "content/blob_store.h"
+#include "content/descriptor.h"
+#include "registry/credentials.h"
+#include "registry/http.h"
+#include "registry/reference.h"
+
+namespace kiln::registry {
+
+// [registry."host"] of buildkitd.toml.
+struct HostConfig {
+  std::vector<std::string> mirrors;         // host[/path], tried in order, for pulls only
+  std::optional<bool> plain_http;           // "http"; unset: only for loopback hosts
+  std::optional<bool> insecure;             // any certificate; with http: TLS first, then plain
+  std::vector<std::string> ca;              // PEM files
+  std::vector<KeyPair> keypairs;            // client certificates
+  std::vector<std::string> tls_config_dirs; // folders of *.crt, *.cert and *.key
+};
+
+struct Options {
+  std::map<std::string, HostConfig> hosts;  // by the domain of references, "docker.io"
+  std::string user_agent;
+  int concurrency = 4;                      // transfers a host; manifests have one more
+  std::vector<Duration> backoff = {std::chrono::seconds(1), std::chrono::seconds(2),
+                                   std::chrono::seconds(4), std::chrono::seconds(8)};
+};
+
+// What a caller brings to every call: on whose behalf, how strictly, until when.
+struct Access {
+  std::shared_ptr<Credentials> credentials;  // null: anonymous
+  bool insecure = false;  // registry.insecure=true: any certificate, or plain HTTP when TLS fails
+  std::stop_token stop;
+};
+
+struct Resolved {
+  Reference ref;                   // as asked, with the digest found
+  content::Descriptor descriptor;  // of the manifest or index
+  std::string host;                // which host answered: a mirror or the origin
+};
+
+// Reads a blob anew from `offset`; called again when an upload has to be repeated.
+using BlobOpener = std::function<Result<std::unique_ptr<ByteSource>>(std::uint64_t offset)>;
+using Progress = std::function<void(std::uint64_t bytes)>;
+
+enum class Pushed { kUploaded, kExisted, kMounted };
+
+// Any thread; the Transport must outlive it. Every call blocks and is cancelled by access.stop.
+// Errors: NotFound (no such image, blob), Unauthenticated, PermissionDenied, FailedPrecondition
+// (digest mismatch, certificate), Unavailable after all retries. Network errors, 429 and 5xx are
+// tried again after 1, 2, 4 and 8 s or as Retry-After says.
+class Registry {
+ public:
+  Registry(Transport& http, Options options);
+  ~Registry();
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+
+  // HEAD, or GET where HEAD tells too little. A digest in `ref` wins over its tag.
+  Result<Resolved> resolve(const Reference& ref, const Access& access);
+
+  // The bytes of a manifest, index or other small JSON (≤ 16 MiB), verified. Without digest in the
+  // descriptor, whatever the reference's tag names. Mirrors are asked first.
+  Result<std::string> fetch_manifest(const Reference& ref, const content::Descriptor& descriptor, const Access& access);
+
+  // The blob's bytes from `offset`. A connection cut short is resumed by Range; when read from 0
+  // the end gives FailedPrecondition unless size and digest are right. Foreign URLs of the
+  // descriptor are tried when the registry does not have it.
+  Result<std::unique_ptr<ByteSource>> open_blob(const Reference& ref, const content::Descriptor& descriptor,
+                                                std::uint64_t offset, const Access& access);
+
+  // Size of a blob when it is there.
+  Result<std::optional<std::int64_t>> stat_blob(const Reference& ref, const Digest& digest, const Access& access);
+
+  // Nothing is sent when the registry has the blob, or can mount it from one of `mount_from`
+  // (repositories on the same host, "library/busybox").
+  Result<Pushed> push_blob(const Reference& ref, const content::Descriptor& descriptor, const BlobOpener& open,
+                           const std::vector<std::string>& mount_from, const Access& access,
+                           const Progress& progress = {});
+
+  // By the tag of `ref` when it has one, else by digest. What it refers to must be there already.
+  Status push_manifest(const Reference& ref, const content::Descriptor& descriptor, std::string_view bytes,
+                       const Access& access);
+
+  // A repository seen as a blob store for lazy layers. Holds `access` and this registry.
+  std::shared_ptr<content::BlobProvider> provider(const Reference& ref, const Access& access);
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace kiln::registry
