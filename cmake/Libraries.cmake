@@ -12,6 +12,8 @@ if(NOT Protobuf_FOUND)
   find_package(Protobuf REQUIRED)
 endif()
 pkg_check_modules(re2 REQUIRED IMPORTED_TARGET GLOBAL re2)  # policy, frontend, op; and what gRPC itself links
+# Its -pthread would make precompiled headers unusable; Threads::Threads says what is needed.
+set_target_properties(PkgConfig::re2 PROPERTIES INTERFACE_COMPILE_OPTIONS "")
 if(NOT TARGET re2::re2)
   add_library(re2::re2 ALIAS PkgConfig::re2)
 endif()
