@@ -1,0 +1,81 @@
+// Everything a build tells, in the order it was told, as frames ready for the wire: one log serves
+// every watcher of the build, whenever he comes, and becomes the log of the record.
+//
+//   auto log = StatusLog::open(directory).value();
+//   log->on(vertex);                                       // the build
+//   StatusLog::Chunk chunk = log->read(cursor, 1 << 20);   // a watcher
+//
+// The frames lie in an unnamed file, not in memory. Format of the file, which is also that of a
+// record's log blob: little-endian uint32 length, then a serialised moby.buildkit.v1.StatusResponse,
+// repeated. Steps that write more than the limits allow are clipped here (BuildKit's wording).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "base/stream.h"
+#include "event/event.h"
+
+namespace kiln::daemon {
+
+// -1 = unlimited. Environment: BUILDKIT_STEP_LOG_MAX_SIZE, BUILDKIT_STEP_LOG_MAX_SPEED.
+struct LogLimits {
+  std::int64_t bytes_max = 2 * 1024 * 1024;
+  std::int64_t bytes_per_second_max = 200 * 1024;
+  static LogLimits from_environment();
+};
+
+struct StepCounts {
+  int total = 0;
+  int completed = 0;
+  int cached = 0;
+  int warnings = 0;
+};
+
+// Any thread. Telling never blocks longer than a write to the page cache.
+class StatusLog final : public event::EventSink {
+ public:
+  // `directory` holds the unnamed file; "" keeps the frames in memory (tests).
+  static Result<std::shared_ptr<StatusLog>> open(const std::string& directory, LogLimits limits = {},
+                                                 Clock& clock = system_clock());
+  ~StatusLog() override;
+
+  void on(const event::Vertex& vertex) override;
+  void on(const event::VertexStatus& status) override;
+  void on(const event::VertexLog& log) override;
+  void on(const event::VertexWarning& warning) override;
+  // Nothing is told after this. Watchers see the end once they have read everything.
+  void close();
+
+  // A StatusResponse; empty `frame`: nothing new. Pass `next` to the following read.
+  struct Chunk {
+    std::string frame;
+    std::uint64_t next = 0;
+    bool end = false;  // closed and nothing follows
+  };
+  Chunk read(std::uint64_t cursor);
+
+  // Calls `wake` from the telling thread, under no lock of the log, each time something was told or
+  // the log was closed; must not block. Forget by the returned id; after forget() returns no call is
+  // running.
+  std::uint64_t watch(std::function<void()> wake);
+  void forget(std::uint64_t id);
+
+  StepCounts counts() const;
+  // The whole log, after close().
+  std::unique_ptr<ByteSource> source();
+
+ private:
+  struct State;
+  explicit StatusLog(std::unique_ptr<State> state);
+  template <typename Append>
+  void tell(Append append);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace kiln::daemon
