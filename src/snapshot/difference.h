@@ -1,0 +1,22 @@
+// What changed between two chains, as a snapshot of its own in overlay's format, for chains that
+// share no useful history and for snapshotters that keep whole trees.
+//
+//   KILN_RETURN_IF_ERROR(write_difference(lower_dir, upper_dir, out_dir, stop));
+#pragma once
+
+#include <stop_token>
+#include <string>
+
+#include "base/status.h"
+
+namespace kiln::snapshot {
+
+// Fills the empty directory `out` so that `out` stacked on `lower` looks like `upper`: new and changed
+// entries are copied (reflinked where possible), missing ones become 0:0 devices, directories that
+// only contain changes are repeated with their attributes. `lower` may be "" for nothing. Both are
+// whole trees (mounted or plain). Equal means: type, owner, mode, size, xattrs, link target, device
+// and mtime; files whose mtime has no nanoseconds on one side are compared by bytes. Cancellable.
+Status write_difference(const std::string& lower, const std::string& upper, const std::string& out,
+                        std::stop_token stop);
+
+}  // namespace kiln::snapshot
