@@ -36,6 +36,12 @@ struct Edge {
 
 // Immutable once loaded; any thread. Kept alive by whoever holds it or a vertex above it.
 struct Vertex {
+  Vertex() = default;
+  // Lets go of the inputs one by one: a chain may be longer than the stack is deep.
+  ~Vertex();
+  Vertex(const Vertex&) = delete;
+  Vertex& operator=(const Vertex&) = delete;
+
   Digest digest;     // its name in the solver and in progress; differs from op_digest when ignore_cache
   Digest op_digest;  // sha256 of `bytes`; the key of metadata and of source locations
   std::string bytes; // serialised pb.Op
@@ -66,7 +72,11 @@ struct LoadOptions {
   OpCheck check_op;
 };
 
-// Takes a definition from outside. An empty definition gives an empty result. InvalidArgument that
+// The name of the twin of an op that must not be answered from the cache.
+Digest ignore_cache_digest(const Digest& op_digest);
+
+// Takes a definition from outside; the order of its ops does not matter, except that the sink is
+// last. An empty definition gives an empty result. InvalidArgument that
 // names the op ("op 3 (sha256:…): …") for bytes that do not parse, missing or later inputs, inputs
 // out of range, cycles, ops of no known kind, exec without root mount and the like; whatever
 // rewrite_source and check_op give. Does not block; linear in the size of the definition.
