@@ -1,0 +1,110 @@
+// Files of a client: the port through which a step gets a build context, and the record that makes
+// the second time cheap. The client walks its directory and tells every entry; the receiver asks for
+// the contents of what changed, writes it, and removes what is gone.
+//
+//   TreeIndex index = TreeIndex::load(dir + ".index");
+//   asker.with_client("", [&](FileGiver& client) {
+//     return client.sync(request, {.dir = dir, .index = &index, .progress = …}, stop); }, stop);
+//
+// Protocol: FileSync.DiffCopy, packets of fsutil.types (internal/packet.h).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/status.h"
+#include "session/file_stat.h"
+#include "session/file_tree.h"
+#include "session/session.h"
+
+namespace kiln::session {
+
+enum class Differ {
+  kMetadata,  // size, times, mode, owner and links decide whether a file is fetched
+  kNone,      // fetch everything
+};
+
+struct FileRequest {
+  std::string name;  // "context", "dockerfile": the client knows the directory
+  TreeFilter filter;
+  Differ differ = Differ::kMetadata;
+  // Only the entries that `metadata_exceptions` match get written; all are listed in the file
+  // ".fsutil-metadata" of the tree (length-prefixed Stats).
+  bool metadata_only = false;
+  std::vector<std::string> metadata_exceptions;
+};
+
+// An entry as it lies on disk: what the client told, and the digest of the contents of a file (empty
+// for all else).
+struct IndexedFile {
+  FileStat stat;
+  Digest digest;
+};
+
+// What a received tree holds, in the order of a walk; stands in for a look at the disk. Whoever owns
+// the tree keeps it beside the tree; nobody else may write into the tree. One thread.
+// Format: docs/formats/tree-index.md.
+class TreeIndex {
+ public:
+  // Empty when there is none or it is unreadable; then the tree must be empty, too.
+  static TreeIndex load(const std::string& file);
+  Status save(const std::string& file) const;
+
+  const std::vector<IndexedFile>& entries() const { return entries_; }
+  bool empty() const { return entries_.empty(); }
+  void replace(std::vector<IndexedFile> entries) { entries_ = std::move(entries); }
+  void clear() { entries_.clear(); }
+
+ private:
+  std::vector<IndexedFile> entries_;
+};
+
+// Where a sync writes, and what it learns.
+struct SyncTarget {
+  std::string dir;             // exists; written by this sync only
+  TreeIndex* index = nullptr;  // of `dir`, brought up to date; after an error `dir` is undefined and
+                               // the index empty
+  // Changes owner and the like as the entry goes to disk; false leaves the entry out.
+  std::function<bool(FileStat&)> map;
+  // Bytes moved so far, about ten times a second.
+  std::function<void(std::int64_t bytes)> progress;
+  // Leave what is there and not told alone (writing an export into a user's directory).
+  bool merge = false;
+};
+struct SyncOutcome {
+  bool changed = false;  // whether anything on disk differs from before
+  std::int64_t bytes = 0;
+  std::int64_t files_written = 0;
+};
+
+// One client that can give files. Valid during the call it is passed to.
+class FileGiver {
+ public:
+  virtual ~FileGiver() = default;
+  virtual std::string session_id() const = 0;
+  virtual std::string shared_key() const = 0;
+  // Blocking, cancellable. NotFound when the client has no such directory.
+  virtual Result<SyncOutcome> sync(const FileRequest& request, const SyncTarget& target, std::stop_token stop) = 0;
+};
+
+// The port. Any thread.
+class FileAsker {
+ public:
+  virtual ~FileAsker() = default;
+  // The first session's id, or "" when nobody is attached; part of the cache key of local sources.
+  virtual std::string first_session() const = 0;
+  // Calls `use` with the client of `session_id`; when that is empty, gone, or cannot give the files,
+  // with the group's clients one after the other until `use` succeeds. Gives the last error.
+  virtual Status with_client(const std::string& session_id, const std::function<Status(FileGiver&)>& use,
+                             std::stop_token stop) = 0;
+};
+
+std::unique_ptr<FileAsker> file_asker(SessionGroup group);
+
+}  // namespace kiln::session

@@ -1,0 +1,30 @@
+// Control.Session on the daemon's side: a bidirectional call of byte messages inside of which the
+// client's own gRPC server is reached. Only the daemon's Control service includes this; it is the
+// one header of the room that names gRPC types (by forward declaration).
+//
+//   class Control : public moby::buildkit::v1::Control::WithRawCallbackMethod_Session<…> {
+//     grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Session(
+//         grpc::CallbackServerContext* context) override { return serve_session(sessions_, context); }
+//   };
+//
+// Bytes are moved by gRPC's callbacks and one polling thread for all sessions; an idle session costs
+// a socket pair. Each direction has one message under way, so a slow end holds back the other.
+#pragma once
+
+#include "session/session.h"
+
+namespace grpc {
+class ByteBuffer;
+class CallbackServerContext;
+template <class Request, class Response>
+class ServerBidiReactor;
+}  // namespace grpc
+
+namespace kiln::session {
+
+// Attaches the caller as a session and serves until one side ends. Owns itself. The registry must
+// outlive the server.
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* serve_session(Sessions& sessions,
+                                                                            grpc::CallbackServerContext* context);
+
+}  // namespace kiln::session
