@@ -78,6 +78,11 @@ struct Edge {
   bool operator==(const Edge&) const = default;
 };
 struct Vertex {
+  Vertex() = default;
+  ~Vertex();
+  Vertex(const Vertex&) = delete;
+  Vertex& operator=(const Vertex&) = delete;
+
   Digest digest;              // identity; equal digests share one execution
   std::string name;           // as shown in progress
   std::vector<Edge> inputs;

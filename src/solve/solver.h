@@ -58,12 +58,13 @@ struct JobOptions {
   std::vector<CacheSource> imports;    // looked up after the daemon's own
 };
 
-class Loop;  // internal
+class Loop;       // internal
+class JobEvents;  // internal
 
 // One build's wants. Destroying it gives up whatever it still wants. Any thread.
 class Job {
  public:
-  Job(std::shared_ptr<Loop> loop, std::uint64_t id);
+  Job(std::shared_ptr<Loop> loop, std::uint64_t id, std::shared_ptr<JobEvents> events);
   ~Job();
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
@@ -80,6 +81,7 @@ class Job {
  private:
   std::shared_ptr<Loop> loop_;
   std::uint64_t id_;
+  std::shared_ptr<JobEvents> events_;
 };
 
 struct SolverOptions {

@@ -1,0 +1,141 @@
+// The solver's memory of one vertex while builds hold it, and of each of its outputs.
+//
+// A step is shared by every build whose graph holds the vertex's digest. All fields belong to the
+// solver's loop: only code running in Loop::drain touches them, so there are no locks here.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "cache/record_store.h"
+#include "solve/internal/events.h"
+#include "solve/op.h"
+#include "solve/solver.h"
+
+namespace kiln::solve {
+
+struct Step;
+using SourceId = std::uint64_t;  // 0 is the daemon's own cache
+inline constexpr SourceId kOwn = 0;
+
+// States of one output. Arrows that lead back come only from abandonment (nobody wants it any
+// more), which returns an unfinished edge to kIdle.
+//
+//   kIdle → kMapping → kAskingKeys → kKeyed ─hit──────────────→ kLoading ─→ kDone
+//              │ (no inputs)            ↑      └miss→ kSolvingInputs ─hit→ ┘    ↑
+//              └────────────────────────┘                  └miss→ kRunning ─────┘
+//   any of them → kFailed
+enum class Phase {
+  kIdle,           // nobody has asked yet
+  kMapping,        // the op says its cache key
+  kAskingKeys,     // the inputs say their keys
+  kKeyed,          // keys by definition are known; waits until somebody wants the output
+  kLoading,        // a record is being turned into the output
+  kSolvingInputs,  // inputs are being solved and digested
+  kRunning,        // waits for a slot, for another's run of the same key, or for its own run
+  kDone,
+  kFailed,
+};
+
+// A record that may be the wanted output.
+struct Candidate {
+  SourceId source = kOwn;
+  cache::KeyId key;
+  cache::Record record;
+};
+
+// Somebody outside the graph who wants an output.
+struct Request {
+  std::uint64_t id = 0;
+  std::uint64_t job = 0;
+  std::function<void(Result<Solved>)> done;
+};
+
+struct EdgeState {
+  Step* step = nullptr;
+  int output = 0;
+  Phase phase = Phase::kIdle;
+
+  std::set<EdgeState*> key_wanters;
+  std::set<EdgeState*> output_wanters;
+  std::vector<Request> requests;
+  bool wants_inputs = false;  // whether this edge stands in wanter sets of its inputs
+
+  int map_index = 0;
+  std::vector<cache::KeyId> common_keys;                       // the same in every source
+  std::map<SourceId, std::vector<cache::KeyId>> source_keys;   // known to one source only
+  std::vector<Candidate> candidates;
+  std::set<std::string> dead_records;  // records that turned out to be gone
+  bool found_by_content = false;       // the candidates were found only with content keys
+  bool solve_all = false;              // content keys did not help: the rest is needed too
+
+  OutputRef result;
+  Status error;
+
+  bool wanted() const { return !key_wanters.empty() || !output_wanters.empty() || !requests.empty(); }
+  bool output_wanted() const { return !output_wanters.empty() || !requests.empty(); }
+  bool keyed() const { return phase >= Phase::kKeyed && phase != Phase::kFailed; }
+  std::vector<cache::KeyId> keys_in(SourceId source) const;
+};
+
+// The builds that want a step; running tasks read it while the loop changes it.
+class JobSet {
+ public:
+  void insert(std::uint64_t job);
+  void erase(std::uint64_t job);
+  bool contains(std::uint64_t job) const;
+  bool empty() const;
+  std::vector<std::uint64_t> list() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::set<std::uint64_t> jobs_;
+};
+
+enum class Activity { kNone, kPending, kDone, kFailed };
+
+struct Step : std::enable_shared_from_this<Step> {
+  std::shared_ptr<const Vertex> vertex;
+  std::unique_ptr<Op> op;
+  std::map<int, std::unique_ptr<EdgeState>> edges;
+  std::vector<std::shared_ptr<Step>> inputs;  // parallel to vertex->inputs
+  JobSet jobs;                                // builds whose graph holds the vertex
+  JobSet serving;                             // those, and the builds of followers
+  std::shared_ptr<StepEvents> events;
+
+  // Work in flight. A new generation begins when the work is cancelled; answers of an older one
+  // are dropped, and nothing new starts before the older has drained.
+  std::uint64_t generation = 0;
+  int tasks = 0;
+  int stale_tasks = 0;
+  std::stop_source stop;
+
+  std::vector<CacheMap> maps;
+  Activity mapping = Activity::kNone;
+  Status map_error;
+
+  std::vector<Activity> digesting;           // one an input
+  std::vector<cache::KeyId> content_keys;    // one an input; "" = none
+  Status digest_error;
+
+  Activity running = Activity::kNone;
+  std::string run_key;
+  bool holds_slot = false;
+  bool cached_run = false;  // got its outputs from another step's run
+  std::vector<OutputRef> outputs;
+  std::vector<cache::KeyId> output_keys;
+  Status run_error;
+  std::shared_ptr<Step> leader;              // whose run this one waits for
+  std::vector<std::shared_ptr<Step>> followers;
+
+  EdgeState& edge(int output);
+  bool wanted() const;
+};
+
+}  // namespace kiln::solve
