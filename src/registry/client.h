@@ -21,7 +21,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "base/stream.h"
-#include "content/blob_store.h"
+#include "content/blob_provider.h"
 #include "content/descriptor.h"
 #include "registry/credentials.h"
 #include "registry/http.h"

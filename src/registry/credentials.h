@@ -39,8 +39,9 @@ struct Token {
 class Credentials {
  public:
   virtual ~Credentials() = default;
-  // Names the asker: tokens are shared between calls with equal identity and never otherwise.
-  virtual std::string identity() const = 0;
+  // Names the login this asker has at the host, without telling it: tokens are shared between calls
+  // of equal identity and never otherwise. "" is the anonymous one.
+  virtual Result<std::string> identity(const std::string& host, std::stop_token stop) = 0;
   // Anonymous is a Login of empty strings, not an error.
   virtual Result<Login> login(const std::string& host, std::stop_token stop) = 0;
   // The client fetches the token itself, so that its password never comes here. nullopt: it does
