@@ -1,7 +1,6 @@
 #include "base/filter.h"
 
 #include <fmt/format.h>
-
 #include <re2/re2.h>
 
 #include <algorithm>

@@ -19,16 +19,10 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "base/stream.h"
+#include "daemon/log_clip.h"
 #include "event/event.h"
 
 namespace kiln::daemon {
-
-// -1 = unlimited. Environment: BUILDKIT_STEP_LOG_MAX_SIZE, BUILDKIT_STEP_LOG_MAX_SPEED.
-struct LogLimits {
-  std::int64_t bytes_max = 2 * 1024 * 1024;
-  std::int64_t bytes_per_second_max = 200 * 1024;
-  static LogLimits from_environment();
-};
 
 struct StepCounts {
   int total = 0;
@@ -75,6 +69,7 @@ class StatusLog final : public event::EventSink {
   explicit StatusLog(std::unique_ptr<State> state);
   template <typename Append>
   void tell(Append append);
+  void wake_watchers();
   std::unique_ptr<State> state_;
 };
 
