@@ -4,7 +4,7 @@
 // "source", "options"); it says nothing about where. Rooms pass specs around and mount late.
 //
 //   MountSpec root{"overlay", "overlay", {"lowerdir=/b:/a", "upperdir=/u", "workdir=/w"}};
-//   KILN_ASSIGN_OR_RETURN(Fd tree, open_mount({root}));       // a mount without a place
+//   KILN_ASSIGN_OR_RETURN(Fd tree, open_mount(root));       // a mount without a place
 //   KILN_RETURN_IF_ERROR(attach(tree.get(), "/run/step/root"));
 //
 // Overlays are made with fsopen/fsconfig/fsmount and one "lowerdir+" a layer, so their count is not
@@ -38,8 +38,7 @@ struct MountSpec {
 };
 
 // Makes the mount without a place in any directory: it goes when the descriptor closes, unless it
-// was attached. Good for reading a tree ("openat(tree, …)"), and cheap. Several specs are mounted one
-// over the other; the last one is given.
+// was attached. Good for reading a tree ("openat(tree, …)"), and cheap.
 Result<Fd> open_mount(const MountSpec& spec);
 
 // Puts a mount from open_mount at the path, which must exist. The descriptor stays usable.
