@@ -26,7 +26,9 @@
 
 namespace kiln::snapshot {
 
-// Ids of committed snapshots, lowest first. At most once each. Empty is the empty tree.
+// Ids of committed snapshots, lowest first, at most once each. No ids: the empty tree. An id of "" at
+// the bottom says that the one above it takes things away or hides them (a difference stacked on
+// nothing), so that it must not be shown as it lies on disk.
 using Chain = std::vector<std::string>;
 
 // What the directory of a committed snapshot holds.
