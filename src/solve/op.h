@@ -51,6 +51,9 @@ struct RunContext {
   // Ids of the client sessions of the builds that want this step now, the first first. May change
   // while the step runs: ask again after a failure.
   std::function<std::vector<std::string>()> sessions;
+  // The same reporter, to be kept for what happens after the call (a lazy layer's download); tells
+  // nobody once no build holds the step. May be null.
+  std::shared_ptr<event::Reporter> lasting_reporter = nullptr;
 };
 
 // Whether running counts on max-parallelism. Ops that only wait for other steps must be kFree.
