@@ -1,0 +1,63 @@
+// From the graph's vertices to the solver's: every vertex gets the op that can run it, a file a kind.
+//
+//   solve::Edge edge = to_solver(graph, ports);
+//   job->solve(edge, stop);
+//
+// An op holds its vertex and the ports; it is made when the solver first needs it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+
+#include "base/pool.h"
+#include "graph/vertex.h"
+#include "session/session.h"
+#include "solve/op.h"
+#include "store/trees.h"
+
+namespace kiln::sandbox {
+class Runtime;
+}
+namespace kiln::source {
+class Sources;
+}
+
+namespace kiln::op {
+
+// What ops may use; owned by the daemon, which outlives every op. Nulls are allowed where a kind of
+// op is not used (tests).
+struct OpPorts {
+  store::Trees* trees = nullptr;
+  Pool* pool = nullptr;
+  session::Sessions* sessions = nullptr;
+  sandbox::Runtime* runtime = nullptr;
+  source::Sources* sources = nullptr;
+  // Solves a definition inside the build that runs the step (BuildOp). Blocking.
+  std::function<Result<store::TreeRef>(const graph::Definition&, solve::RunContext&)> solve_nested;
+  // Told when a step failed, with the trees its mounts had, so that a client may look at them. May
+  // be null.
+  std::function<void(const graph::Vertex&, std::vector<store::TreeRef> inputs, std::vector<store::TreeRef> mounts,
+                     Status& error)> on_exec_failure;
+};
+
+using VertexPtr = std::shared_ptr<const graph::Vertex>;
+
+Result<std::unique_ptr<solve::Op>> make_exec_op(VertexPtr vertex, const OpPorts& ports);         // exec.cc
+Result<std::unique_ptr<solve::Op>> make_source_op(VertexPtr vertex, const OpPorts& ports);       // source.cc
+Result<std::unique_ptr<solve::Op>> make_file_op(VertexPtr vertex, const OpPorts& ports);         // file.cc
+Result<std::unique_ptr<solve::Op>> make_merge_op(VertexPtr vertex, const OpPorts& ports);        // merge.cc
+Result<std::unique_ptr<solve::Op>> make_diff_op(VertexPtr vertex, const OpPorts& ports);         // diff.cc
+Result<std::unique_ptr<solve::Op>> make_build_op(VertexPtr vertex, const OpPorts& ports);        // build.cc
+Result<std::unique_ptr<solve::Op>> make_passthrough_op(VertexPtr vertex, const OpPorts& ports);  // passthrough.cc
+
+// The one of these that suits the vertex.
+Result<std::unique_ptr<solve::Op>> make_op(VertexPtr vertex, const OpPorts& ports);
+
+// The whole graph; shared vertices stay shared. A null edge for the empty graph. `ports` is copied.
+solve::Edge to_solver(const graph::Graph& graph, const OpPorts& ports);
+
+// The sessions of a running step as a group.
+session::SessionGroup sessions_of(const OpPorts& ports, const solve::RunContext& context);
+
+}  // namespace kiln::op
