@@ -46,6 +46,9 @@ class Spawner {
   virtual void spawn(std::function<void()> task) = 0;
 };
 
+// Detail of every error that a step gave: the digest of its vertex, as text.
+inline constexpr std::string_view kVertexDetail = "kiln/vertex";
+
 // A solved output with the keys (in the daemon's own store) that it is known under.
 struct Solved {
   OutputRef output;

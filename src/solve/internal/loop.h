@@ -127,6 +127,5 @@ class Loop : public std::enable_shared_from_this<Loop> {
 
 // Adds the vertex's digest to an error, once: whoever reports it can find the source lines.
 Status with_vertex(const Status& status, const Digest& vertex);
-inline constexpr std::string_view kVertexDetail = "kiln/vertex";
 
 }  // namespace kiln::solve

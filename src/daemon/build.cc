@@ -1,0 +1,362 @@
+// The life of a build, in order. docs/life-of-a-build.md tells the same list with the data that
+// flows; a test compares the headings.
+#include "daemon/build.h"
+
+#include <condition_variable>
+
+#include "base/log.h"
+#include "daemon/gateway.h"
+#include "daemon/internal_step.h"
+#include "op/tree_output.h"
+
+namespace kiln::daemon {
+namespace {
+
+// Runs each task on the pool and waits for all; gives the first error.
+Status run_all(Pool& pool, std::vector<std::function<Status()>> tasks) {
+  if (tasks.size() == 1) return tasks[0]();
+  struct State {
+    std::mutex mutex;
+    std::condition_variable done;
+    std::size_t left = 0;
+    Status first;
+  };
+  auto state = std::make_shared<State>();
+  state->left = tasks.size();
+  for (auto& task : tasks) {
+    pool.submit([state, &task] {
+      Status status = task();
+      std::lock_guard lock(state->mutex);
+      if (state->first.ok() && !status.ok()) state->first = status;
+      --state->left;
+      state->done.notify_all();
+    });
+  }
+  std::unique_lock lock(state->mutex);
+  state->done.wait(lock, [&] { return state->left == 0; });
+  return state->first;
+}
+
+// A graph found inside a step (BuildOp) is solved by the job of the build that began the step.
+Result<store::TreeRef> solve_nested(std::shared_ptr<BridgeContext> build, const graph::Definition& definition,
+                                    solve::RunContext& context) {
+  if (!build) return cancelled("the build that began this step has ended");
+  KILN_ASSIGN_OR_RETURN(auto graph, load_graph(*build, definition));
+  if (!graph->result) return store::TreeRef();
+  KILN_ASSIGN_OR_RETURN(auto solved, build->refs->job->solve(op::to_solver(*graph, build->ports), context.stop));
+  return op::tree_of(solved.output);
+}
+
+// One build under way. The member functions are the steps of its life, called in order by live().
+class BuildLife {
+ public:
+  BuildLife(const BuildParts& parts, RunningBuild& build, std::stop_token stop)
+      : parts_(parts), build_(build), request_(build.request()), stop_(std::move(stop)) {}
+
+  Result<SolveResponse> live();
+
+ private:
+  struct Export {
+    std::unique_ptr<exporter::Exporter> exporter;
+    std::unique_ptr<exporter::PendingExport> pending;
+    std::shared_ptr<InternalStep> step;
+  };
+
+  Status accept();
+  void begin();
+  void import_caches();
+  Status ask_frontend();
+  Status solve_result();
+  Status export_result();
+  Status export_caches();
+  Status publish();
+  SolveResponse answer();
+
+  Result<frontend::SolveResult> wait_for_client();
+  Status add_tree(const std::string& key, const frontend::RefPtr& ref);
+  Status add_attestation(const std::string& key, const frontend::Attestation& attestation);
+  exporter::ExportContext export_context(event::Reporter& reporter, int index);
+  session::SessionGroup own_session() const;
+
+  const BuildParts& parts_;
+  RunningBuild& build_;
+  const SolveRequest& request_;
+  std::stop_token stop_;
+
+  std::vector<Export> exports_;
+  std::vector<std::unique_ptr<remotecache::CacheExport>> cache_exports_;
+  bool inline_cache_ = false;
+  std::shared_ptr<solve::Job> job_;
+  std::shared_ptr<BridgeContext> context_;
+  std::mutex imports_mutex_;
+  std::set<std::string> imports_;
+  frontend::SolveResult result_;
+  exporter::BuildResult solved_;
+  std::map<std::string, remotecache::Exported> exported_;  // by key of tree, "" for a single one
+  Attrs cache_response_;
+};
+
+Result<SolveResponse> BuildLife::live() {
+  KILN_RETURN_IF_ERROR(accept());
+  begin();
+  import_caches();
+  KILN_RETURN_IF_ERROR(ask_frontend());
+  KILN_RETURN_IF_ERROR(solve_result());
+  KILN_RETURN_IF_ERROR(export_result());
+  KILN_RETURN_IF_ERROR(export_caches());
+  KILN_RETURN_IF_ERROR(publish());
+  return answer();
+}
+
+// 1. Accept: whatever is wrong with the request is said before anything runs.
+Status BuildLife::accept() {
+  for (const auto& entitlement : request_.entitlements) {
+    std::string name = entitlement.substr(0, entitlement.find('='));
+    if (name != "network.host" && name != "security.insecure" && name != "device") {
+      return user_error(Code::kInvalidArgument, fmt::format("unknown entitlement {}", entitlement));
+    }
+    if (!parts_.allowed_entitlements.contains(name)) {
+      return user_error(Code::kPermissionDenied,
+                        fmt::format("granting entitlement {} is not allowed by build daemon configuration", name));
+    }
+  }
+  for (const auto& spec : request_.exporters) {
+    KILN_ASSIGN_OR_RETURN(auto made, exporter::make_exporter(spec.type, spec.attrs, parts_.exports));
+    exports_.push_back({std::move(made), nullptr, nullptr});
+  }
+  for (const auto& spec : request_.cache_exports) {
+    KILN_ASSIGN_OR_RETURN(auto made, remotecache::make_cache_export({spec.type, spec.attrs}, parts_.caches));
+    inline_cache_ |= made->is_inline();
+    if (!made->is_inline()) cache_exports_.push_back(std::move(made));
+  }
+  return ok();
+}
+
+// 2. Begin: a job at the solver holds everything the build wants.
+void BuildLife::begin() {
+  job_ = parts_.solver->new_job({&build_.events(), {request_.session}, {}});
+  auto refs = std::make_shared<RefContext>();
+  refs->job = job_;
+  refs->trees = parts_.ops.trees;
+  context_ = std::make_shared<BridgeContext>();
+  context_->build = &build_;
+  context_->refs = std::move(refs);
+  context_->ports = parts_.ops;
+  context_->sessions = parts_.sessions;
+  context_->meta = parts_.meta;
+  context_->frontends = parts_.frontends;
+  context_->workers = parts_.workers;
+  for (const auto& entitlement : request_.entitlements) {
+    context_->entitlements.insert(entitlement.substr(0, entitlement.find('=')));
+  }
+  context_->ports.solve_nested = [weak = std::weak_ptr(context_)](const graph::Definition& definition,
+                                                                   solve::RunContext& run) {
+    return solve_nested(weak.lock(), definition, run);
+  };
+  context_->import_cache = [this](const frontend::CacheImport& import) {
+    std::string id = import.type;
+    for (const auto& [key, value] : import.attrs) id += "\n" + key + "=" + value;
+    std::lock_guard lock(imports_mutex_);
+    if (!imports_.insert(id).second) return;
+    auto label = import.attrs.find("ref");
+    auto step = std::make_shared<InternalStep>(
+        build_.events(), "importing cache manifest from " + (label == import.attrs.end() ? import.type : label->second));
+    auto source = remotecache::make_cache_import({import.type, import.attrs}, parts_.caches,
+                                                 {stop_, step, own_session(), request_.session});
+    step->done(source.status());
+    if (source.ok()) {
+      job_->add_import(*std::move(source));
+    } else {
+      log_warn("cache import: {}", message_of(source.status()));
+    }
+  };
+}
+
+session::SessionGroup BuildLife::own_session() const {
+  return {*parts_.sessions, [id = request_.session] { return std::vector<std::string>{id}; }};
+}
+
+// 3. Import caches: further places to look for records, read when first asked.
+void BuildLife::import_caches() {
+  for (const auto& spec : request_.cache_imports) context_->import_cache({spec.type, spec.attrs});
+}
+
+// 4. Ask the frontend: text becomes a graph. The graph may also come ready made, or from a frontend
+// that runs at the client.
+Status BuildLife::ask_frontend() {
+  if (!request_.definition && request_.frontend.empty()) {
+    KILN_ASSIGN_OR_RETURN(result_, wait_for_client());
+    return ok();
+  }
+  BuildBridge bridge(context_, request_.frontend_attrs, request_.frontend_inputs);
+  frontend::SolveRequest ask;
+  ask.definition = request_.definition;
+  ask.frontend = request_.frontend;
+  ask.frontend_opts = request_.frontend_attrs;
+  ask.frontend_inputs = request_.frontend_inputs;
+  KILN_ASSIGN_OR_RETURN(result_, bridge.solve(ask, stop_));
+  return ok();
+}
+
+Result<frontend::SolveResult> BuildLife::wait_for_client() {
+  BuildBridge bridge(context_, request_.frontend_attrs, request_.frontend_inputs);
+  auto containers = parts_.make_containers ? parts_.make_containers(build_, context_) : nullptr;
+  auto gateway = std::make_shared<Gateway>(bridge, containers);
+  build_.serve(gateway);
+  auto result = gateway->wait(stop_);
+  build_.serve(nullptr);
+  gateway->close();
+  return result;
+}
+
+// 5. Solve the result: every tree that leaves is made, or found, now.
+Status BuildLife::solve_result() {
+  std::vector<std::pair<std::string, frontend::RefPtr>> wanted;
+  if (result_.is_map()) {
+    for (const auto& [key, ref] : result_.refs) wanted.emplace_back(key, ref);
+  } else {
+    wanted.emplace_back("", result_.ref);
+  }
+  std::mutex mutex;
+  std::vector<std::function<Status()>> tasks;
+  for (const auto& [key, ref] : wanted) {
+    tasks.push_back([&, key = key, ref = ref]() -> Status {
+      remotecache::Exported out;
+      if (ref) {
+        KILN_ASSIGN_OR_RETURN(auto solved, static_cast<BuildRef&>(*ref).solved(stop_));
+        out = {solved.keys, op::tree_of(solved.output)};
+      }
+      std::lock_guard lock(mutex);
+      exported_[key] = std::move(out);
+      return ok();
+    });
+  }
+  KILN_RETURN_IF_ERROR(run_all(*parts_.pool, std::move(tasks)));
+  for (const auto& [key, exported] : exported_) {
+    if (key.empty()) {
+      solved_.tree = exported.tree;
+    } else {
+      solved_.trees[key] = exported.tree;
+    }
+  }
+  solved_.metadata = result_.metadata;
+  for (const auto& [key, attestations] : result_.attestations) {
+    for (const auto& attestation : attestations) KILN_RETURN_IF_ERROR(add_attestation(key, attestation));
+  }
+  return ok();
+}
+
+Status BuildLife::add_attestation(const std::string& key, const frontend::Attestation& in) {
+  exporter::Attestation out;
+  out.kind = in.kind == frontend::AttestationKind::kBundle ? exporter::AttestationKind::kBundle
+                                                           : exporter::AttestationKind::kInToto;
+  out.metadata = in.metadata;
+  out.path = in.path;
+  out.predicate_type = in.predicate_type;
+  for (const auto& subject : in.subjects) {
+    out.subjects.push_back({subject.kind == frontend::SubjectKind::kSelf, subject.name, subject.digests});
+  }
+  if (in.ref) {
+    KILN_ASSIGN_OR_RETURN(auto solved, static_cast<BuildRef&>(*in.ref).solved(stop_));
+    out.tree = op::tree_of(solved.output);
+  }
+  solved_.attestations[key].push_back(std::move(out));
+  return ok();
+}
+
+exporter::ExportContext BuildLife::export_context(event::Reporter& reporter, int index) {
+  return {stop_, reporter, own_session(), request_.session, request_.ref, index, request_.compatibility_version};
+}
+
+// 6. Export: the bytes of every exporter are made.
+Status BuildLife::export_result() {
+  if (inline_cache_) {
+    solved_.inline_cache = [this](const std::string& key, const std::vector<store::LayerBlob>& layers) -> Result<std::string> {
+      auto it = exported_.find(key);
+      if (it == exported_.end()) return std::string();
+      return remotecache::inline_cache(it->second, layers, parts_.caches);
+    };
+  }
+  std::vector<std::function<Status()>> tasks;
+  for (std::size_t i = 0; i < exports_.size(); ++i) {
+    tasks.push_back([this, i]() -> Status {
+      auto& out = exports_[i];
+      out.step = std::make_shared<InternalStep>(build_.events(), out.exporter->vertex_name());
+      auto context = export_context(*out.step, static_cast<int>(i));
+      auto pending = out.exporter->run(solved_, context);
+      if (!pending.ok()) {
+        out.step->done(pending.status());
+        return pending.status();
+      }
+      out.pending = *std::move(pending);
+      return ok();
+    });
+  }
+  return tasks.empty() ? ok() : run_all(*parts_.pool, std::move(tasks));
+}
+
+// 7. Export caches: records and layers for other daemons.
+Status BuildLife::export_caches() {
+  std::vector<remotecache::Exported> results;
+  for (const auto& [key, exported] : exported_) {
+    if (!exported.keys.empty()) results.push_back(exported);
+  }
+  std::mutex mutex;
+  std::vector<std::function<Status()>> tasks;
+  for (auto& cache_export : cache_exports_) {
+    tasks.push_back([&, out = cache_export.get()]() -> Status {
+      InternalStep step(build_.events(), out->vertex_name());
+      remotecache::Context context{stop_, step, own_session(), request_.session};
+      auto response = out->run(results, context);
+      step.done(response.status());
+      if (!response.ok()) return out->ignore_error() && !is_cancelled(response.status()) ? ok() : response.status();
+      std::lock_guard lock(mutex);
+      cache_response_.insert(response->begin(), response->end());
+      return ok();
+    });
+  }
+  return tasks.empty() ? ok() : run_all(*parts_.pool, std::move(tasks));
+}
+
+// 8. Publish: pushes, names, files at the client.
+Status BuildLife::publish() {
+  std::vector<std::function<Status()>> tasks;
+  for (std::size_t i = 0; i < exports_.size(); ++i) {
+    tasks.push_back([this, i]() -> Status {
+      auto& out = exports_[i];
+      auto context = export_context(*out.step, static_cast<int>(i));
+      Status status = out.pending->finish(context);
+      out.step->done(status);
+      return status;
+    });
+  }
+  return tasks.empty() ? ok() : run_all(*parts_.pool, std::move(tasks));
+}
+
+// 9. Answer: what the client is told, and what the record keeps.
+SolveResponse BuildLife::answer() {
+  SolveResponse out;
+  for (const auto& [key, value] : solved_.metadata) {
+    if (key.starts_with("frontend.")) out.exporter_response[key] = value;
+  }
+  for (std::size_t i = 0; i < exports_.size(); ++i) {
+    const auto& pending = *exports_[i].pending;
+    for (const auto& [key, value] : pending.response()) out.exporter_response[key] = value;
+    if (auto descriptor = pending.descriptor()) {
+      build_.add_result(static_cast<std::int64_t>(i),
+                        {descriptor->media_type, descriptor->digest.str(), descriptor->size,
+                         {descriptor->annotations.begin(), descriptor->annotations.end()}});
+    }
+  }
+  out.exporter_response.insert(cache_response_.begin(), cache_response_.end());
+  return out;
+}
+
+}  // namespace
+
+Result<SolveResponse> BuildEngine::run(RunningBuild& build, std::stop_token stop) {
+  BuildLife life(parts_, build, std::move(stop));
+  return life.live();
+}
+
+}  // namespace kiln::daemon

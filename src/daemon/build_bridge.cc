@@ -1,0 +1,186 @@
+#include "daemon/build_bridge.h"
+
+#include "daemon/internal_step.h"
+#include "daemon/status_wire.h"
+#include "graph/caps.h"
+
+namespace kiln::daemon {
+namespace {
+
+Status check_entitlements(const graph::Op& op, const std::set<std::string>& granted) {
+  const auto* exec = std::get_if<graph::ExecOp>(&op.kind);
+  if (!exec) return ok();
+  if (exec->network == graph::NetMode::kHost && !granted.contains("network.host")) {
+    return user_error(Code::kPermissionDenied, "network.host is not allowed");
+  }
+  if (exec->security == graph::SecurityMode::kInsecure && !granted.contains("security.insecure")) {
+    return user_error(Code::kPermissionDenied, "security.insecure is not allowed");
+  }
+  return ok();
+}
+
+source::MetaOptions to_meta_options(const frontend::ResolveOptions& in) {
+  source::MetaOptions out;
+  out.resolve_mode = in.resolve_mode;
+  if (in.oci_store) {
+    out.oci_session_id = in.oci_store->session_id;
+    out.oci_store_id = in.oci_store->store_id;
+  }
+  out.no_config = in.no_config;
+  out.attestation_chain = in.attestation_chain;
+  out.resolve_attestations = in.resolve_attestations;
+  out.git_object = in.git_object;
+  out.http_checksum = in.http_checksum;
+  return out;
+}
+
+frontend::ImageMeta to_frontend(source::ImageMeta in) {
+  frontend::ImageMeta out{std::move(in.digest), std::move(in.config), std::nullopt};
+  if (!in.attestation_chain) return out;
+  auto& chain = out.attestation_chain.emplace();
+  chain.root = in.attestation_chain->root;
+  chain.image_manifest = in.attestation_chain->image_manifest;
+  chain.attestation_manifest = in.attestation_chain->attestation_manifest;
+  chain.signature_manifests = in.attestation_chain->signature_manifests;
+  for (auto& [digest, blob] : in.attestation_chain->blobs) {
+    chain.blobs[digest] = {blob.media_type, blob.size, std::move(blob.data)};
+  }
+  return out;
+}
+
+frontend::SourceMeta to_frontend(const graph::SourceOp& source, source::SourceMeta in) {
+  frontend::SourceMeta out;
+  out.source = source;
+  if (in.image) out.image = to_frontend(*std::move(in.image));
+  if (in.git) {
+    out.git = frontend::GitMeta{in.git->checksum, in.git->ref, in.git->commit_checksum, in.git->commit_object,
+                                in.git->tag_object};
+  }
+  if (in.http) {
+    out.http = frontend::HttpMeta{in.http->checksum, in.http->filename, in.http->last_modified, in.http->checksum_response};
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& context, const graph::Definition& definition) {
+  graph::LoadOptions options;
+  options.default_platform = context.workers.empty() || context.workers[0].platforms.empty()
+                                 ? Platform::host()
+                                 : context.workers[0].platforms[0];
+  options.rewrite_source = context.rewrite_source;
+  options.check_op = [&](const graph::Op& op, const graph::OpMetadata&) {
+    return check_entitlements(op, context.entitlements);
+  };
+  KILN_ASSIGN_OR_RETURN(auto loaded, graph::load(definition, options));
+  return std::make_shared<const graph::Graph>(std::move(loaded));
+}
+
+BuildBridge::BuildBridge(std::shared_ptr<BridgeContext> context, std::map<std::string, std::string> opts,
+                         std::map<std::string, graph::Definition> inputs)
+    : context_(std::move(context)), inputs_(std::move(inputs)) {
+  options_.opts = std::move(opts);
+  options_.session_id = context_->build->request().session;
+  options_.product = context_->product;
+  options_.workers = context_->workers;
+  options_.llb_caps = graph::CapSet(graph::llb_caps());
+  options_.caps = graph::CapSet(graph::gateway_caps());
+}
+
+source::Asker BuildBridge::asker(event::Reporter& reporter, std::stop_token stop) const {
+  std::string session = context_->build->request().session;
+  return {stop, reporter, {*context_->sessions, [session] { return std::vector<std::string>{session}; }}, nullptr};
+}
+
+Result<frontend::SolveResult> BuildBridge::solve(const frontend::SolveRequest& request, std::stop_token stop) {
+  if (request.definition && !request.frontend.empty()) {
+    return user_error(Code::kInvalidArgument, "cannot solve with both Definition and Frontend specified");
+  }
+  if (context_->import_cache) {
+    for (const auto& import : request.cache_imports) context_->import_cache(import);
+  }
+  frontend::SolveResult result;
+  if (request.definition && !request.definition->empty()) {
+    KILN_ASSIGN_OR_RETURN(result, solve_definition(*request.definition));
+  } else if (!request.frontend.empty()) {
+    KILN_ASSIGN_OR_RETURN(result, solve_frontend(request, stop));
+  }
+  if (request.evaluate) {
+    if (result.ref) KILN_RETURN_IF_ERROR(result.ref->evaluate(stop));
+    for (const auto& [key, ref] : result.refs) {
+      if (ref) KILN_RETURN_IF_ERROR(ref->evaluate(stop));
+    }
+  }
+  return result;
+}
+
+Result<frontend::SolveResult> BuildBridge::solve_definition(const graph::Definition& definition) {
+  KILN_ASSIGN_OR_RETURN(auto graph, load_graph(*context_, definition));
+  frontend::SolveResult result;
+  if (!graph->result) return result;
+  solve::Edge edge = op::to_solver(*graph, context_->ports);
+  result.ref = std::make_shared<BuildRef>(context_->refs, std::move(graph), std::move(edge));
+  return result;
+}
+
+Result<frontend::SolveResult> BuildBridge::solve_frontend(const frontend::SolveRequest& request, std::stop_token stop) {
+  // A frontend image named like the frontend that is built in means the latter.
+  auto source = request.frontend_opts.find("source");
+  bool own = request.frontend == "gateway.v0" && source != request.frontend_opts.end() && source->second == "dockerfile.v0";
+  auto found = context_->frontends.find(own ? "dockerfile.v0" : request.frontend);
+  if (found == context_->frontends.end()) {
+    return user_error(Code::kNotFound, fmt::format("invalid frontend: {}", request.frontend));
+  }
+  BuildBridge nested(context_, request.frontend_opts, request.frontend_inputs);
+  return found->second->build(nested, stop);
+}
+
+Result<frontend::ImageConfig> BuildBridge::resolve_image_config(const std::string& ref,
+                                                                const frontend::ResolveOptions& options,
+                                                                std::stop_token stop) {
+  InternalStep step(context_->build->events(),
+                    options.log_name.empty() ? "resolve image config for " + ref : options.log_name);
+  auto meta = context_->meta->resolve_image(ref, options.platform, to_meta_options(options), asker(step, stop));
+  step.done(meta.status());
+  if (!meta.ok()) return meta.status();
+  return frontend::ImageConfig{ref, meta->digest, std::move(meta->config)};
+}
+
+Result<frontend::SourceMeta> BuildBridge::resolve_source(const graph::SourceOp& source,
+                                                         const std::optional<Platform>& platform,
+                                                         const frontend::ResolveOptions& options, std::stop_token stop) {
+  graph::Op op;
+  op.kind = source;
+  if (context_->rewrite_source) KILN_RETURN_IF_ERROR(context_->rewrite_source(op).status());
+  const auto& decided = std::get<graph::SourceOp>(op.kind);
+  InternalStep step(context_->build->events(),
+                    options.log_name.empty() ? "resolve metadata for " + decided.identifier : options.log_name);
+  auto meta = context_->meta->resolve(decided, platform ? platform : options.platform, to_meta_options(options),
+                                      asker(step, stop));
+  step.done(meta.status());
+  if (!meta.ok()) return meta.status();
+  return to_frontend(decided, *std::move(meta));
+}
+
+Status BuildBridge::warn(const frontend::Warning& warning) {
+  event::VertexWarning out;
+  out.vertex = warning.vertex;
+  out.level = warning.level;
+  out.short_text = warning.short_text;
+  out.detail = warning.detail;
+  out.url = warning.url;
+  if (warning.source) {
+    if (const auto& info = warning.source->info) {
+      out.source = std::make_shared<event::SourceInfo>(
+          event::SourceInfo{info->filename, info->data, info->language, info->definition});
+    }
+    for (const auto& range : warning.source->ranges) {
+      out.ranges.push_back({{range.start.line, range.start.character}, {range.end.line, range.end.character}});
+    }
+  }
+  context_->build->events().on(out);
+  return ok();
+}
+
+}  // namespace kiln::daemon

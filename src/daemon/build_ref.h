@@ -1,0 +1,52 @@
+// A tree of a build as its frontend holds it: a vertex of a graph, solved when first looked into.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "frontend/bridge.h"
+#include "graph/vertex.h"
+#include "solve/solver.h"
+#include "store/trees.h"
+
+namespace kiln::daemon {
+
+// Adds to an error what clients show with it: the failing vertex, and where it stands in its source.
+Status with_source(const Status& status, const graph::Graph& graph);
+
+// What a ref needs of its build; shared by all refs of the build.
+struct RefContext {
+  std::shared_ptr<solve::Job> job;
+  store::Trees* trees = nullptr;
+};
+
+// Any thread.
+class BuildRef final : public frontend::Ref {
+ public:
+  BuildRef(std::shared_ptr<const RefContext> context, std::shared_ptr<const graph::Graph> graph, solve::Edge edge)
+      : context_(std::move(context)), graph_(std::move(graph)), edge_(std::move(edge)) {}
+
+  Status evaluate(std::stop_token stop) override;
+  Result<std::string> read_file(const frontend::ReadRequest& request, std::stop_token stop) override;
+  Result<std::vector<frontend::FileStat>> read_dir(const std::string& path, const std::string& include_pattern,
+                                                   std::stop_token stop) override;
+  Result<frontend::FileStat> stat_file(const std::string& path, std::stop_token stop) override;
+  Result<graph::Definition> definition() override;
+
+  // The tree and the keys it is known under; solves first when that is due. Blocking.
+  Result<solve::Solved> solved(std::stop_token stop);
+  const graph::Graph& graph() const { return *graph_; }
+  const solve::Edge& edge() const { return edge_; }
+
+ private:
+  Result<store::OpenTree> open(std::stop_token stop);
+
+  std::shared_ptr<const RefContext> context_;
+  std::shared_ptr<const graph::Graph> graph_;
+  solve::Edge edge_;
+  std::mutex mutex_;
+  std::optional<solve::Solved> solved_;
+};
+
+}  // namespace kiln::daemon
