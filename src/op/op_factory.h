@@ -20,6 +20,7 @@ namespace kiln::sandbox {
 class Runtime;
 }
 namespace kiln::source {
+class Pins;
 class Sources;
 }
 
@@ -33,6 +34,7 @@ struct OpPorts {
   session::Sessions* sessions = nullptr;
   sandbox::Runtime* runtime = nullptr;
   source::Sources* sources = nullptr;
+  source::Pins* pins = nullptr;  // told what sources resolve to
   // Solves a definition inside the build that runs the step (BuildOp). Blocking.
   std::function<Result<store::TreeRef>(const graph::Definition&, solve::RunContext&)> solve_nested;
   // Told when a step failed, with the trees its mounts had, so that a client may look at them. May
