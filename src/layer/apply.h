@@ -6,7 +6,7 @@
 //
 // Confinement: every path is resolved below `root`, member by member, without ever following ".."
 // or a symbolic link out of it; symlinked parents inside the tree resolve as in a chroot. A hostile
-// or broken member fails the whole with FailedPrecondition (fault: peer) naming the member.
+// (a name that climbs above the root) or broken member fails the whole with FailedPrecondition (fault: peer) naming the member.
 // Semantics: OCI image-spec layer.md (whiteouts, opaque, hard links); overlayfs documentation.
 #pragma once
 
@@ -15,6 +15,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "base/stream.h"
@@ -34,6 +35,10 @@ using IdMap = std::function<std::uint32_t(std::uint32_t)>;
 struct ApplyOptions {
   ApplyTarget target = ApplyTarget::kPlainTree;
   bool user_xattr_opaque = false;  // "user.overlay.opaque" (rootless) instead of "trusted."
+  // For an upper dir: the trees below it, top first. A parent directory that the layer does not name
+  // takes owner, mode, times and xattrs from there; a hard link to a file there is copied up.
+  std::vector<std::string> lowers;
+  bool skip_forbidden_devices = false;  // leave out devices that may not be made (user namespaces)
   bool whiteouts = true;           // false: an archive given to ADD; ".wh." names are plain files
   bool keep_owner = true;          // false: everything belongs to the caller (no chown)
   std::optional<std::uint32_t> owner_uid;  // instead of the member's (ADD --chown)

@@ -6,9 +6,11 @@
 //   KILN_RETURN_IF_ERROR(writer.finish());
 //
 // Order: every directory before its members; members by name as bytes; a whiteout stands where the
-// name it takes away would. Hard links within the layer stay hard links (the first by order carries
-// the body). Owner, mode, mtime, devices and xattrs are kept; atime, ctime and user names are not.
-// Sockets are left out, as containerd does.
+// name it takes away would. Directories above a change are written with it even when they did not
+// change. Hard links within the layer stay hard links (the first by order carries the body). Owner,
+// mode, mtime and devices are kept; atime, ctime and user names are not; whiteouts have mode, owner
+// and time zero. Sockets are left out. All this as containerd's layers have it, so that equal trees
+// give equal diff ids.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +27,11 @@
 
 namespace kiln::layer {
 
+// Which extended attributes go along: BuildKit's layers carry security.capability alone.
+enum class XattrKeep { kCapability, kAll, kNone };
+
 struct DiffOptions {
-  bool user_xattr_opaque = false;  // which overlay attributes are read and hidden
+  XattrKeep xattrs = XattrKeep::kCapability;
   IdMap map_uid;                   // from disk to archive
   IdMap map_gid;
   std::optional<FileTime> clamp_mtime;  // later mtimes become this
@@ -49,15 +54,17 @@ struct DiffReport {
 Result<DiffReport> write_tree(const std::string& root, TarWriter& writer, const DiffOptions& options,
                               std::stop_token stop);
 
-// An overlay upper dir: 0:0 character devices (and empty files with the overlay whiteout attribute)
-// become ".wh.<name>", opaque directories get ".wh..wh..opq" as first member. `lowers`, top first,
-// when given, let entries that only look changed (same metadata and, for files, same bytes) and
-// whiteouts of nothing be left out, and parents of changes be written as BuildKit writes them.
+// An overlay upper dir. 0:0 character devices become ".wh.<name>". With `lowers` (the overlay's lower
+// dirs, top first, themselves with whiteouts and opaque marks): entries that only look changed (same
+// metadata and, where times are whole seconds, same bytes) and whiteouts of nothing are left out, and
+// an opaque directory becomes whiteouts of what it hides. Without lowers it becomes ".wh..wh..opq" as
+// the directory's first member. FailedPrecondition for redirected directories (redirect_dir is off
+// for snapshots).
 Result<DiffReport> write_overlay_upper(const std::string& upper, const std::vector<std::string>& lowers,
                                        TarWriter& writer, const DiffOptions& options, std::stop_token stop);
 
 // What must be applied on `lower` to get `upper` (both whole trees; `lower` empty means nothing).
-// Files are taken for equal when type, owner, mode, size, xattrs and mtime are; when one of the
+// Files are taken for equal when type, owner, mode, size, capability and mtime are; when one of the
 // mtimes has no nanoseconds, bytes are compared.
 Result<DiffReport> write_difference(const std::string& lower, const std::string& upper, TarWriter& writer,
                                     const DiffOptions& options, std::stop_token stop);

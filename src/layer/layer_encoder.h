@@ -2,11 +2,11 @@
 // while they go to the compressor, and the compressed bytes go on to the sink, usually a blob ingest
 // that takes their digest.
 //
-//   LayerEncoder encoder(options, *blob_writer);   // hashing on a thread of its own
-//   TarWriter tar(encoder);
+//   KILN_ASSIGN_OR_RETURN(auto encoder, LayerEncoder::make(options, *blob_writer));
+//   TarWriter tar(*encoder);
 //   KILN_RETURN_IF_ERROR(write_overlay_upper(upper, lowers, tar, {}, stop));
 //   KILN_RETURN_IF_ERROR(tar.finish());
-//   KILN_ASSIGN_OR_RETURN(EncodedLayer layer, encoder.finish());
+//   KILN_ASSIGN_OR_RETURN(EncodedLayer layer, encoder->finish());
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,130 @@
+// Compressed streams come back whole in pieces of any size, have the same bytes for any number of
+// threads, and damage is noticed.
+#include "layer/compression.h"
+
+#include <gtest/gtest.h>
+
+#include "base/digest.h"
+#include "base/id.h"
+#include "layer/layer_encoder.h"
+#include "layer/read_ahead.h"
+
+namespace kiln::layer {
+namespace {
+
+// Text, random bytes and zeros, over several chunks.
+std::string sample() {
+  std::string out;
+  for (int i = 0; i < 60000; ++i) out += "line " + std::to_string(i * 7919 % 10007) + " of the sample\n";
+  out += random_bytes(1500000);
+  out.append(700000, '\0');
+  out += random_bytes(100);
+  return out;
+}
+
+std::string pack(const CompressionOptions& options, std::string_view bytes, std::size_t piece) {
+  StringSink sink;
+  auto encoder = make_encoder(options, sink);
+  EXPECT_TRUE(encoder.ok()) << encoder.status();
+  for (std::size_t at = 0; at < bytes.size(); at += piece) {
+    EXPECT_TRUE((*encoder)->write(bytes.substr(at, piece)).ok());
+  }
+  EXPECT_TRUE((*encoder)->finish().ok());
+  return sink.text();
+}
+
+class Pieces final : public ByteSource {
+ public:
+  Pieces(std::string text, std::size_t piece) : text_(std::move(text)), piece_(piece) {}
+  Result<std::size_t> read(std::span<char> buffer) override {
+    std::size_t n = std::min({buffer.size(), piece_, text_.size() - at_});
+    text_.copy(buffer.data(), n, at_);
+    at_ += n;
+    return n;
+  }
+
+ private:
+  std::string text_;
+  std::size_t piece_, at_ = 0;
+};
+
+Result<std::string> unpack(const std::string& packed, std::size_t piece) {
+  KILN_ASSIGN_OR_RETURN(auto source, decompress(std::make_unique<Pieces>(packed, piece)));
+  return read_all(*source, 100 << 20);
+}
+
+class EachCompression : public testing::TestWithParam<Compression> {};
+INSTANTIATE_TEST_SUITE_P(All, EachCompression,
+                         testing::Values(Compression::kUncompressed, Compression::kGzip, Compression::kZstd),
+                         [](const auto& info) { return std::string(to_string(info.param)); });
+
+TEST_P(EachCompression, ComesBackWholeWithTheSameBytesForAnyThreads) {
+  std::string plain = sample();
+  std::string one = pack({.type = GetParam(), .threads = 1}, plain, 100000);
+  std::string three = pack({.type = GetParam(), .threads = 3}, plain, 3333333);
+  EXPECT_EQ(Digest::of(one), Digest::of(three));
+  for (std::size_t piece : {1u, 13u, 65536u, 100000000u}) {
+    auto back = unpack(piece == 1 ? pack({.type = GetParam()}, plain.substr(0, 3000), 7) : one, piece);
+    ASSERT_TRUE(back.ok()) << back.status();
+    EXPECT_TRUE(*back == (piece == 1 ? plain.substr(0, 3000) : plain));
+  }
+}
+
+TEST_P(EachCompression, NothingIsAStreamToo) {
+  std::string packed = pack({.type = GetParam()}, "", 1);
+  EXPECT_EQ(*unpack(packed, 100), "");
+  EXPECT_EQ(detect(packed), GetParam());
+}
+
+TEST_P(EachCompression, CutShortOrDamagedIsAnError) {
+  if (GetParam() == Compression::kUncompressed) return;
+  std::string packed = pack({.type = GetParam()}, sample().substr(0, 300000), 1000);
+  EXPECT_EQ(unpack(packed.substr(0, packed.size() - 3), 1000).status().code(), Code::kFailedPrecondition);
+  EXPECT_FALSE(unpack(packed.substr(0, packed.size() / 2), 1000).ok());
+  packed[packed.size() / 2] ^= 0x55;
+  EXPECT_FALSE(unpack(packed, 1000).ok());
+}
+
+TEST(Gzip, ReadsSeveralMembersCutAtAnyPlace) {
+  std::string packed = pack({.type = Compression::kGzip}, "first ", 100) + pack({.type = Compression::kGzip}, "second", 100);
+  for (std::size_t piece = 1; piece < packed.size(); ++piece) EXPECT_EQ(*unpack(packed, piece), "first second");
+  EXPECT_EQ(*unpack(packed + std::string(100, '\0'), 9), "first second");
+  EXPECT_FALSE(unpack(packed + "garbage", 9).ok());
+}
+
+TEST(Compression, LevelsAndNamesAreChecked) {
+  StringSink sink;
+  EXPECT_EQ(make_encoder({.type = Compression::kGzip, .level = 10}, sink).status().code(), Code::kInvalidArgument);
+  EXPECT_EQ(make_encoder({.type = Compression::kZstd, .level = 23}, sink).status().code(), Code::kInvalidArgument);
+  EXPECT_EQ(parse_compression("lzma").status().code(), Code::kInvalidArgument);
+  EXPECT_LT(pack({.type = Compression::kGzip, .level = 9}, sample(), 100000).size(),
+            pack({.type = Compression::kGzip, .level = 1}, sample(), 100000).size());
+}
+
+TEST(LayerEncoder, GivesTheDiffIdAndCounts) {
+  std::string plain = sample();
+  StringSink sink;
+  auto encoder = *LayerEncoder::make({.type = Compression::kZstd}, sink);
+  ASSERT_TRUE(encoder->write(plain).ok());
+  auto layer = encoder->finish();
+  ASSERT_TRUE(layer.ok());
+  EXPECT_EQ(layer->diff_id, Digest::of(plain));
+  EXPECT_EQ(layer->plain_size, plain.size());
+  EXPECT_EQ(layer->encoded_size, sink.text().size());
+}
+
+TEST(ReadAhead, PassesEverythingAndErrors) {
+  std::string plain = sample();
+  auto ahead = read_ahead(std::make_unique<Pieces>(plain, 40000));
+  EXPECT_TRUE(*read_all(*ahead, 100 << 20) == plain);
+  std::string packed = pack({.type = Compression::kGzip}, plain, 1 << 20);
+  auto broken = read_ahead(*decompress(std::make_unique<Pieces>(packed.substr(0, packed.size() - 1), 4096)));
+  EXPECT_FALSE(read_all(*broken, 100 << 20).ok());
+  // Left half read: its thread must end.
+  auto left = read_ahead(std::make_unique<Pieces>(plain, 40000));
+  std::string buffer(600000, '\0');
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE(left->read(buffer).ok());
+}
+
+}  // namespace
+}  // namespace kiln::layer
