@@ -2,7 +2,7 @@
 // limits; a ProcessSpec is one process in it. Both speak host paths only; no store, no session, no
 // wire type appears here.
 //
-//   ContainerSpec box{.id = new_id(), .root = {.type = "overlay", .source = "overlay", .options = {...}}};
+//   ContainerSpec box{.id = new_id(), .root = {"overlay", "overlay", {"lowerdir=…", "upperdir=…"}}};
 //   ProcessSpec sh{.args = {"/bin/sh", "-c", "make"}, .env = {"PATH=/bin"}, .cwd = "/src"};
 #pragma once
 
@@ -11,16 +11,16 @@
 #include <string>
 #include <vector>
 
+#include "host/mount.h"
+
 namespace kiln::sandbox {
 
-// One mount as mount(8) writes it. type: "bind", "overlay", "tmpfs". Options: "ro", "rw", "rbind",
-// "bind", "nosuid", "nodev", "noexec" and their opposites are flags; everything else ("size=…",
-// "lowerdir=…") goes to the file system. A bind is recursive unless "bind" stands among the options.
+// One mount of a container: what (host/mount.h; "bind", "overlay", "tmpfs", …), which path inside it,
+// and where in the container.
 struct Mount {
-  std::string type;
-  std::string source;  // host path; a selector inside a tree is resolved by the caller
-  std::string target;  // absolute path in the container; ignored for the root
-  std::vector<std::string> options;
+  host::MountSpec what;
+  std::string target;    // absolute path in the container
+  std::string selector;  // path inside the source, resolved confined to it; "" or "/" is all of it
 };
 
 enum class NetworkMode {
@@ -70,7 +70,7 @@ struct ExtraHost {
 
 struct ContainerSpec {
   std::string id;  // letters and digits; also the name of the cgroup
-  Mount root;
+  host::MountSpec root;
   bool root_readonly = false;  // the process sees "/" read-only; stubs are still made beneath
   // Parents before children. Missing mount points are made, and removed afterwards when still empty.
   std::vector<Mount> mounts;

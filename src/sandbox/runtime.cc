@@ -1,0 +1,82 @@
+#include "sandbox/runtime.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include "base/id.h"
+#include "base/log.h"
+#include "base/quote.h"
+#include "base/text.h"
+#include "host/fs.h"
+#include "sandbox/native_runner.h"
+#include "sandbox/oci_runtime.h"
+
+namespace kiln::sandbox {
+namespace {
+
+// A write to a process that closed its input must be an error, not our end.
+void survive_broken_pipes() {
+  struct sigaction now {};
+  if (::sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) (void)std::signal(SIGPIPE, SIG_IGN);
+}
+
+// Runs a program that cannot exist in an empty tree: everything up to execve must work, and execve
+// must say that there is nothing.
+Status self_test(Runtime& runtime, const std::string& state_root) {
+  const std::string folder = fmt::format("{}/probe-{}", state_root, new_id());
+  KILN_RETURN_IF_ERROR(host::make_dirs(folder));
+  std::string said;
+  ProcessIo io{.on_stderr = [&](std::string_view text) { said.append(text); }};
+  ContainerSpec container{.id = new_id(), .root = {"bind", folder, {}}, .network = NetworkMode::kHost};
+  Result<ExitStatus> exit = runtime.run(container, {.args = {"/kiln-probe"}}, io, {});
+  (void)host::remove_all(folder);
+  KILN_RETURN_IF_ERROR(exit.status());
+  if (exit->code == 0 || said.find("kiln-probe") == std::string::npos) {
+    return make_error(Fault::kEnvironment, Code::kFailedPrecondition, fmt::format("it ended with {} and said '{}'", exit->code, trim(said)));
+  }
+  return ok();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Runtime>> open_runtime(RuntimeOptions options) {
+  survive_broken_pipes();
+  KILN_RETURN_IF_ERROR(host::make_dirs(options.state_root, 0711));
+  std::string tried;
+  auto prove = [&](Result<std::unique_ptr<Runtime>> made, std::string_view name) -> std::unique_ptr<Runtime> {
+    Status status = made.status();
+    if (status.ok()) status = self_test(**made, options.state_root);
+    if (status.ok()) {
+      log_info("steps are run by {}", (*made)->name());
+      return std::move(*made);
+    }
+    log_debug("runtime '{}' does not work here: {}", name, message_of(status));
+    tried += fmt::format("{}'{}': {}", tried.empty() ? "" : "; ", name, message_of(status));
+    return nullptr;
+  };
+  const std::string wanted = options.binary;
+  if (wanted.empty() || wanted == "native") {
+    Result<std::unique_ptr<NativeRunner>> native = NativeRunner::open(options);
+    Result<std::unique_ptr<Runtime>> made = native.ok() ? Result<std::unique_ptr<Runtime>>(std::move(*native))
+                                                        : Result<std::unique_ptr<Runtime>>(native.status());
+    if (auto runtime = prove(std::move(made), "native")) return runtime;
+  }
+  std::vector<std::string> programs = {"buildkit-runc", "crun", "runc"};
+  if (!wanted.empty()) programs = {wanted};
+  if (wanted == "native") programs.clear();
+  for (const std::string& program : programs) {
+    if (auto runtime = prove(open_oci_runtime(options, program), program)) return runtime;
+  }
+  return environment_error(Code::kFailedPrecondition,
+                           fmt::format("no container runtime works here ({}); install crun or runc, or run as root", tried));
+}
+
+Status exit_error(const ProcessSpec& process, const ExitStatus& exit) {
+  const std::string reason = exit.oom_killed ? "cannot allocate memory" : fmt::format("exit code: {}", exit.code);
+  Status status = user_error(Code::kUnknown, fmt::format("process {} did not complete successfully: {}",
+                                                         quote(join(process.args, " ")), reason));
+  set_detail(status, kExitDetail, fmt::to_string(exit.code));
+  return status;
+}
+
+}  // namespace kiln::sandbox
