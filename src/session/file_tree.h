@@ -1,7 +1,7 @@
 // A tree of files that can be walked in order and read: what a client gives as build context and
 // what the daemon gives as local export. Filters are the client's ignore patterns.
 //
-//   KILN_ASSIGN_OR_RETURN(auto tree, DirTree::open(".", {.exclude_patterns = ignore}));
+//   KILN_ASSIGN_OR_RETURN(auto tree, DirTree::at(".", {.exclude_patterns = ignore}));
 //   tree->walk([&](const FileStat& stat) { …; return ok(); }, stop);
 //
 // Patterns follow base/patterns.h; follow_paths are paths whose symbolic links are resolved inside
@@ -49,7 +49,7 @@ class DirTree final : public FileTree {
   // Changes an entry before it is told (owner, times); false leaves it out, with what is below it.
   using Map = std::function<bool(FileStat&)>;
   // FailedPrecondition when `path` is no directory; a link to one is followed.
-  static Result<std::shared_ptr<DirTree>> open(const std::string& path, TreeFilter filter = {}, Map map = {});
+  static Result<std::shared_ptr<DirTree>> at(const std::string& path, TreeFilter filter = {}, Map map = {});
   ~DirTree() override;
   Status walk(const std::function<Status(FileStat&)>& visit, std::stop_token stop) override;
   Result<host::Fd> open(const std::string& path) override;

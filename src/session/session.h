@@ -27,6 +27,10 @@
 
 namespace kiln::session {
 
+namespace internal {
+class Poller;
+}
+
 // What a client says of itself in the headers of its Session call.
 struct Hello {
   std::string id;
@@ -80,6 +84,8 @@ class Sessions {
   // for <id>" then. Whatever stands before the first ':' of `id` is not part of the name. Blocking.
   Result<std::shared_ptr<Session>> get(std::string_view id, std::chrono::milliseconds patience, std::stop_token stop);
   std::vector<std::shared_ptr<Session>> list();
+  // The polling thread that carries the bytes of tunnels.
+  std::shared_ptr<internal::Poller> poller();
 
  private:
   struct State;

@@ -1,0 +1,62 @@
+// The packets of the sync protocol, written and read by hand: a context has hundreds of thousands of
+// them, and file contents pass without being copied into a message object.
+//
+// Format: fsutil.types.Packet {type=1, stat=2, ID=3, data=4}, one a gRPC message.
+#pragma once
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "session/file_stat.h"
+
+namespace kiln::session::internal {
+
+enum class PacketType { kStat = 0, kRequest = 1, kData = 2, kFin = 3, kError = 4 };
+
+grpc::ByteBuffer stat_packet(const FileStat& stat);
+// The end of the stats.
+grpc::ByteBuffer stat_end_packet();
+grpc::ByteBuffer request_packet(std::uint32_t id);
+// The first `size` bytes of a slice that the packet takes over; no slice ends the file.
+grpc::ByteBuffer data_packet(std::uint32_t id, const grpc::Slice& bytes);
+grpc::ByteBuffer data_end_packet(std::uint32_t id);
+grpc::ByteBuffer fin_packet();
+grpc::ByteBuffer error_packet(std::string_view message);
+
+// The Stat message alone, as it stands in a packet and in ".fsutil-metadata".
+std::string encode_stat(const FileStat& stat);
+
+// A received packet. `data` and `stat_bytes` point into it. Reused for the next one; one thread.
+class Packet {
+ public:
+  // InvalidArgument (fault: peer) for bytes that are no packet.
+  Status parse(const grpc::ByteBuffer& message);
+
+  PacketType type = PacketType::kStat;
+  std::uint32_t id = 0;
+  bool has_stat = false;
+  std::string_view stat_bytes;
+  std::vector<std::string_view> data;  // pieces in order
+  std::size_t data_size = 0;
+  std::string data_text() const;
+
+ private:
+  std::vector<grpc::Slice> slices_;
+  std::string flat_;
+};
+
+// InvalidArgument (fault: peer) for bytes that are no Stat.
+Status parse_stat(std::string_view bytes, FileStat& out);
+
+// BytesMessage {data=1} of several services: message around bytes, and the bytes of a message.
+grpc::ByteBuffer bytes_message(const grpc::Slice& bytes);
+// Appends the pieces; they live as long as the slices.
+Status bytes_of_message(const grpc::ByteBuffer& message, std::vector<grpc::Slice>& slices,
+                        std::vector<std::string_view>& pieces);
+
+}  // namespace kiln::session::internal

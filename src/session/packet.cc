@@ -1,0 +1,240 @@
+#include "session/internal/packet.h"
+
+#include "session/internal/proto_text.h"
+
+namespace kiln::session::internal {
+namespace {
+
+Status not_a_packet() { return peer_error(Code::kInvalidArgument, "the client sent a malformed file packet"); }
+
+grpc::ByteBuffer to_buffer(std::string_view bytes) {
+  grpc::Slice slice(bytes.data(), bytes.size());
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+std::string_view view_of(const grpc::Slice& slice) {
+  return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
+}
+
+void put_stat(std::string& out, const FileStat& stat) {
+  if (!stat.path.empty()) put_bytes(out, 1, stat.path);
+  put_uint(out, 2, stat.mode);
+  put_uint(out, 3, stat.uid);
+  put_uint(out, 4, stat.gid);
+  put_uint(out, 5, static_cast<std::uint64_t>(stat.size));
+  put_uint(out, 6, static_cast<std::uint64_t>(stat.modified_ns));
+  if (!stat.link.empty()) put_bytes(out, 7, stat.link);
+  put_uint(out, 8, static_cast<std::uint64_t>(stat.device_major));
+  put_uint(out, 9, static_cast<std::uint64_t>(stat.device_minor));
+  for (const auto& [name, value] : stat.xattrs) {
+    std::string entry;
+    put_bytes(entry, 1, name);
+    put_bytes(entry, 2, value);
+    put_bytes(out, 10, entry);
+  }
+}
+
+Status parse_xattr(std::string_view bytes, FileStat& out) {
+  std::string_view name, value;
+  ProtoReader reader(bytes);
+  while (!reader.done()) {
+    int field, type;
+    if (!reader.tag(field, type)) return not_a_packet();
+    bool good = field == 1 && type == 2   ? reader.bytes(name)
+                : field == 2 && type == 2 ? reader.bytes(value)
+                                          : reader.skip(type);
+    if (!good) return not_a_packet();
+  }
+  out.xattrs.insert_or_assign(std::string(name), std::string(value));
+  return ok();
+}
+
+}  // namespace
+
+std::string encode_stat(const FileStat& stat) {
+  std::string out;
+  put_stat(out, stat);
+  return out;
+}
+
+grpc::ByteBuffer stat_packet(const FileStat& stat) {
+  std::string body = encode_stat(stat), out;
+  out.reserve(body.size() + 8);
+  put_bytes(out, 2, body);
+  return to_buffer(out);
+}
+
+grpc::ByteBuffer stat_end_packet() { return to_buffer({}); }
+
+grpc::ByteBuffer request_packet(std::uint32_t id) {
+  std::string out;
+  put_uint(out, 1, static_cast<int>(PacketType::kRequest));
+  put_uint(out, 3, id);
+  return to_buffer(out);
+}
+
+grpc::ByteBuffer data_packet(std::uint32_t id, const grpc::Slice& bytes) {
+  std::string head;
+  put_uint(head, 1, static_cast<int>(PacketType::kData));
+  put_uint(head, 3, id);
+  put_varint(head, 4 << 3 | 2);
+  put_varint(head, bytes.size());
+  if (bytes.size() < 4096) return to_buffer(head.append(view_of(bytes)));
+  grpc::Slice slices[2] = {grpc::Slice(head.data(), head.size()), bytes};
+  return grpc::ByteBuffer(slices, 2);
+}
+
+grpc::ByteBuffer data_end_packet(std::uint32_t id) {
+  std::string out;
+  put_uint(out, 1, static_cast<int>(PacketType::kData));
+  put_uint(out, 3, id);
+  return to_buffer(out);
+}
+
+grpc::ByteBuffer fin_packet() {
+  std::string out;
+  put_uint(out, 1, static_cast<int>(PacketType::kFin));
+  return to_buffer(out);
+}
+
+grpc::ByteBuffer error_packet(std::string_view message) {
+  std::string out;
+  put_uint(out, 1, static_cast<int>(PacketType::kError));
+  put_bytes(out, 4, message);
+  return to_buffer(out);
+}
+
+Status Packet::parse(const grpc::ByteBuffer& message) {
+  type = PacketType::kStat;
+  id = 0;
+  has_stat = false;
+  stat_bytes = {};
+  data.clear();
+  data_size = 0;
+  slices_.clear();
+  if (!message.Dump(&slices_).ok()) return not_a_packet();
+  std::string_view head = slices_.empty() ? std::string_view() : view_of(slices_[0]);
+  std::size_t total = message.Length();
+  // Only large contents come in pieces; everything up to them fits the first piece then.
+  bool flat = slices_.size() > 1 && (total < 64 * 1024 || head.size() < 64);
+  if (flat) {
+    flat_.clear();
+    for (const grpc::Slice& slice : slices_) flat_.append(view_of(slice));
+    head = flat_;
+  }
+  ProtoReader reader(head);
+  while (!reader.done()) {
+    int field, wire;
+    std::uint64_t value = 0;
+    if (!reader.tag(field, wire)) return not_a_packet();
+    if (field == 4 && wire == 2) {
+      if (!reader.varint(value)) return not_a_packet();
+      std::size_t offset = static_cast<std::size_t>(reader.at() - head.data());
+      std::string_view rest = head.substr(offset);
+      data_size = static_cast<std::size_t>(value);
+      if (value <= rest.size()) {
+        if (value > 0) data.push_back(rest.substr(0, data_size));
+        reader = ProtoReader(rest.substr(data_size));
+        if (slices_.size() > 1 && !flat && value != rest.size()) return not_a_packet();
+        continue;
+      }
+      // The contents go on in the other slices and end the message, as all known writers order it.
+      if (flat || value != total - offset) return not_a_packet();
+      data.push_back(rest);
+      for (std::size_t i = 1; i < slices_.size(); ++i) data.push_back(view_of(slices_[i]));
+      return ok();
+    }
+    if (field == 2 && wire == 2) {
+      if (!reader.bytes(stat_bytes)) return not_a_packet();
+      has_stat = true;
+    } else if ((field == 1 || field == 3) && wire == 0) {
+      if (!reader.varint(value) || value > 0xFFFFFFFFu) return not_a_packet();
+      if (field == 3) id = static_cast<std::uint32_t>(value);
+      if (field == 1) {
+        if (value > static_cast<std::uint64_t>(PacketType::kError)) return not_a_packet();
+        type = static_cast<PacketType>(value);
+      }
+    } else if (!reader.skip(wire)) {
+      return not_a_packet();
+    }
+  }
+  return ok();
+}
+
+std::string Packet::data_text() const {
+  std::string out;
+  for (std::string_view piece : data) out.append(piece);
+  return out;
+}
+
+Status parse_stat(std::string_view bytes, FileStat& out) {
+  out = FileStat();
+  ProtoReader reader(bytes);
+  while (!reader.done()) {
+    int field, wire;
+    if (!reader.tag(field, wire)) return not_a_packet();
+    if (wire == 2 && (field == 1 || field == 7 || field == 10)) {
+      std::string_view text;
+      if (!reader.bytes(text)) return not_a_packet();
+      if (text.find('\0') != std::string_view::npos && field != 10) return not_a_packet();
+      if (field == 1) out.path = text;
+      if (field == 7) out.link = text;
+      if (field == 10) KILN_RETURN_IF_ERROR(parse_xattr(text, out));
+    } else if (wire == 0) {
+      std::uint64_t value;
+      if (!reader.varint(value)) return not_a_packet();
+      switch (field) {
+        case 2: out.mode = static_cast<std::uint32_t>(value); break;
+        case 3: out.uid = static_cast<std::uint32_t>(value); break;
+        case 4: out.gid = static_cast<std::uint32_t>(value); break;
+        case 5: out.size = static_cast<std::int64_t>(value); break;
+        case 6: out.modified_ns = static_cast<std::int64_t>(value); break;
+        case 8: out.device_major = static_cast<std::int64_t>(value); break;
+        case 9: out.device_minor = static_cast<std::int64_t>(value); break;
+        default: break;
+      }
+    } else if (!reader.skip(wire)) {
+      return not_a_packet();
+    }
+  }
+  return ok();
+}
+
+grpc::ByteBuffer bytes_message(const grpc::Slice& bytes) {
+  std::string head;
+  if (bytes.size() == 0) return to_buffer(head);
+  put_varint(head, 1 << 3 | 2);
+  put_varint(head, bytes.size());
+  if (bytes.size() < 4096) return to_buffer(head.append(view_of(bytes)));
+  grpc::Slice slices[2] = {grpc::Slice(head.data(), head.size()), bytes};
+  return grpc::ByteBuffer(slices, 2);
+}
+
+Status bytes_of_message(const grpc::ByteBuffer& message, std::vector<grpc::Slice>& slices,
+                        std::vector<std::string_view>& pieces) {
+  auto malformed = [] { return peer_error(Code::kInvalidArgument, "malformed message of bytes"); };
+  std::size_t total = message.Length();
+  if (total == 0) return ok();
+  std::size_t first = slices.size();
+  std::vector<grpc::Slice> dumped;
+  if (!message.Dump(&dumped).ok() || dumped.empty()) return malformed();
+  if (dumped.size() > 1 && dumped[0].size() < 16) {
+    // A header that lies across slices; rare enough to copy.
+    std::string flat;
+    for (const grpc::Slice& slice : dumped) flat.append(view_of(slice));
+    dumped.assign(1, grpc::Slice(flat.data(), flat.size()));
+  }
+  for (grpc::Slice& slice : dumped) slices.push_back(std::move(slice));
+  std::string_view head = view_of(slices[first]);
+  ProtoReader reader(head);
+  int field, wire;
+  std::uint64_t size;
+  if (!reader.tag(field, wire) || field != 1 || wire != 2 || !reader.varint(size)) return malformed();
+  std::size_t offset = static_cast<std::size_t>(reader.at() - head.data());
+  if (size != total - offset) return malformed();
+  if (head.size() > offset) pieces.push_back(head.substr(offset));
+  for (std::size_t i = first + 1; i < slices.size(); ++i) pieces.push_back(view_of(slices[i]));
+  return ok();
+}
+
+}  // namespace kiln::session::internal

@@ -1,0 +1,135 @@
+#include <fmt/format.h>
+#include <grpcpp/support/method_handler.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "host/fs.h"
+#include "session/internal/headers.h"
+#include "session/internal/packet.h"
+#include "session/internal/serve.h"
+#include "session/internal/tree_receiver.h"
+#include "session/internal/tree_sender.h"
+
+namespace kiln::session::internal {
+namespace {
+
+std::string first_of(const std::multimap<std::string, std::string>& headers, const std::string& key) {
+  std::vector<std::string> values = list_of(headers, key);
+  return values.empty() ? "" : values.front();
+}
+
+Status give_files(const Offers& offers, grpc::ServerContext& context, MessagePipe& pipe, std::stop_token stop) {
+  auto headers = headers_of(context);
+  std::string name = first_of(headers, "dir-name");
+  auto dir = offers.dirs.find(name);
+  if (dir == offers.dirs.end()) {
+    return user_error(Code::kNotFound, fmt::format("no access allowed to dir \"{}\"", name));
+  }
+  TreeFilter filter;
+  filter.include_patterns = list_of(headers, "include-patterns");
+  filter.exclude_patterns = list_of(headers, "exclude-patterns");
+  filter.follow_paths = list_of(headers, "followpaths");
+  KILN_ASSIGN_OR_RETURN(std::shared_ptr<FileTree> tree, dir->second->filtered(filter));
+  std::function<void(std::int64_t)> progress;
+  if (offers.progress) progress = [&](std::int64_t bytes) { offers.progress(name, bytes); };
+  return send_tree(pipe, *tree, [&] { context.TryCancel(); }, progress, stop);
+}
+
+Status take_tree(const OutputTarget& output, const std::multimap<std::string, std::string>& headers, MessagePipe& pipe,
+                 std::stop_token stop) {
+  if (output.mirror && first_of(headers, "buildkit-exporter-multi-platform") != "1") {
+    return user_error(Code::kFailedPrecondition,
+                      "local exporter mode=delete requires a BuildKit daemon with multi-platform local export support");
+  }
+  KILN_RETURN_IF_ERROR(host::make_dirs(output.dir, 0700));
+  SyncTarget target;
+  target.dir = output.dir;
+  target.merge = !output.mirror;
+  target.map = [uid = getuid(), gid = getgid()](FileStat& stat) {
+    stat.uid = uid;
+    stat.gid = gid;
+    return true;
+  };
+  ReceiveOptions options;
+  if (output.mirror) options.differ = Differ::kNone;
+  return receive_tree(pipe, target, options, stop).status();
+}
+
+Status take_stream(const OutputTarget& output, const std::multimap<std::string, std::string>& headers,
+                   MessagePipe& pipe) {
+  constexpr std::string_view kPrefix = "exporter-md-";
+  std::map<std::string, std::string> metadata;
+  for (const auto& [key, value] : headers) {
+    if (!std::string_view(key).starts_with(kPrefix)) continue;
+    std::string& joined = metadata[key.substr(kPrefix.size())];
+    joined += (joined.empty() ? "" : ",") + value;
+  }
+  KILN_ASSIGN_OR_RETURN(std::unique_ptr<ExportSink> sink, output.open(metadata));
+  if (!sink) return user_error(Code::kAlreadyExists, "target already exists");
+  grpc::ByteBuffer message;
+  std::vector<grpc::Slice> slices;
+  std::vector<std::string_view> pieces;
+  while (pipe.read(message)) {
+    slices.clear();
+    pieces.clear();
+    KILN_RETURN_IF_ERROR(bytes_of_message(message, slices, pieces));
+    for (std::string_view piece : pieces) KILN_RETURN_IF_ERROR(sink->write(piece));
+  }
+  return sink->close();
+}
+
+}  // namespace
+
+std::multimap<std::string, std::string> headers_of(const grpc::ServerContextBase& context) {
+  std::multimap<std::string, std::string> out;
+  for (const auto& [name, value] : context.client_metadata()) {
+    out.emplace(std::string(name.data(), name.size()), std::string(value.data(), value.size()));
+  }
+  return out;
+}
+
+std::string header_of(const grpc::ServerContextBase& context, const std::string& key) {
+  auto it = context.client_metadata().find(grpc::string_ref(key.data(), key.size()));
+  return it == context.client_metadata().end() ? "" : std::string(it->second.data(), it->second.size());
+}
+
+void RawService::add(const char* method, Handler handler) {
+  auto run = [handler = std::move(handler)](RawService*, grpc::ServerContext* context, ServedPipe::Stream* stream) {
+    ServedPipe pipe(*stream);
+    return to_grpc(handler(*context, pipe));
+  };
+  AddMethod(new grpc::internal::RpcServiceMethod(
+      method, grpc::internal::RpcMethod::BIDI_STREAMING,
+      new grpc::internal::BidiStreamingHandler<RawService, grpc::ByteBuffer, grpc::ByteBuffer>(std::move(run), this)));
+}
+
+Served serve_file_sync(const Offers& offers, std::stop_token stop) {
+  if (offers.dirs.empty()) return {};
+  auto service = std::make_unique<RawService>();
+  service->add("/moby.filesync.v1.FileSync/DiffCopy", [&offers, stop](grpc::ServerContext& context, MessagePipe& pipe) {
+    return give_files(offers, context, pipe, stop);
+  });
+  service->add("/moby.filesync.v1.FileSync/TarStream", [](grpc::ServerContext&, MessagePipe&) {
+    return user_error(Code::kUnimplemented, "failed to negotiate protocol");
+  });
+  return {std::move(service), {"/moby.filesync.v1.FileSync/DiffCopy", "/moby.filesync.v1.FileSync/TarStream"}};
+}
+
+Served serve_file_send(const Offers& offers, std::stop_token stop) {
+  if (offers.outputs.empty()) return {};
+  auto service = std::make_unique<RawService>();
+  service->add("/moby.filesync.v1.FileSend/DiffCopy", [&offers, stop](grpc::ServerContext& context, MessagePipe& pipe) {
+    auto headers = headers_of(context);
+    int id = std::atoi(first_of(headers, "buildkit-attachable-exporter-id").c_str());
+    auto output = offers.outputs.find(id);
+    if (output == offers.outputs.end()) {
+      return user_error(Code::kUnknown, fmt::format("exporter {} not found", id));
+    }
+    if (!output->second.dir.empty()) return take_tree(output->second, headers, pipe, stop);
+    return take_stream(output->second, headers, pipe);
+  });
+  return {std::move(service), {"/moby.filesync.v1.FileSend/DiffCopy"}};
+}
+
+}  // namespace kiln::session::internal

@@ -1,0 +1,387 @@
+#include "session/internal/tree_receiver.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "base/gopath.h"
+#include "session/internal/packet.h"
+#include "session/internal/tree_writer.h"
+
+namespace kiln::session::internal {
+namespace {
+
+constexpr std::size_t kRequestsMax = 1024;
+constexpr std::string_view kMetadataFile = ".fsutil-metadata";
+
+struct OpenFile {
+  std::size_t entry = 0;
+  host::Fd fd;
+  std::optional<Hasher> hasher;
+};
+
+class TreeReceiver {
+ public:
+  TreeReceiver(MessagePipe& pipe, const SyncTarget& target, const ReceiveOptions& options, std::stop_token stop)
+      : pipe_(pipe), target_(target), options_(options), stop_(std::move(stop)) {}
+
+  Result<SyncOutcome> run() {
+    Status status = receive();
+    if (!status.ok()) {
+      if (target_.index) target_.index->clear();
+      if (!broken_) pipe_.write(error_packet(message_of(status)), MessagePipe::Flush::kNow);
+      return status;
+    }
+    if (target_.index) target_.index->replace(std::move(entries_));
+    if (target_.progress) target_.progress(outcome_.bytes);
+    return outcome_;
+  }
+
+ private:
+  // What the directory holds already, in order.
+  Status load_old() {
+    if (target_.merge) return ok();
+    if (target_.index) {
+      old_ = &target_.index->entries();
+      return ok();
+    }
+    KILN_ASSIGN_OR_RETURN(std::shared_ptr<DirTree> tree, DirTree::at(target_.dir));
+    auto keep = [this](FileStat& stat) {
+      listed_.push_back({std::move(stat), {}});
+      return ok();
+    };
+    KILN_RETURN_IF_ERROR(tree->walk(keep, stop_));
+    old_ = &listed_;
+    return ok();
+  }
+
+  Status receive() {
+    KILN_ASSIGN_OR_RETURN(writer_, TreeWriter::open(target_.dir));
+    KILN_RETURN_IF_ERROR(load_old());
+    grpc::ByteBuffer message;
+    Packet packet;
+    while (!(stats_done_ && requested_.empty() && wanted_.empty())) {
+      KILN_RETURN_IF_ERROR(read(message, packet));
+      KILN_RETURN_IF_ERROR(handle(packet));
+      KILN_RETURN_IF_ERROR(send_requests());
+    }
+    KILN_RETURN_IF_ERROR(finish_tree());
+    if (!pipe_.write(fin_packet())) return lost();
+    while (packet.type != PacketType::kFin) {
+      KILN_RETURN_IF_ERROR(read(message, packet));
+      if (packet.type == PacketType::kError) return sender_error(packet);
+    }
+    while (pipe_.read(message)) {
+    }
+    return ok();
+  }
+
+  Status lost() {
+    broken_ = true;
+    if (stop_.stop_requested()) return cancelled();
+    return peer_error(Code::kUnavailable, "the connection broke during the transfer of files");
+  }
+
+  Status sender_error(const Packet& packet) {
+    return peer_error(Code::kUnknown, fmt::format("error from sender: {}", packet.data_text()));
+  }
+
+  Status read(grpc::ByteBuffer& message, Packet& packet) {
+    if (stop_.stop_requested()) return cancelled();
+    if (!pipe_.read(message)) return lost();
+    outcome_.bytes += static_cast<std::int64_t>(message.Length());
+    if (target_.progress && ++packets_ % 32 == 0) {
+      auto now = std::chrono::steady_clock::now();
+      if (now - told_ > std::chrono::milliseconds(100)) {
+        told_ = now;
+        target_.progress(outcome_.bytes);
+      }
+    }
+    return packet.parse(message);
+  }
+
+  Status handle(const Packet& packet) {
+    switch (packet.type) {
+      case PacketType::kStat:
+        if (stats_done_) return out_of_order("");
+        if (!packet.has_stat) return end_of_stats();
+        return on_stat(packet);
+      case PacketType::kData: return on_data(packet);
+      case PacketType::kError: return sender_error(packet);
+      case PacketType::kFin: return peer_error(Code::kInvalidArgument, "the sender ended before it was asked to");
+      case PacketType::kRequest: break;
+    }
+    return peer_error(Code::kInvalidArgument, "the sender asked for a file");
+  }
+
+  // --- stats ---
+
+  Status out_of_order(const std::string& path) const {
+    return peer_error(Code::kInvalidArgument, fmt::format("changes out of order: \"{}\" \"{}\"", path, last_path_));
+  }
+
+  // Clean, relative, after the last one, below a directory that was told.
+  Status check_order(const FileStat& stat) {
+    const std::string& path = stat.path;
+    if (path.empty() || path == "." || path != clean_path(path) || path[0] == '/' || path == ".." ||
+        path.starts_with("../")) {
+      return peer_error(Code::kInvalidArgument, fmt::format("invalid path '{}'", path));
+    }
+    if (compare_paths(last_path_, path) >= 0) return out_of_order(path);
+    std::size_t slash = path.rfind('/');
+    std::string_view parent = slash == std::string::npos ? std::string_view() : std::string_view(path).substr(0, slash);
+    while (!told_dirs_.empty() && told_dirs_.back() != parent) told_dirs_.pop_back();
+    if (told_dirs_.empty() && !parent.empty()) return out_of_order(path);
+    if (stat.is_dir()) told_dirs_.push_back(path);
+    last_path_ = path;
+    return ok();
+  }
+
+  Status on_stat(const Packet& packet) {
+    std::uint32_t id = next_id_++;
+    FileStat stat;
+    KILN_RETURN_IF_ERROR(parse_stat(packet.stat_bytes, stat));
+    if (options_.metadata_only && stat.path == kMetadataFile) return ok();
+    KILN_RETURN_IF_ERROR(check_order(stat));
+    if (!options_.metadata_only) return keep(std::move(stat), id);
+    auto size = static_cast<std::uint32_t>(packet.stat_bytes.size());
+    for (int shift = 0; shift < 32; shift += 8) metadata_.push_back(static_cast<char>(size >> shift));
+    metadata_ += packet.stat_bytes;
+    // Directories wait until something in them is wanted.
+    while (!waiting_dirs_.empty() && !path_within(waiting_dirs_.back().stat.path, stat.path)) waiting_dirs_.pop_back();
+    bool wanted = options_.metadata_only(stat.path);
+    if (!wanted) {
+      if (stat.is_dir()) waiting_dirs_.push_back({std::move(stat), {}});
+      return ok();
+    }
+    for (IndexedFile& dir : waiting_dirs_) {
+      if (!dir.stat.path.empty()) KILN_RETURN_IF_ERROR(keep(dir.stat, 0));
+    }
+    waiting_dirs_.clear();
+    return keep(std::move(stat), id);
+  }
+
+  const IndexedFile* old_here() const { return old_at_ < old_->size() ? &(*old_)[old_at_] : nullptr; }
+
+  Status remove_old_before(const std::string* path) {
+    while (const IndexedFile* old = old_here()) {
+      if (path && compare_paths(old->stat.path, *path) >= 0) break;
+      ++old_at_;
+      bool below_removed = !removed_dir_.empty() && old->stat.path.starts_with(removed_dir_);
+      if (below_removed || (options_.metadata_only && old->stat.path == kMetadataFile)) continue;
+      removed_dir_ = old->stat.is_dir() ? old->stat.path + "/" : "";
+      KILN_RETURN_IF_ERROR(writer_->remove(old->stat.path, stop_));
+      outcome_.changed = true;
+      touch_parent(old->stat.path);
+    }
+    return ok();
+  }
+
+  bool same(const IndexedFile& old, const FileStat& now) const {
+    if (options_.differ == Differ::kNone) return false;
+    const FileStat& was = old.stat;
+    if (!now.is_dir() && (was.size != now.size || was.modified_ns != now.modified_ns)) return false;
+    if (now.is_hard_link() && rewritten_.count(now.link)) return false;
+    return was.mode == now.mode && was.uid == now.uid && was.gid == now.gid && was.link == now.link &&
+           was.device_major == now.device_major && was.device_minor == now.device_minor && was.xattrs == now.xattrs;
+  }
+
+  // Position of a path among the entries so far.
+  std::optional<std::size_t> find_entry(std::string_view path) const {
+    auto before = [](const IndexedFile& entry, std::string_view p) { return compare_paths(entry.stat.path, p) < 0; };
+    auto it = std::lower_bound(entries_.begin(), entries_.end(), path, before);
+    if (it == entries_.end() || it->stat.path != path) return std::nullopt;
+    return static_cast<std::size_t>(it - entries_.begin());
+  }
+
+  // The directory's time changes with its entries; it is set again at the end.
+  void touch_parent(std::string_view path) {
+    std::size_t slash = path.rfind('/');
+    if (slash == std::string_view::npos) return;
+    if (auto entry = find_entry(path.substr(0, slash))) unfinished_dirs_.insert(*entry);
+  }
+
+  Status keep(FileStat stat, std::uint32_t id) {
+    if (!dropped_dir_.empty() && stat.path.starts_with(dropped_dir_)) return ok();
+    stat.mode &= ~kModeSocket;
+    if (target_.map && !target_.map(stat)) {
+      dropped_dir_ = stat.is_dir() ? stat.path + "/" : "";
+      return ok();
+    }
+    if (stat.is_hard_link()) {
+      auto first = find_entry(stat.link);
+      if (!first || !entries_[*first].stat.is_file() || entries_[*first].stat.is_hard_link()) {
+        return peer_error(Code::kInvalidArgument,
+                          fmt::format("invalid link {} to unknown path: \"{}\"", stat.path, stat.link));
+      }
+    }
+    KILN_RETURN_IF_ERROR(remove_old_before(&stat.path));
+    const IndexedFile* old = old_here();
+    if (old && old->stat.path != stat.path) old = nullptr;
+    if (old) ++old_at_;
+    if (old && same(*old, stat)) {
+      removed_dir_.clear();
+      entries_.push_back(*old);
+      return ok();
+    }
+    bool was_dir = old && old->stat.is_dir(), was_other = old && !was_dir;
+    if (target_.merge) {
+      TreeWriter::Kind kind = writer_->look(stat.path);
+      was_dir = kind == TreeWriter::Kind::kDir;
+      was_other = kind == TreeWriter::Kind::kOther;
+    }
+    outcome_.changed = true;
+    touch_parent(stat.path);
+    removed_dir_ = was_dir && !stat.is_dir() ? stat.path + "/" : "";
+    entries_.push_back({std::move(stat), {}});
+    return write_entry(entries_.size() - 1, was_dir, was_other, id);
+  }
+
+  Status write_entry(std::size_t entry, bool was_dir, bool was_other, std::uint32_t id) {
+    const FileStat& stat = entries_[entry].stat;
+    bool replace = stat.is_dir() ? was_other : was_dir || (was_other && !stat.is_file());
+    if (replace) KILN_RETURN_IF_ERROR(writer_->remove(stat.path, stop_));
+    if (stat.is_dir()) {
+      unfinished_dirs_.insert(entry);
+      return was_dir ? ok() : writer_->make_dir(stat.path);
+    }
+    if (stat.is_symlink()) return writer_->make_symlink(stat);
+    if (stat.mode & (kModeDevice | kModeFifo)) return writer_->make_special(stat);
+    if (!stat.is_file()) {
+      return peer_error(Code::kInvalidArgument, fmt::format("'{}' is of a kind that cannot be sent", stat.path));
+    }
+    rewritten_.insert(stat.path);
+    if (stat.is_hard_link()) {
+      links_.push_back(entry);
+    } else {
+      wanted_.push_back({id, entry});
+    }
+    return ok();
+  }
+
+  Status end_of_stats() {
+    stats_done_ = true;
+    return remove_old_before(nullptr);
+  }
+
+  // --- contents ---
+
+  Status send_requests() {
+    while (!wanted_.empty() && requested_.size() < kRequestsMax) {
+      auto [id, entry] = wanted_.front();
+      wanted_.pop_front();
+      OpenFile file;
+      file.entry = entry;
+      requested_.emplace(id, std::move(file));
+      bool more = !wanted_.empty() && requested_.size() < kRequestsMax;
+      if (!pipe_.write(request_packet(id), more ? MessagePipe::Flush::kLater : MessagePipe::Flush::kNow)) return lost();
+    }
+    return ok();
+  }
+
+  Status on_data(const Packet& packet) {
+    auto it = requested_.find(packet.id);
+    if (it == requested_.end()) {
+      return peer_error(Code::kInvalidArgument, fmt::format("invalid file request {}", packet.id));
+    }
+    OpenFile& file = it->second;
+    const FileStat& stat = entries_[file.entry].stat;
+    if (!file.fd.valid()) {
+      KILN_ASSIGN_OR_RETURN(file.fd, writer_->create_file(stat.path));
+      if (target_.index) file.hasher.emplace();
+    }
+    for (std::string_view piece : packet.data) {
+      if (file.hasher) file.hasher->update(piece);
+      KILN_RETURN_IF_ERROR(host::write_all(file.fd.get(), piece));
+    }
+    if (packet.data_size > 0) return ok();
+    KILN_RETURN_IF_ERROR(writer_->finish_file(file.fd.get(), stat));
+    if (file.hasher) entries_[file.entry].digest = file.hasher->finish();
+    ++outcome_.files_written;
+    requested_.erase(it);
+    return ok();
+  }
+
+  // --- the end ---
+
+  Status finish_tree() {
+    for (std::size_t entry : links_) {
+      const FileStat& stat = entries_[entry].stat;
+      KILN_RETURN_IF_ERROR(writer_->remove(stat.path, stop_));
+      KILN_RETURN_IF_ERROR(writer_->make_link(stat));
+    }
+    for (IndexedFile& entry : entries_) {
+      if (!entry.stat.is_hard_link() || !entry.digest.empty()) continue;
+      if (auto first = find_entry(entry.stat.link)) entry.digest = entries_[*first].digest;
+    }
+    // Inner directories first; setting an outer one's mode may close the way to them.
+    std::vector<std::size_t> dirs(unfinished_dirs_.begin(), unfinished_dirs_.end());
+    std::sort(dirs.rbegin(), dirs.rend());
+    for (std::size_t entry : dirs) KILN_RETURN_IF_ERROR(writer_->finish_dir(entries_[entry].stat));
+    return options_.metadata_only ? write_metadata() : ok();
+  }
+
+  Status write_metadata() {
+    IndexedFile entry;
+    entry.stat.path = kMetadataFile;
+    entry.stat.mode = 0644;
+    entry.stat.size = static_cast<std::int64_t>(metadata_.size());
+    entry.digest = Digest::of(metadata_);
+    auto before = [](const IndexedFile& a, const IndexedFile& b) { return compare_paths(a.stat.path, b.stat.path) < 0; };
+    auto was = std::lower_bound(old_->begin(), old_->end(), entry, before);
+    bool unchanged = was != old_->end() && was->stat.path == kMetadataFile && was->digest == entry.digest;
+    if (!unchanged) {
+      outcome_.changed = true;
+      KILN_RETURN_IF_ERROR(writer_->remove(entry.stat.path, stop_));
+      KILN_ASSIGN_OR_RETURN(host::Fd fd, writer_->create_file(entry.stat.path));
+      KILN_RETURN_IF_ERROR(host::write_all(fd.get(), metadata_));
+      KILN_RETURN_IF_ERROR(writer_->finish_file(fd.get(), entry.stat));
+    }
+    entries_.insert(std::lower_bound(entries_.begin(), entries_.end(), entry, before), entry);
+    return ok();
+  }
+
+  MessagePipe& pipe_;
+  const SyncTarget& target_;
+  const ReceiveOptions& options_;
+  std::stop_token stop_;
+  std::unique_ptr<TreeWriter> writer_;
+  bool broken_ = false;  // the other end cannot be told
+
+  std::vector<IndexedFile> listed_;
+  const std::vector<IndexedFile>* old_ = &listed_;
+  std::size_t old_at_ = 0;
+  std::string removed_dir_;  // "dir/": gone with everything below
+
+  std::uint32_t next_id_ = 0;
+  bool stats_done_ = false;
+  std::string last_path_;
+  std::vector<std::string> told_dirs_;       // from the root to where the stats stand
+  std::vector<IndexedFile> waiting_dirs_;    // metadata only: told, not yet needed
+  std::string dropped_dir_;                  // "dir/": left out by the map
+  std::string metadata_;
+
+  std::vector<IndexedFile> entries_;  // the new index, in order
+  std::unordered_set<std::size_t> unfinished_dirs_;
+  std::unordered_set<std::string> rewritten_;
+  std::vector<std::size_t> links_;
+  std::deque<std::pair<std::uint32_t, std::size_t>> wanted_;  // id, entry
+  std::unordered_map<std::uint32_t, OpenFile> requested_;
+
+  SyncOutcome outcome_;
+  std::uint64_t packets_ = 0;
+  std::chrono::steady_clock::time_point told_{};
+};
+
+}  // namespace
+
+Result<SyncOutcome> receive_tree(MessagePipe& pipe, const SyncTarget& target, const ReceiveOptions& options,
+                                 std::stop_token stop) {
+  return TreeReceiver(pipe, target, options, std::move(stop)).run();
+}
+
+}  // namespace kiln::session::internal

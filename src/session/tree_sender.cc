@@ -1,0 +1,192 @@
+#include "session/internal/tree_sender.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "session/internal/packet.h"
+
+namespace kiln::session::internal {
+namespace {
+
+constexpr std::size_t kDataBytes = 512 * 1024;
+
+// What the other end asked for, filled by the reading thread.
+class Requests {
+ public:
+  enum class State { kOpen, kFin, kFailed };
+
+  void add(std::uint32_t id) {
+    std::lock_guard lock(mutex_);
+    ids_.push_back(id);
+    changed_.notify_one();
+  }
+  void end(State state, Status reason) {
+    std::lock_guard lock(mutex_);
+    if (state_ != State::kOpen) return;
+    state_ = state;
+    reason_ = std::move(reason);
+    changed_.notify_one();
+  }
+  // The next request, if there is one already.
+  std::optional<std::uint32_t> poll() {
+    std::lock_guard lock(mutex_);
+    return take();
+  }
+  // Waits for one; nothing when the other end is done or failed.
+  std::optional<std::uint32_t> wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !ids_.empty() || state_ != State::kOpen; });
+    if (state_ == State::kFailed) return std::nullopt;
+    return take();
+  }
+  bool pending() {
+    std::lock_guard lock(mutex_);
+    return !ids_.empty();
+  }
+  Status failure() {
+    std::lock_guard lock(mutex_);
+    return state_ == State::kFailed ? reason_ : ok();
+  }
+
+ private:
+  std::optional<std::uint32_t> take() {
+    if (ids_.empty()) return std::nullopt;
+    std::uint32_t id = ids_.front();
+    ids_.pop_front();
+    return id;
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::uint32_t> ids_;
+  State state_ = State::kOpen;
+  Status reason_;
+};
+
+class TreeSender {
+ public:
+  TreeSender(MessagePipe& pipe, FileTree& tree, const std::function<void(std::int64_t)>& progress,
+             std::stop_token stop)
+      : pipe_(pipe), tree_(tree), progress_(progress), stop_(std::move(stop)) {}
+
+  // The reading thread's work.
+  void read_requests() {
+    grpc::ByteBuffer message;
+    Packet packet;
+    while (pipe_.read(message)) {
+      if (Status parsed = packet.parse(message); !parsed.ok()) return requests_.end(Requests::State::kFailed, parsed);
+      if (packet.type == PacketType::kRequest) {
+        requests_.add(packet.id);
+      } else if (packet.type == PacketType::kFin) {
+        return requests_.end(Requests::State::kFin, ok());
+      } else if (packet.type == PacketType::kError) {
+        return requests_.end(Requests::State::kFailed,
+                             peer_error(Code::kUnknown, fmt::format("error from receiver: {}", packet.data_text())));
+      }
+    }
+    requests_.end(Requests::State::kFailed, lost());
+  }
+
+  Status send() {
+    Status sent = send_all();
+    // The receiver's own words say more than a broken pipe.
+    if (!sent.ok() && !requests_.failure().ok() && !is_cancelled(sent)) sent = requests_.failure();
+    if (progress_) progress_(bytes_);
+    return sent;
+  }
+
+ private:
+  Status send_all() {
+    Status walked = tree_.walk([this](FileStat& stat) { return send_stat(stat); }, stop_);
+    if (!walked.ok()) {
+      pipe_.write(error_packet(message_of(walked)));
+      return walked;
+    }
+    KILN_RETURN_IF_ERROR(write(stat_end_packet(), MessagePipe::Flush::kNow));
+    while (auto id = requests_.wait()) KILN_RETURN_IF_ERROR(send_file(*id));
+    KILN_RETURN_IF_ERROR(requests_.failure());
+    return write(fin_packet(), MessagePipe::Flush::kNow);
+  }
+
+  Status lost() const {
+    if (stop_.stop_requested()) return cancelled();
+    return peer_error(Code::kUnavailable, "the connection broke during the transfer of files");
+  }
+
+  Status write(const grpc::ByteBuffer& message, MessagePipe::Flush flush) {
+    bytes_ += static_cast<std::int64_t>(message.Length());
+    if (progress_ && ++packets_ % 32 == 0) {
+      auto now = std::chrono::steady_clock::now();
+      if (now - told_ > std::chrono::milliseconds(100)) {
+        told_ = now;
+        progress_(bytes_);
+      }
+    }
+    return pipe_.write(message, flush) ? ok() : lost();
+  }
+
+  Status send_stat(FileStat& stat) {
+    if (stat.is_file()) files_.emplace(next_id_, stat.path);
+    ++next_id_;
+    KILN_RETURN_IF_ERROR(write(stat_packet(stat), MessagePipe::Flush::kLater));
+    // Contents go out while the walk is on, so that the receiver's disk is busy, too.
+    for (int i = 0; i < 4; ++i) {
+      std::optional<std::uint32_t> id = requests_.poll();
+      if (!id) break;
+      KILN_RETURN_IF_ERROR(send_file(*id));
+    }
+    return requests_.failure();
+  }
+
+  Status send_file(std::uint32_t id) {
+    auto it = files_.find(id);
+    if (it == files_.end()) {
+      return peer_error(Code::kInvalidArgument, fmt::format("invalid file id {}", id));
+    }
+    std::string path = std::move(it->second);
+    files_.erase(it);
+    // A file that went away meanwhile is sent empty, as every sender does.
+    Result<host::Fd> fd = tree_.open(path);
+    std::size_t chunk = 16 * 1024;
+    while (fd.ok()) {
+      if (stop_.stop_requested()) return cancelled();
+      grpc::Slice slice(chunk);
+      char* buffer = reinterpret_cast<char*>(const_cast<std::uint8_t*>(slice.begin()));
+      KILN_ASSIGN_OR_RETURN(std::size_t got, host::read_some(fd->get(), {buffer, chunk}));
+      if (got == 0) break;
+      KILN_RETURN_IF_ERROR(write(data_packet(id, slice.sub(0, got)), MessagePipe::Flush::kLater));
+      if (got == chunk) chunk = kDataBytes;
+    }
+    return write(data_end_packet(id), requests_.pending() ? MessagePipe::Flush::kLater : MessagePipe::Flush::kNow);
+  }
+
+  MessagePipe& pipe_;
+  FileTree& tree_;
+  const std::function<void(std::int64_t)>& progress_;
+  std::stop_token stop_;
+  Requests requests_;
+  std::unordered_map<std::uint32_t, std::string> files_;
+  std::uint32_t next_id_ = 0;
+  std::int64_t bytes_ = 0;
+  std::uint64_t packets_ = 0;
+  std::chrono::steady_clock::time_point told_{};
+};
+
+}  // namespace
+
+Status send_tree(MessagePipe& pipe, FileTree& tree, const std::function<void()>& cancel,
+                 const std::function<void(std::int64_t)>& progress, std::stop_token stop) {
+  TreeSender sender(pipe, tree, progress, std::move(stop));
+  std::jthread reader([&] { sender.read_requests(); });
+  Status sent = sender.send();
+  if (!sent.ok()) cancel();
+  return sent;  // the reader has ended or is ended by the cancelled call; joined here
+}
+
+}  // namespace kiln::session::internal
