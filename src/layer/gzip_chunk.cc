@@ -12,6 +12,7 @@ namespace {
 // Runs of segments are judged one by one: layers mix executables, archives and pictures.
 constexpr std::size_t kSegmentBytes = 64 * 1024;
 constexpr std::size_t kSampleBytes = 4096;
+constexpr std::size_t kRepeatBytes = 16 * 1024;
 
 // Magic, method deflate, no flags, no time, no extra flags, unknown system: what Go writes.
 constexpr char kHeader[10] = {'\x1f', '\x8b', 8, 0, 0, 0, 0, 0, 0, '\xff'};
@@ -55,7 +56,7 @@ bool looks_incompressible(std::string_view bytes) {
   for (std::size_t at = 0; at + kSampleBytes <= bytes.size(); at += step) {
     if (!histogram_is_flat(bytes.substr(at, kSampleBytes))) return false;
   }
-  return !repeats_itself(bytes);
+  return !repeats_itself(bytes.substr(0, kRepeatBytes));
 }
 
 GzipChunker::GzipChunker(int level)
