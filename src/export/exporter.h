@@ -25,6 +25,7 @@
 #include "store/trees.h"
 
 namespace kiln::registry {
+class Credentials;
 class Registry;
 }
 
@@ -104,6 +105,8 @@ struct ExportPorts {
   registry::Registry* registry = nullptr;
   session::Sessions* sessions = nullptr;
   Pool* pool = nullptr;
+  // Logins of the clients of a build.
+  std::function<std::shared_ptr<registry::Credentials>(session::SessionGroup)> credentials;
 };
 
 // By type: "image", "oci", "docker", "local", "tar". InvalidArgument for attributes with bad values;

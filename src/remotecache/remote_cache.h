@@ -27,6 +27,7 @@
 #include "store/trees.h"
 
 namespace kiln::registry {
+class Credentials;
 class Registry;
 }
 
@@ -45,6 +46,8 @@ struct Ports {
   registry::Registry* registry = nullptr;
   session::Sessions* sessions = nullptr;
   cache::RecordStore* records = nullptr;  // the daemon's own
+  // Logins of the clients of a build.
+  std::function<std::shared_ptr<registry::Credentials>(session::SessionGroup)> credentials;
   // Wraps a tree as the solver's output; given by the daemon, because ops stand above this room.
   std::function<solve::OutputRef(store::TreeRef)> make_output;
 };

@@ -1,0 +1,278 @@
+// An imported cache: its configuration becomes a record store in memory, its layers trees that are
+// fetched when needed.
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+#include "content/base64.h"
+#include "remotecache/cache_config.h"
+#include "remotecache/target.h"
+
+namespace kiln::remotecache {
+namespace {
+
+constexpr std::int64_t kConfigBytesMax = 1 << 20;
+constexpr int kIndexDepthMax = 3;
+
+using LayersByDigest = std::map<Digest, content::Descriptor>;
+
+// Layer chains by record id: "0", "1", …
+struct Results {
+  std::vector<std::vector<content::Descriptor>> chains;
+};
+
+class ImportedOutputs final : public solve::OutputStore {
+ public:
+  ImportedOutputs(Results results, std::shared_ptr<content::BlobProvider> provider, Ports ports)
+      : results_(std::move(results)), provider_(std::move(provider)), ports_(std::move(ports)) {}
+
+  std::optional<solve::OutputRef> load(const std::string& record_id, solve::RunContext& context) override {
+    std::size_t index = std::strtoul(record_id.c_str(), nullptr, 10);
+    if (index >= results_.chains.size()) return std::nullopt;
+    store::TreeRef tree;
+    for (const auto& layer : results_.chains[index]) {
+      auto next = ports_.trees->from_blob(tree, source_of(layer, context), options_of(layer));
+      if (!next.ok()) {
+        log_warn("imported cache: layer {}: {}", layer.digest.str(), message_of(next.status()));
+        return std::nullopt;
+      }
+      tree = *std::move(next);
+    }
+    return ports_.make_output(std::move(tree));
+  }
+
+  Result<cache::Record> save(const solve::OutputRef&) override {
+    return engine_error("an imported cache takes no records");
+  }
+
+ private:
+  store::LayerSource source_of(const content::Descriptor& layer, solve::RunContext& context) const {
+    store::LayerSource out;
+    out.blob = layer;
+    if (auto it = layer.annotations.find(std::string(content::kUncompressedAnnotation)); it != layer.annotations.end()) {
+      out.diff_id = Digest::trusted(it->second);
+    }
+    out.provider = provider_;
+    out.reporter = context.lasting_reporter;
+    return out;
+  }
+
+  static store::TreeOptions options_of(const content::Descriptor& layer) {
+    store::TreeOptions out;
+    out.description = "imported cache layer";
+    if (auto it = layer.annotations.find("buildkit/description"); it != layer.annotations.end()) out.description = it->second;
+    if (auto it = layer.annotations.find(std::string(content::kCreatedAtAnnotation)); it != layer.annotations.end()) {
+      if (auto time = parse_rfc3339(it->second); time.ok()) out.created = *time;
+    }
+    return out;
+  }
+
+  Results results_;
+  std::shared_ptr<content::BlobProvider> provider_;
+  Ports ports_;
+};
+
+// Fills a record store from a configuration. Keys of records with inputs are made of their inputs'
+// keys; a record that leads to itself is left out.
+class Filler {
+ public:
+  Filler(const CacheConfig& config, const LayersByDigest& layers, cache::RecordStore& records, Results& results)
+      : config_(config), layers_(layers), records_(records), results_(results), keys_(config.records.size()) {}
+
+  void fill() {
+    for (std::size_t i = 0; i < config_.records.size(); ++i) add(static_cast<int>(i));
+  }
+
+ private:
+  enum class State { kNew, kBegun, kDone };
+  struct Key {
+    State state = State::kNew;
+    cache::KeyId id;  // "" = unusable
+  };
+
+  void add(int start) {
+    std::vector<int> stack = {start};
+    while (!stack.empty()) {
+      int index = stack.back();
+      Key& key = keys_[static_cast<std::size_t>(index)];
+      if (key.state == State::kDone) {
+        stack.pop_back();
+        continue;
+      }
+      if (key.state == State::kBegun) {
+        finish(index);
+        stack.pop_back();
+        continue;
+      }
+      key.state = State::kBegun;
+      for (const auto& input : config_.records[static_cast<std::size_t>(index)].inputs) {
+        for (const auto& link : input) {
+          if (keys_[static_cast<std::size_t>(link.link)].state == State::kNew) stack.push_back(link.link);
+        }
+      }
+    }
+  }
+
+  void finish(int index) {
+    const auto& record = config_.records[static_cast<std::size_t>(index)];
+    Key& key = keys_[static_cast<std::size_t>(index)];
+    key.state = State::kDone;
+    std::vector<cache::InputKey> primary;
+    std::vector<std::vector<cache::InputKey>> alternatives;
+    for (const auto& input : record.inputs) {
+      auto& usable = alternatives.emplace_back();
+      for (const auto& link : input) {
+        const auto& from = keys_[static_cast<std::size_t>(link.link)];
+        if (from.state == State::kDone && !from.id.empty()) usable.push_back({from.id, link.selector});
+      }
+      if (usable.empty()) return;
+      std::sort(usable.begin(), usable.end());
+      primary.push_back(usable.front());
+    }
+    key.id = record.inputs.empty() ? record.digest : cache::derived_key(record.digest, primary);
+    cache::link_inputs(records_, record.digest, alternatives, key.id);
+    for (const auto& result : record.results) add_result(key.id, chain_of(result.layer), result.created);
+    for (const auto& chain : record.chains) add_result(key.id, chain.layers, chain.created);
+  }
+
+  std::vector<int> chain_of(int layer) const {
+    std::vector<int> out;
+    for (int at = layer; at != -1; at = config_.layers[static_cast<std::size_t>(at)].parent) out.push_back(at);
+    std::reverse(out.begin(), out.end());
+    return out;
+  }
+
+  void add_result(const cache::KeyId& key, const std::vector<int>& chain, std::optional<Time> created) {
+    std::vector<content::Descriptor> descriptors;
+    for (int index : chain) {
+      auto it = layers_.find(config_.layers[static_cast<std::size_t>(index)].blob);
+      if (it == layers_.end()) return;  // the manifest does not carry it
+      descriptors.push_back(it->second);
+    }
+    records_.add_record(key, {std::to_string(results_.chains.size()), created.value_or(Time{})});
+    results_.chains.push_back(std::move(descriptors));
+  }
+
+  const CacheConfig& config_;
+  const LayersByDigest& layers_;
+  cache::RecordStore& records_;
+  Results& results_;
+  std::vector<Key> keys_;
+};
+
+class Reader {
+ public:
+  Reader(const Origin& origin, const ImportContext& context, cache::RecordStore& records, Results& results)
+      : origin_(origin), context_(context), records_(records), results_(results) {}
+
+  Status read(std::string_view manifest_text, int depth = 0);
+
+ private:
+  Status read_config(const content::Descriptor& config, const LayersByDigest& layers);
+  Status read_image(const content::Manifest& manifest);
+  Result<std::string> read_small(const content::Descriptor& blob, std::int64_t bytes_max);
+
+  const Origin& origin_;
+  const ImportContext& context_;
+  cache::RecordStore& records_;
+  Results& results_;
+};
+
+Result<std::string> Reader::read_small(const content::Descriptor& blob, std::int64_t bytes_max) {
+  if (blob.size > bytes_max) {
+    return peer_error(Code::kFailedPrecondition,
+                      fmt::format("blob {} is too large ({} > {})", blob.digest.str(), blob.size, bytes_max));
+  }
+  return content::read_blob(*origin_.provider, blob, context_.stop);
+}
+
+Status Reader::read(std::string_view text, int depth) {
+  if (auto manifest = content::parse_manifest(text); manifest.ok() && !manifest->config.digest.empty()) {
+    if (manifest->config.media_type != kCacheConfigType) return read_image(*manifest);
+    LayersByDigest layers;
+    for (const auto& layer : manifest->layers) layers[layer.digest] = layer;
+    return read_config(manifest->config, layers);
+  }
+  KILN_ASSIGN_OR_RETURN(auto index, content::parse_index(text));
+  LayersByDigest layers;
+  for (const auto& entry : index.manifests) layers[entry.digest] = entry;
+  for (const auto& entry : index.manifests) {
+    if (entry.media_type == kCacheConfigType) return read_config(entry, layers);
+  }
+  if (depth >= kIndexDepthMax) return ok();
+  for (const auto& entry : index.manifests) {
+    KILN_ASSIGN_OR_RETURN(auto nested, read_small(entry, kConfigBytesMax));
+    if (Status status = read(nested, depth + 1); !status.ok()) log_warn("inline cache: {}", message_of(status));
+  }
+  return ok();
+}
+
+Status Reader::read_config(const content::Descriptor& config, const LayersByDigest& layers) {
+  KILN_ASSIGN_OR_RETURN(auto text, read_small(config, kConfigBytesMax));
+  KILN_ASSIGN_OR_RETURN(auto parsed, parse_cache_config(text));
+  Filler(parsed, layers, records_, results_).fill();
+  return ok();
+}
+
+// Times and descriptions of an image's layers, from its history.
+void annotate_layers(const nlohmann::json& config, std::vector<content::Descriptor>& layers) {
+  std::size_t at = 0;
+  for (const auto& entry : config.value("history", nlohmann::json::array())) {
+    if (entry.value("empty_layer", false)) continue;
+    if (at >= layers.size()) return;
+    auto& annotations = layers[at++].annotations;
+    if (auto created = entry.value("created", ""); !created.empty()) {
+      annotations[std::string(content::kCreatedAtAnnotation)] = created;
+    }
+    if (auto by = entry.value("created_by", ""); !by.empty()) annotations["buildkit/description"] = by;
+  }
+}
+
+// An image with records inside; one without is simply no cache.
+Status Reader::read_image(const content::Manifest& manifest) {
+  KILN_ASSIGN_OR_RETURN(auto text, read_small(manifest.config, 8 * kConfigBytesMax));
+  CacheConfig parsed;
+  LayersByDigest layers;
+  try {
+    auto config = nlohmann::json::parse(text);
+    if (!config.is_object() || !config.contains("moby.buildkit.cache.v0")) return ok();
+    auto records = content::base64_decode(config["moby.buildkit.cache.v0"].get<std::string>());
+    if (!records) return peer_error(Code::kFailedPrecondition, "invalid inline cache: no base64");
+    KILN_ASSIGN_OR_RETURN(parsed.records, parse_cache_records(*records));
+    auto diff_ids = config.at("rootfs").at("diff_ids").get<std::vector<std::string>>();
+    if (diff_ids.size() != manifest.layers.size()) return ok();
+    auto described = manifest.layers;
+    annotate_layers(config, described);
+    for (std::size_t i = 0; i < described.size(); ++i) {
+      described[i].annotations[std::string(content::kUncompressedAnnotation)] = diff_ids[i];
+      layers[described[i].digest] = described[i];
+      parsed.layers.push_back({described[i].digest, static_cast<int>(i) - 1, std::nullopt});
+    }
+  } catch (const nlohmann::json::exception& e) {
+    return peer_error(Code::kFailedPrecondition, fmt::format("invalid image configuration: {}", e.what()));
+  }
+  // Records are numbered by the image's layers: check them as a whole configuration.
+  KILN_ASSIGN_OR_RETURN(parsed, parse_cache_config(to_json(parsed)));
+  Filler(parsed, layers, records_, results_).fill();
+  return ok();
+}
+
+}  // namespace
+
+Result<solve::CacheSource> make_cache_import(const Spec& spec, const Ports& ports, ImportContext context) {
+  Origin origin;
+  if (spec.type == "registry") {
+    KILN_ASSIGN_OR_RETURN(origin, open_registry_origin(spec.attrs, ports, context));
+  } else if (spec.type == "local") {
+    KILN_ASSIGN_OR_RETURN(origin, open_local_origin(spec.attrs, ports, context));
+  } else {
+    return user_error(Code::kUnimplemented, fmt::format("unknown cache importer: \"{}\"", spec.type));
+  }
+  auto records = std::make_shared<cache::MemoryRecordStore>();
+  Results results;
+  Reader reader(origin, context, *records, results);
+  KILN_RETURN_IF_ERROR(reader.read(origin.manifest));
+  auto outputs = std::make_shared<ImportedOutputs>(std::move(results), origin.provider, ports);
+  return solve::CacheSource{std::move(records), std::move(outputs)};
+}
+
+}  // namespace kiln::remotecache

@@ -1,0 +1,175 @@
+// Caches with a manifest: type=registry and type=local. Blobs first, in parallel as the target
+// allows, then the configuration, then the manifest that names them all.
+#include "base/text.h"
+#include "content/json_text.h"
+#include "remotecache/cache_config.h"
+#include "remotecache/collect.h"
+#include "remotecache/target.h"
+
+namespace kiln::remotecache {
+namespace {
+
+struct Options {
+  Mode mode = Mode::kMin;
+  bool ignore_error = false;
+  bool oci_types = true;
+  bool image_manifest = true;
+  store::LayerOptions layers;
+};
+
+Status read_compression(const Attrs& attrs, Options& out) {
+  if (auto type = attribute(attrs, "compression"); !type.empty()) {
+    KILN_ASSIGN_OR_RETURN(out.layers.compression.type, layer::parse_compression(type));
+  }
+  if (auto level = attribute(attrs, "compression-level"); !level.empty()) {
+    char* end = nullptr;
+    long value = std::strtol(level.c_str(), &end, 10);
+    if (*end != '\0') {
+      return user_error(Code::kInvalidArgument, fmt::format("non-int value {} specified for compression-level", level));
+    }
+    out.layers.compression.level = static_cast<int>(value);
+  }
+  KILN_ASSIGN_OR_RETURN(out.layers.force_compression, bool_attribute(attrs, "force-compression", false));
+  out.layers.fetch = true;
+  return ok();
+}
+
+Result<Options> read_options(const Attrs& attrs) {
+  Options out;
+  std::string mode = attribute(attrs, "mode");
+  if (mode == "max") {
+    out.mode = Mode::kMax;
+  } else if (!mode.empty() && mode != "min") {
+    return user_error(Code::kInvalidArgument, fmt::format("unsupported cache export mode: {}", mode));
+  }
+  KILN_ASSIGN_OR_RETURN(out.ignore_error, bool_attribute(attrs, "ignore-error", false));
+  KILN_ASSIGN_OR_RETURN(out.oci_types, bool_attribute(attrs, "oci-mediatypes", true));
+  KILN_ASSIGN_OR_RETURN(out.image_manifest, bool_attribute(attrs, "image-manifest", out.oci_types));
+  if (out.image_manifest && !out.oci_types) {
+    return user_error(Code::kInvalidArgument,
+                      "invalid configuration for remote cache, OCI mediatypes are required for image-manifest cache format");
+  }
+  KILN_RETURN_IF_ERROR(read_compression(attrs, out));
+  return out;
+}
+
+content::Descriptor descriptor_of(std::string_view bytes, std::string_view media_type) {
+  content::Descriptor out;
+  out.media_type = media_type;
+  out.digest = Digest::of(bytes);
+  out.size = static_cast<std::int64_t>(bytes.size());
+  return out;
+}
+
+content::Descriptor layer_descriptor(const store::LayerBlob& layer, bool oci_types) {
+  content::Descriptor out = layer.blob;
+  out.media_type = oci_types ? content::to_oci_type(out.media_type) : content::to_docker_type(out.media_type);
+  out.annotations[std::string(content::kUncompressedAnnotation)] = layer.diff_id.str();
+  out.annotations[std::string(content::kCreatedAtAnnotation)] = format_rfc3339(layer.created);
+  return out;
+}
+
+std::string manifest_text(const Options& options, const content::Descriptor& config,
+                          std::vector<content::Descriptor> layers, content::Descriptor& described) {
+  std::string text;
+  if (options.image_manifest) {
+    content::Manifest manifest;
+    manifest.media_type = content::kOciManifest;
+    manifest.config = config;
+    manifest.layers = std::move(layers);
+    text = content::to_json(manifest, content::JsonLayout::kCompact);
+    described = descriptor_of(text, manifest.media_type);
+  } else {
+    content::Index index;
+    index.media_type = options.oci_types ? content::kOciIndex : content::kDockerManifestList;
+    index.manifests = std::move(layers);
+    index.manifests.push_back(config);
+    text = content::to_json(index, content::JsonLayout::kCompact);
+    described = descriptor_of(text, index.media_type);
+  }
+  return text;
+}
+
+using MakeTarget = Result<std::unique_ptr<Target>> (*)(const Attrs&, const Ports&, const Context&);
+
+class ManifestExport final : public CacheExport {
+ public:
+  ManifestExport(std::string name, Attrs attrs, Options options, Ports ports, MakeTarget make_target)
+      : name_(std::move(name)), attrs_(std::move(attrs)), options_(std::move(options)), ports_(std::move(ports)), make_target_(make_target) {}
+
+  std::string vertex_name() const override { return name_; }
+  bool ignore_error() const override { return options_.ignore_error; }
+
+  Result<Attrs> run(const std::vector<Exported>& results, Context& context) override {
+    KILN_ASSIGN_OR_RETURN(auto target, make_target_(attrs_, ports_, context));
+    auto preparing = std::make_unique<event::Phase>(context.reporter, "preparing build cache for export");
+    KILN_ASSIGN_OR_RETURN(auto collected, collect(results, {options_.mode, options_.layers}, ports_, context));
+    preparing.reset();
+    if (collected.config.layers.empty()) {
+      event::Phase(context.reporter, "skipping cache export for empty result").done();
+      return Attrs();
+    }
+    event::Phase sending(context.reporter, "sending cache export");
+    std::vector<content::Descriptor> layers;
+    for (const auto& layer : collected.config.layers) {
+      const auto& blob = collected.blobs.at(layer.blob);
+      layers.push_back(layer_descriptor(blob, options_.oci_types));
+      event::Phase writing(context.reporter, fmt::format("writing layer {}", layer.blob.str()), blob.blob.size);
+      Status status = target->put_blob(layers.back(), ports_.trees->provider_for(blob), context);
+      if (!status.ok()) return annotate(status, "error writing layer blob");
+    }
+    return publish(*target, collected.config, std::move(layers), context);
+  }
+
+ private:
+  Result<Attrs> publish(Target& target, const CacheConfig& cache_config, std::vector<content::Descriptor> layers, Context& context) {
+    std::string config_text = to_json(cache_config);
+    auto config = descriptor_of(config_text, kCacheConfigType);
+    {
+      event::Phase writing(context.reporter, fmt::format("writing config {}", config.digest.str()));
+      Status status = target.put_bytes(config, config_text, context);
+      if (!status.ok()) return annotate(status, "error writing config blob");
+    }
+    content::Descriptor manifest;
+    std::string text = manifest_text(options_, config, std::move(layers), manifest);
+    event::Phase writing(context.reporter, fmt::format("writing cache {}manifest {}", options_.image_manifest ? "image " : "",
+                                                       manifest.digest.str()));
+    Status status = target.put_manifest(manifest, text, context);
+    if (!status.ok()) return annotate(status, "error writing manifest blob");
+    return Attrs{{"cache.manifest", content::to_json(manifest)}};
+  }
+
+  std::string name_;
+  Attrs attrs_;
+  Options options_;
+  Ports ports_;
+  MakeTarget make_target_;
+};
+
+// type=inline: nothing to do at the end; the image carries the records.
+class InlineExport final : public CacheExport {
+ public:
+  std::string vertex_name() const override { return "exporting inline cache"; }
+  bool is_inline() const override { return true; }
+  Result<Attrs> run(const std::vector<Exported>&, Context&) override { return Attrs(); }
+};
+
+}  // namespace
+
+Result<std::unique_ptr<CacheExport>> make_cache_export(const Spec& spec, const Ports& ports) {
+  if (spec.type == "inline") return std::make_unique<InlineExport>();
+  if (spec.type != "registry" && spec.type != "local") {
+    return user_error(Code::kUnimplemented, fmt::format("unknown cache exporter: \"{}\"", spec.type));
+  }
+  KILN_ASSIGN_OR_RETURN(auto options, read_options(spec.attrs));
+  if (spec.type == "registry") {
+    if (attribute(spec.attrs, "ref").empty()) return user_error(Code::kInvalidArgument, "missing ref");
+    return std::make_unique<ManifestExport>("exporting cache to registry", spec.attrs, std::move(options), ports, make_registry_target);
+  }
+  if (attribute(spec.attrs, "dest").empty()) {
+    return user_error(Code::kInvalidArgument, "local cache exporter requires dest");
+  }
+  return std::make_unique<ManifestExport>("exporting cache to client directory", spec.attrs, std::move(options), ports, make_local_target);
+}
+
+}  // namespace kiln::remotecache

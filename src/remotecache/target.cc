@@ -1,0 +1,129 @@
+#include "remotecache/target.h"
+
+#include "base/reference.h"
+#include "base/text.h"
+#include "registry/client.h"
+#include "session/client_content.h"
+
+namespace kiln::remotecache {
+namespace {
+
+// The registry's repository that the reference names, and its tag for the manifest.
+class RegistryTarget final : public Target {
+ public:
+  RegistryTarget(registry::Registry& registry, Reference ref, registry::Access access)
+      : registry_(registry), ref_(std::move(ref)), access_(std::move(access)) {}
+
+  Status put_blob(const content::Descriptor& blob, std::shared_ptr<content::BlobProvider> from, Context& context) override {
+    auto open = [&](std::uint64_t offset) { return from->open(blob, static_cast<std::int64_t>(offset), context.stop); };
+    return registry_.push_blob(ref_, blob, open, {}, access_).status();
+  }
+  Status put_bytes(const content::Descriptor& blob, std::string_view bytes, Context&) override {
+    auto open = [&](std::uint64_t offset) -> Result<std::unique_ptr<ByteSource>> {
+      return std::make_unique<StringSource>(std::string(bytes.substr(offset)));
+    };
+    return registry_.push_blob(ref_, blob, open, {}, access_).status();
+  }
+  Status put_manifest(const content::Descriptor& manifest, std::string_view bytes, Context&) override {
+    return registry_.push_manifest(ref_, manifest, bytes, access_);
+  }
+
+ private:
+  registry::Registry& registry_;
+  Reference ref_;
+  registry::Access access_;
+};
+
+// A directory at the client, written through its content service; the client keeps index.json.
+class LocalTarget final : public Target {
+ public:
+  explicit LocalTarget(session::ClientContent content) : content_(std::move(content)) {}
+
+  Status put_blob(const content::Descriptor& blob, std::shared_ptr<content::BlobProvider> from, Context& context) override {
+    KILN_ASSIGN_OR_RETURN(auto have, content_.info(blob.digest, context.stop));
+    if (have) return ok();
+    KILN_ASSIGN_OR_RETURN(auto source, from->open(blob, 0, context.stop));
+    KILN_ASSIGN_OR_RETURN(auto writer, content_.ingest(blob.digest.str(), blob, context.stop));
+    KILN_RETURN_IF_ERROR(copy_stream(*source, *writer).status());
+    return writer->commit({blob.digest, blob.size, {}}).status();
+  }
+  Status put_bytes(const content::Descriptor& blob, std::string_view bytes, Context& context) override {
+    KILN_ASSIGN_OR_RETURN(auto writer, content_.ingest(blob.digest.str(), blob, context.stop));
+    KILN_RETURN_IF_ERROR(writer->write(bytes));
+    return writer->commit({blob.digest, blob.size, {}}).status();
+  }
+  Status put_manifest(const content::Descriptor& manifest, std::string_view bytes, Context& context) override {
+    return put_bytes(manifest, bytes, context);
+  }
+
+ private:
+  session::ClientContent content_;
+};
+
+Result<Reference> reference_attribute(const Attrs& attrs) {
+  std::string ref = attribute(attrs, "ref");
+  if (ref.empty()) return user_error(Code::kInvalidArgument, "missing ref");
+  KILN_ASSIGN_OR_RETURN(auto parsed, Reference::parse(ref));
+  return parsed.with_default_tag();
+}
+
+std::string store_id(const std::string& directory) { return "local:" + directory; }
+
+}  // namespace
+
+std::string attribute(const Attrs& attrs, const std::string& name) {
+  auto it = attrs.find(name);
+  return it == attrs.end() ? "" : it->second;
+}
+
+Result<bool> bool_attribute(const Attrs& attrs, const std::string& name, bool fallback) {
+  auto it = attrs.find(name);
+  if (it == attrs.end()) return fallback;
+  std::string value = to_lower(it->second);
+  if (value == "true" || value == "1" || value == "t") return true;
+  if (value == "false" || value == "0" || value == "f") return false;
+  return user_error(Code::kInvalidArgument,
+                    fmt::format("failed to parse {}: strconv.ParseBool: parsing \"{}\": invalid syntax", name, it->second));
+}
+
+Result<std::unique_ptr<Target>> make_registry_target(const Attrs& attrs, const Ports& ports, const Context& context) {
+  KILN_ASSIGN_OR_RETURN(auto ref, reference_attribute(attrs));
+  KILN_ASSIGN_OR_RETURN(bool insecure, bool_attribute(attrs, "registry.insecure", false));
+  registry::Access access{ports.credentials(context.sessions), insecure, context.stop};
+  return std::make_unique<RegistryTarget>(*ports.registry, std::move(ref), std::move(access));
+}
+
+Result<Origin> open_registry_origin(const Attrs& attrs, const Ports& ports, const ImportContext& context) {
+  KILN_ASSIGN_OR_RETURN(auto ref, reference_attribute(attrs));
+  KILN_ASSIGN_OR_RETURN(bool insecure, bool_attribute(attrs, "registry.insecure", false));
+  registry::Access access{ports.credentials(context.sessions), insecure, context.stop};
+  KILN_ASSIGN_OR_RETURN(auto resolved, ports.registry->resolve(ref, access));
+  KILN_ASSIGN_OR_RETURN(auto manifest, ports.registry->fetch_manifest(resolved.ref, resolved.descriptor, access));
+  // Layers are fetched later, perhaps by a step of another build: not bound to this one's stop.
+  access.stop = {};
+  return Origin{std::move(manifest), ports.registry->provider(resolved.ref, access)};
+}
+
+Result<std::unique_ptr<Target>> make_local_target(const Attrs& attrs, const Ports&, const Context& context) {
+  std::string dest = attribute(attrs, "dest");
+  if (dest.empty()) return user_error(Code::kInvalidArgument, "local cache exporter requires dest");
+  return std::make_unique<LocalTarget>(session::ClientContent(context.sessions, context.session_id, store_id(dest)));
+}
+
+Result<Origin> open_local_origin(const Attrs& attrs, const Ports&, const ImportContext& context) {
+  std::string digest_text = attribute(attrs, "digest");
+  if (digest_text.empty()) return user_error(Code::kInvalidArgument, "local cache importer requires explicit digest");
+  std::string src = attribute(attrs, "src");
+  if (src.empty()) return user_error(Code::kInvalidArgument, "local cache importer requires src");
+  KILN_ASSIGN_OR_RETURN(Digest digest, Digest::parse(digest_text));
+  auto content = std::make_shared<session::ClientContent>(context.sessions, context.session_id, store_id(src));
+  KILN_ASSIGN_OR_RETURN(auto info, content->info(digest, context.stop));
+  if (!info) return user_error(Code::kNotFound, fmt::format("cache manifest {} is not in '{}'", digest_text, src));
+  content::Descriptor manifest;
+  manifest.digest = digest;
+  manifest.size = info->size;
+  KILN_ASSIGN_OR_RETURN(auto bytes, content::read_blob(*content, manifest, context.stop));
+  return Origin{std::move(bytes), content};
+}
+
+}  // namespace kiln::remotecache

@@ -1,0 +1,39 @@
+// Where a cache goes to and comes from: the port Target, and the two kinds with manifests.
+#pragma once
+
+#include <memory>
+
+#include "content/blob_provider.h"
+#include "content/descriptor.h"
+#include "remotecache/remote_cache.h"
+
+namespace kiln::remotecache {
+
+// A place that keeps blobs and names one manifest. Blocking, cancellable by context.stop.
+class Target {
+ public:
+  virtual ~Target() = default;
+  virtual Status put_blob(const content::Descriptor& blob, std::shared_ptr<content::BlobProvider> from,
+                          Context& context) = 0;
+  virtual Status put_bytes(const content::Descriptor& blob, std::string_view bytes, Context& context) = 0;
+  virtual Status put_manifest(const content::Descriptor& manifest, std::string_view bytes, Context& context) = 0;
+};
+
+// A place to import from: the manifest's bytes, and a provider for everything it names.
+struct Origin {
+  std::string manifest;
+  std::shared_ptr<content::BlobProvider> provider;
+};
+
+// type=registry: attributes ref, registry.insecure.
+Result<std::unique_ptr<Target>> make_registry_target(const Attrs& attrs, const Ports& ports, const Context& context);
+Result<Origin> open_registry_origin(const Attrs& attrs, const Ports& ports, const ImportContext& context);
+// type=local: attributes dest / src, digest.
+Result<std::unique_ptr<Target>> make_local_target(const Attrs& attrs, const Ports& ports, const Context& context);
+Result<Origin> open_local_origin(const Attrs& attrs, const Ports& ports, const ImportContext& context);
+
+// "true", "1", "false", …; `fallback` when absent. InvalidArgument names the attribute.
+Result<bool> bool_attribute(const Attrs& attrs, const std::string& name, bool fallback);
+std::string attribute(const Attrs& attrs, const std::string& name);
+
+}  // namespace kiln::remotecache
