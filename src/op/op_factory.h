@@ -12,6 +12,7 @@
 
 #include "base/pool.h"
 #include "graph/vertex.h"
+#include "op/cache_mounts.h"
 #include "session/session.h"
 #include "solve/op.h"
 #include "store/trees.h"
@@ -32,6 +33,8 @@ struct OpPorts {
   store::Trees* trees = nullptr;
   Pool* pool = nullptr;
   session::Sessions* sessions = nullptr;
+  // Shared by all steps of a daemon: copies of one OpPorts share it.
+  std::shared_ptr<CacheMounts> cache_mounts = CacheMounts::make();
   sandbox::Runtime* runtime = nullptr;
   source::Sources* sources = nullptr;
   source::Pins* pins = nullptr;  // told what sources resolve to

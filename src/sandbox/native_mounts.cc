@@ -195,7 +195,14 @@ Status NativeMounts::add_file(const std::string& source, const char* target, Mou
 
 Status NativeMounts::add_user_mount(const Mount& mount, const MountSurroundings& surroundings, MountPoints& points) {
   const std::string target = join_path("/", mount.target);
-  KILN_ASSIGN_OR_RETURN(host::Fd tree, open_source(mount, surroundings.scratch_root));
+  host::Fd tree;
+  if (mount.file) {
+    KILN_ASSIGN_OR_RETURN(MemoryFile file, surroundings.memory_files->put(*mount.file));
+    KILN_ASSIGN_OR_RETURN(tree, host::open_mount(bind_of(file, *mount.file)));
+    files_.push_back(std::move(file));
+  } else {
+    KILN_ASSIGN_OR_RETURN(tree, open_source(mount, surroundings.scratch_root));
+  }
   struct stat info;
   if (::fstat(tree.get(), &info) != 0) return errno_error(errno, "look at the mount");
   KILN_RETURN_IF_ERROR(ensure_place(target, S_ISDIR(info.st_mode), points));

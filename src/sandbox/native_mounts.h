@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "host/fd.h"
 #include "sandbox/child.h"
+#include "sandbox/memory_files.h"
 #include "sandbox/mount_points.h"
 #include "sandbox/spec.h"
 
@@ -27,6 +28,7 @@ struct MountSurroundings {
   std::vector<std::pair<std::string, std::string>> cgroup_folders;
   bool host_pids = false;   // /proc of the host instead of a fresh one
   int terminal = -1;        // shown as /dev/console
+  MemoryFiles* memory_files = nullptr;
   std::string scratch_root; // a directory of ours for mounts that need a place for a moment
 };
 
@@ -60,6 +62,7 @@ class NativeMounts {
   std::vector<SetupStep> steps_;
   std::vector<Placed> placed_;
   std::vector<host::Fd> held_;
+  std::vector<MemoryFile> files_;
   std::vector<std::unique_ptr<std::string>> texts_;
   std::vector<std::unique_ptr<std::vector<const char*>>> lists_;
 };

@@ -98,6 +98,7 @@ NativeRunner::NativeRunner(RuntimeOptions options)
     : options_(std::move(options)),
       dns_files_(options_.state_root, options_.dns),
       cgroups_(host::CgroupTree::probe(), options_.default_cgroup_parent),
+      memory_files_(options_.state_root + "/memory"),
       empty_folder_(options_.state_root + "/empty"),
       reset_oom_score_(own_oom_score() != 0) {}
 
@@ -153,6 +154,7 @@ Status NativeRunner::prepare_surroundings(Step& step) {
   }
   if (step.cgroup.valid()) step.surroundings.cgroup_folders = step.cgroup.folders();
   step.surroundings.host_pids = options_.no_process_sandbox;
+  step.surroundings.memory_files = &memory_files_;
   step.surroundings.scratch_root = options_.state_root;
 
   ChildPlan& plan = step.plan;

@@ -11,6 +11,7 @@
 
 #include "sandbox/cgroup_pool.h"
 #include "sandbox/dns_files.h"
+#include "sandbox/memory_files.h"
 #include "sandbox/running.h"
 #include "sandbox/runtime.h"
 #include "sandbox/seccomp_filter.h"
@@ -47,6 +48,7 @@ class NativeRunner final : public Runtime {
   DnsFiles dns_files_;
   CgroupPool cgroups_;
   RunningContainers running_;
+  MemoryFiles memory_files_;
   std::string empty_folder_;
   bool reset_oom_score_ = false;
   std::mutex filters_mutex_;

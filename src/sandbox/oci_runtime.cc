@@ -21,6 +21,7 @@
 #include "sandbox/cgroup_pool.h"
 #include "sandbox/child.h"
 #include "sandbox/dns_files.h"
+#include "sandbox/memory_files.h"
 #include "sandbox/mount_points.h"
 #include "sandbox/mount_source.h"
 #include "sandbox/network.h"
@@ -99,7 +100,8 @@ class OciRuntime final : public Runtime {
         name_(base_name(program_)),
         is_crun_(name_.find("crun") != std::string::npos),
         dns_files_(options_.state_root, options_.dns),
-        cgroups_(host::CgroupTree::probe(), options_.default_cgroup_parent) {}
+        cgroups_(host::CgroupTree::probe(), options_.default_cgroup_parent),
+        memory_files_(options_.state_root + "/memory") {}
 
   std::string_view name() const override { return name_; }
 
@@ -151,7 +153,8 @@ class OciRuntime final : public Runtime {
     surroundings.host_pids = options_.no_process_sandbox;
     Removed own_hosts;
     KILN_RETURN_IF_ERROR(add_files(container, surroundings, own_hosts.path));
-    KILN_RETURN_IF_ERROR(add_mounts(container, surroundings, bundle, points));
+    std::vector<MemoryFile> files;
+    KILN_RETURN_IF_ERROR(add_mounts(container, surroundings, bundle, points, files));
     std::unique_ptr<NetworkLease> network;
     if (container.network == NetworkMode::kDefault && options_.network) {
       KILN_ASSIGN_OR_RETURN(network, options_.network->lease(container.hostname));
@@ -223,13 +226,23 @@ class OciRuntime final : public Runtime {
     return ok();
   }
 
-  Status add_mounts(const ContainerSpec& container, OciSurroundings& surroundings, Bundle& bundle, MountPoints& points) {
+  Status add_mounts(const ContainerSpec& container, OciSurroundings& surroundings, Bundle& bundle, MountPoints& points,
+                    std::vector<MemoryFile>& files) {
     using Points = MountPoints;
     for (const char* file : {"/etc/resolv.conf", "/etc/hosts"}) {
       KILN_RETURN_IF_ERROR(points.ensure(file, Points::Kind::kFile, Points::Stay::kStub));
     }
     for (const Mount& mount : container.mounts) {
-      KILN_ASSIGN_OR_RETURN(host::Fd tree, open_source(mount, options_.state_root));
+      host::MountSpec what = mount.what;
+      host::Fd tree;
+      if (mount.file) {
+        KILN_ASSIGN_OR_RETURN(MemoryFile file, memory_files_.put(*mount.file));
+        what = bind_of(file, *mount.file);
+        KILN_ASSIGN_OR_RETURN(tree, host::open_mount(what));
+        files.push_back(std::move(file));
+      } else {
+        KILN_ASSIGN_OR_RETURN(tree, open_source(mount, options_.state_root));
+      }
       struct stat info;
       if (::fstat(tree.get(), &info) != 0) return errno_error(errno, "look at the mount");
       const bool directory = S_ISDIR(info.st_mode);
@@ -244,7 +257,7 @@ class OciRuntime final : public Runtime {
       }
       std::vector<std::string> options = {"rbind"};
       for (const char* flag : {"ro", "nosuid", "nodev", "noexec"}) {
-        if (mount.what.has_option(flag)) options.emplace_back(flag);
+        if (what.has_option(flag)) options.emplace_back(flag);
       }
       surroundings.binds.push_back({place, target, std::move(options)});
     }
@@ -304,6 +317,7 @@ class OciRuntime final : public Runtime {
   DnsFiles dns_files_;
   CgroupPool cgroups_;
   RunningContainers running_;
+  MemoryFiles memory_files_;
   std::atomic<int> exec_count_ = 0;
 };
 

@@ -73,9 +73,20 @@ Result<std::unique_ptr<Runtime>> open_runtime(RuntimeOptions options) {
 
 Status exit_error(const ProcessSpec& process, const ExitStatus& exit) {
   const std::string reason = exit.oom_killed ? "cannot allocate memory" : fmt::format("exit code: {}", exit.code);
-  Status status = user_error(Code::kUnknown, fmt::format("process {} did not complete successfully: {}",
-                                                         quote(join(process.args, " ")), reason));
-  set_detail(status, kExitDetail, fmt::to_string(exit.code));
+  Status status = user_error(exit.oom_killed ? Code::kResourceExhausted : Code::kUnknown,
+                             fmt::format("process {} did not complete successfully: {}", quote(join(process.args, " ")), reason));
+  // ExitMessage { uint32 Code = 1; } (gateway.proto)
+  std::string message;
+  if (exit.code != 0) {
+    message = "\x08";
+    for (auto rest = static_cast<std::uint32_t>(exit.code);;) {
+      const bool more = rest > 0x7F;
+      message.push_back(static_cast<char>((rest & 0x7F) | (more ? 0x80 : 0)));
+      if (!more) break;
+      rest >>= 7;
+    }
+  }
+  set_detail(status, kExitDetail, message);
   return status;
 }
 

@@ -97,8 +97,9 @@ struct RuntimeOptions {
 Result<std::unique_ptr<Runtime>> open_runtime(RuntimeOptions options);
 
 // The wording clients know: "process \"/bin/sh -c exit 1\" did not complete successfully: exit code: 1".
-// The status carries the exit code as detail kExitDetail (decimal text).
+// The status carries the exit code as detail kExitDetail (a serialised gateway ExitMessage), which
+// clients unpack.
 Status exit_error(const ProcessSpec& process, const ExitStatus& exit);
-inline constexpr std::string_view kExitDetail = "kiln/exit";
+inline constexpr std::string_view kExitDetail = "github.com/moby/buildkit/gatewayapi.ExitMessage";
 
 }  // namespace kiln::sandbox

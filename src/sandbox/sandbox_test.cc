@@ -129,10 +129,10 @@ TEST_P(RuntimeContract, ShowsMountsAndLeavesNoStubs) {
   std::filesystem::create_directories(box.path("src/sub"));
   ASSERT_TRUE(host::write_file(box.path("src/sub/file"), "text").ok());
   ContainerSpec container = box.container();
-  container.mounts = {{{"bind", box.path("src"), {"rbind", "ro"}}, "/mnt/a", ""},
-                      {{"bind", box.path("src"), {"rbind"}}, "/mnt/b", "sub"},
-                      {{"bind", box.path("src/sub/file"), {"rbind", "ro"}}, "/run/secrets/one", ""},
-                      {{"tmpfs", "tmpfs", {"nosuid", "size=1048576"}}, "/mnt/t", ""}};
+  container.mounts = {{{"bind", box.path("src"), {"rbind", "ro"}}, "/mnt/a", "", nullptr},
+                      {{"bind", box.path("src"), {"rbind"}}, "/mnt/b", "sub", nullptr},
+                      {{"bind", box.path("src/sub/file"), {"rbind", "ro"}}, "/run/secrets/one", "", nullptr},
+                      {{"tmpfs", "tmpfs", {"nosuid", "size=1048576"}}, "/mnt/t", "", nullptr}};
   Outcome outcome = run(container, shell("cat /mnt/a/sub/file /mnt/b/file /run/secrets/one; touch /mnt/a/x 2>/dev/null || echo ro; "
                                          "touch /mnt/b/new; touch /mnt/t/x && echo tmp"));
   ASSERT_TRUE(outcome.exit.ok()) << message_of(outcome.exit.status());
@@ -142,6 +142,15 @@ TEST_P(RuntimeContract, ShowsMountsAndLeavesNoStubs) {
   EXPECT_FALSE(host::exists(box.path("tree/run/secrets/one")));
   EXPECT_FALSE(host::exists(box.path("tree/etc/hosts")));
   EXPECT_TRUE(host::exists(box.path("tree/etc/passwd")));
+}
+
+TEST_P(RuntimeContract, ShowsFilesFromMemory) {
+  ContainerSpec container = box.container();
+  container.mounts = {{.what = {}, .target = "/run/secrets/key", .selector = "",
+                       .file = std::make_shared<InlineFile>(InlineFile{.bytes = "hush", .uid = 33, .mode = 0440})}};
+  Outcome outcome = run(container, shell("cat /run/secrets/key; stat -c ' %u %a' /run/secrets/key"));
+  ASSERT_TRUE(outcome.exit.ok()) << message_of(outcome.exit.status());
+  EXPECT_EQ(outcome.out, "hush 33 440\n") << outcome.err;
 }
 
 TEST_P(RuntimeContract, TellsOfAProgramThatIsNotThere) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,12 +16,22 @@
 
 namespace kiln::sandbox {
 
+// A file whose contents come with the request and must not lie on a disk: a secret. Shown read-only
+// from memory, not executable unless the mode says so.
+struct InlineFile {
+  std::string bytes;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::uint32_t mode = 0400;
+};
+
 // One mount of a container: what (host/mount.h; "bind", "overlay", "tmpfs", …), which path inside it,
 // and where in the container.
 struct Mount {
   host::MountSpec what;
   std::string target;    // absolute path in the container
   std::string selector;  // path inside the source, resolved confined to it; "" or "/" is all of it
+  std::shared_ptr<const InlineFile> file = nullptr;  // instead of `what`
 };
 
 enum class NetworkMode {

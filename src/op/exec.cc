@@ -1,0 +1,179 @@
+// ExecOp: a process in a tree. Key: exec_key.h. Run: mounts (exec_mounts.h), environment, sandbox,
+// outputs.
+#include <arpa/inet.h>
+
+#include <algorithm>
+
+#include "base/digest.h"
+#include "base/quote.h"
+#include "base/text.h"
+#include "base/id.h"
+#include "op/emulator.h"
+#include "op/exec_key.h"
+#include "op/exec_mounts.h"
+#include "op/op_factory.h"
+#include "op/tree_output.h"
+#include "sandbox/runtime.h"
+#include "session/secrets.h"
+
+namespace kiln::op {
+namespace {
+
+constexpr std::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+void add_proxy(std::vector<std::string>& env, std::string_view name, const std::string& value) {
+  if (value.empty()) return;
+  env.push_back(fmt::format("{}={}", to_upper(name), value));
+  env.push_back(fmt::format("{}={}", name, value));
+}
+
+bool is_address(const std::string& text) {
+  unsigned char buffer[16];
+  return ::inet_pton(AF_INET, text.c_str(), buffer) == 1 || ::inet_pton(AF_INET6, text.c_str(), buffer) == 1;
+}
+
+sandbox::ResourceLimits limits_of(const std::optional<graph::LinuxResources>& resources) {
+  if (!resources) return {};
+  return {.memory_bytes = resources->memory,
+          .memory_swap_bytes = resources->memory_swap,
+          .cpu_shares = resources->cpu_shares,
+          .cpu_period_us = resources->cpu_period,
+          .cpu_quota_us = resources->cpu_quota,
+          .cpuset_cpus = resources->cpuset_cpus,
+          .cpuset_mems = resources->cpuset_mems};
+}
+
+sandbox::NetworkMode network_of(graph::NetMode mode) {
+  switch (mode) {
+    case graph::NetMode::kSandbox: return sandbox::NetworkMode::kDefault;
+    case graph::NetMode::kHost: return sandbox::NetworkMode::kHost;
+    case graph::NetMode::kNone: return sandbox::NetworkMode::kNone;
+  }
+  return sandbox::NetworkMode::kDefault;
+}
+
+class ExecOp final : public solve::Op {
+ public:
+  ExecOp(VertexPtr vertex, OpPorts ports) : vertex_(std::move(vertex)), ports_(std::move(ports)) {}
+
+  Result<solve::CacheMap> cache_map(int, solve::RunContext&) override {
+    KILN_ASSIGN_OR_RETURN(const std::vector<InputView> views, input_views(op(), vertex_->inputs.size()));
+    solve::CacheMap map;
+    map.digest = Digest::of(exec_key_json(op(), vertex_->op.platform)).str();
+    for (const InputView& view : views) map.inputs.push_back(input_rule(view));
+    return map;
+  }
+
+  Result<Digest> content_key(int input, const solve::OutputRef& output, solve::RunContext& context) override {
+    KILN_ASSIGN_OR_RETURN(const std::vector<InputView> views, input_views(op(), vertex_->inputs.size()));
+    if (input < 0 || static_cast<std::size_t>(input) >= views.size()) return engine_error("no such input");
+    std::vector<std::string> selectors = distinct_selectors(views[static_cast<std::size_t>(input)].selectors);
+    const bool everything = selectors.empty();
+    if (everything) selectors.push_back("/");
+    std::vector<std::string> digests;
+    for (const std::string& selector : selectors) {
+      KILN_ASSIGN_OR_RETURN(const Digest digest, ports_.trees->digest(tree_of(output), selector, {.follow_links = !everything}, context.stop));
+      digests.push_back(digest.str());
+    }
+    return Digest::of(join(digests, std::string_view("\0", 1)));
+  }
+
+  Result<std::vector<solve::OutputRef>> run(const std::vector<solve::OutputRef>& inputs,
+                                            solve::RunContext& context) override {
+    if (ports_.runtime == nullptr) return engine_error("no runtime for steps was configured");
+    std::vector<store::TreeRef> trees;
+    for (const solve::OutputRef& input : inputs) trees.push_back(tree_of(input));
+    ExecMounts mounts(op(), ports_, std::move(trees), fmt::format("exec {}", join(op().meta.args, " ")));
+    KILN_RETURN_IF_ERROR(mounts.prepare(context));
+    if (Status ended = run_process(mounts, context); !ended.ok()) {
+      if (!is_cancelled(ended)) tell_failure(mounts, ended);
+      return ended;
+    }
+    KILN_ASSIGN_OR_RETURN(std::vector<store::TreeRef> outputs, mounts.commit_outputs());
+    std::vector<solve::OutputRef> out;
+    for (store::TreeRef& tree : outputs) out.push_back(make_output(std::move(tree)));
+    return out;
+  }
+
+ private:
+  const graph::ExecOp& op() const { return std::get<graph::ExecOp>(vertex_->op.kind); }
+
+  Status run_process(ExecMounts& mounts, solve::RunContext& context) {
+    const graph::Meta& meta = op().meta;
+    sandbox::ContainerSpec container{.id = new_id(),
+                                     .root = mounts.root(),
+                                     .root_readonly = mounts.root_readonly(),
+                                     .mounts = mounts.mounts(),
+                                     .remove_mount_stubs_recursive = meta.remove_mount_stubs_recursive,
+                                     .hostname = meta.hostname,
+                                     .network = network_of(op().network),
+                                     .security = op().security == graph::SecurityMode::kInsecure ? sandbox::SecurityMode::kInsecure
+                                                                                                 : sandbox::SecurityMode::kSandbox,
+                                     .cgroup_parent = meta.cgroup_parent,
+                                     .limits = limits_of(vertex_->metadata.linux_resources)};
+    for (const graph::HostIp& host : meta.extra_hosts) {
+      if (!is_address(host.ip)) return user_error(Code::kInvalidArgument, fmt::format("failed to parse IP {}", host.ip));
+      container.extra_hosts.push_back({host.host, host.ip});
+    }
+    sandbox::ProcessSpec process{.args = meta.args, .cwd = meta.cwd, .user = meta.user};
+    for (const graph::Ulimit& ulimit : meta.ulimits) process.ulimits.push_back({ulimit.name, ulimit.soft, ulimit.hard});
+    KILN_ASSIGN_OR_RETURN(process.env, environment(context));
+    if (std::optional<std::string> emulator = emulator_for(vertex_->op.platform)) {
+      process.args.insert(process.args.begin(), kEmulatorTarget);
+      container.mounts.push_back({.what = {"bind", *emulator, {"ro", "bind"}}, .target = kEmulatorTarget, .selector = "", .file = nullptr});
+    }
+    sandbox::ProcessIo io{
+        .on_stdout = [&](std::string_view bytes) { context.reporter.log(event::LogStream::kStdout, bytes); },
+        .on_stderr = [&](std::string_view bytes) { context.reporter.log(event::LogStream::kStderr, bytes); }};
+    Result<sandbox::ExitStatus> exit = ports_.runtime->run(container, process, io, context.stop);
+    if (!exit.ok()) {
+      if (is_cancelled(exit.status())) return exit.status();
+      return annotate(exit.status(), fmt::format("process {} did not complete successfully", quote(join(meta.args, " "))));
+    }
+    const auto& valid = meta.valid_exit_codes;
+    const bool fine = valid.empty() ? exit->code == 0 : std::find(valid.begin(), valid.end(), exit->code) != valid.end();
+    if (fine) return ok();
+    return sandbox::exit_error({.args = meta.args}, *exit);
+  }
+
+  Result<std::vector<std::string>> environment(solve::RunContext& context) {
+    std::vector<std::string> env = op().meta.env;
+    if (const auto& proxy = op().meta.proxy_env) {
+      add_proxy(env, "http_proxy", proxy->http_proxy);
+      add_proxy(env, "https_proxy", proxy->https_proxy);
+      add_proxy(env, "ftp_proxy", proxy->ftp_proxy);
+      add_proxy(env, "no_proxy", proxy->no_proxy);
+      add_proxy(env, "all_proxy", proxy->all_proxy);
+    }
+    const bool has_path = std::any_of(env.begin(), env.end(), [](const std::string& e) { return e.starts_with("PATH="); });
+    if (!has_path) env.push_back(fmt::format("PATH={}", kDefaultPath));
+    if (op().secret_env.empty()) return env;
+    auto asker = session::secret_asker(sessions_of(ports_, context));
+    for (const graph::SecretEnv& secret : op().secret_env) {
+      if (secret.id.empty()) {
+        return user_error(Code::kInvalidArgument, fmt::format("secret ID missing for {} environment variable", quote(secret.name)));
+      }
+      KILN_ASSIGN_OR_RETURN(std::optional<std::string> text, asker->get_secret(secret.id, context.stop));
+      if (!text && !secret.optional) return user_error(Code::kNotFound, fmt::format("secret {}: not found", secret.id));
+      env.push_back(fmt::format("{}={}", secret.name, text.value_or("")));
+    }
+    return env;
+  }
+
+  void tell_failure(ExecMounts& mounts, Status& error) {
+    if (!ports_.on_exec_failure) return;
+    std::vector<store::TreeRef> inputs = mounts.input_trees();
+    ports_.on_exec_failure(*vertex_, std::move(inputs), mounts.left_trees(), error);
+  }
+
+  VertexPtr vertex_;
+  OpPorts ports_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<solve::Op>> make_exec_op(VertexPtr vertex, const OpPorts& ports) {
+  return std::make_unique<ExecOp>(std::move(vertex), ports);
+}
+
+}  // namespace kiln::op
