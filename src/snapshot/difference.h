@@ -19,4 +19,9 @@ namespace kiln::snapshot {
 Status write_difference(const std::string& lower, const std::string& upper, const std::string& out,
                         std::stop_token stop);
 
+// Lays a difference over a whole tree: what it takes away is removed, what it has is copied.
+Status apply_difference(const std::string& difference, const std::string& target, std::stop_token stop);
+// What is left of a difference on nothing: the marks of things taken away are removed.
+Status strip_difference(const std::string& difference, std::stop_token stop);
+
 }  // namespace kiln::snapshot

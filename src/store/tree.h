@@ -27,6 +27,7 @@
 #include "event/event.h"
 #include "host/fd.h"
 #include "host/mount.h"
+#include "store/tree_digest.h"
 
 namespace kiln::store {
 
@@ -156,7 +157,7 @@ class MutableTree {
 
   // Content digests known from writing, so that nothing is read twice (tree_digest.h). Paths are
   // relative, '/'-separated. They replace and extend what is known from the last time.
-  void seed_digest(std::string_view path, struct FileFacts facts, Digest digest);
+  void seed_digest(std::string_view path, const FileFacts& facts, const Digest& digest);
   void forget_digest(std::string_view path);  // removed, with everything below
 
  private:

@@ -1,8 +1,8 @@
 // All trees that we hold: made, found, mounted, turned into layers, counted, pruned. Owner of the
-// records (one SQLite table family in the daemon's database), of the snapshots and of the layer blobs
+// records (a SQLite file of its own), of the snapshots and of the layer blobs
 // that belong to records.
 //
-//   KILN_ASSIGN_OR_RETURN(auto trees, Trees::open({.root = dir, .db = &db, .blobs = &blobs}));
+//   KILN_ASSIGN_OR_RETURN(auto trees, Trees::open({.root = dir, .blobs = &blobs, .pool = &pool}));
 //   KILN_ASSIGN_OR_RETURN(TreeRef base, trees->from_blob(nullptr, layer, {}));
 //   KILN_ASSIGN_OR_RETURN(MutableRef work, trees->make_mutable(base, {.description = "RUN make"}));
 //   KILN_ASSIGN_OR_RETURN(auto spec, work->mount());  … run …
@@ -25,7 +25,6 @@
 #include "base/pool.h"
 #include "base/status.h"
 #include "content/blob_store.h"
-#include "db/database.h"
 #include "event/event.h"
 #include "layer/compression.h"
 #include "store/gc.h"
@@ -39,9 +38,8 @@ class Snapshotter;
 namespace kiln::store {
 
 struct TreesOptions {
-  std::string root;                  // for snapshots; made when missing
-  db::Database* db = nullptr;        // outlives Trees and every TreeRef; its file is ours to add tables to
-  content::BlobStore* blobs = nullptr;
+  std::string root;                  // for snapshots and records (trees.db); made when missing
+  content::BlobStore* blobs = nullptr;  // these three outlive Trees
   Pool* pool = nullptr;
   Clock* clock = nullptr;            // null: the system's
   std::string snapshotter = "auto";  // "auto", "overlayfs", "native"
@@ -60,6 +58,7 @@ struct LayerOptions {
   // Fetch blobs that only a provider has.
   bool fetch = false;
   std::optional<Time> clamp_mtime;  // SOURCE_DATE_EPOCH with rewrite-timestamp: later mtimes become this
+  std::vector<Digest> clamp_except;  // diff ids of layers that stay as they are (those of the base image)
 };
 
 // Any thread.
