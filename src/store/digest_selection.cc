@@ -84,14 +84,12 @@ class DigestQuestion::Selection {
       return ok();
     }
     std::size_t depth = above_.size();
-    // A final slash leaves the directory's own header out.
-    if (!(path == pattern_ && ends_in_slash_)) {
-      KILN_ASSIGN_OR_RETURN(bool matched, matches(path));
-      if (matched) {
-        Above here = look_at(path, node, real_path);
-        if (chosen_) count(here);
-        above_.push_back(std::move(here));
-      }
+    KILN_ASSIGN_OR_RETURN(bool matched, matches(path));
+    const bool without_header = path == pattern_ && ends_in_slash_;  // a final slash leaves it out
+    if (matched && !without_header) {
+      Above here = look_at(path, node, real_path);
+      if (chosen_) count(here);
+      above_.push_back(std::move(here));
     }
     if (may_hold_matches(path)) {
       KILN_RETURN_IF_ERROR(q_.list(node, real_path));

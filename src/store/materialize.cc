@@ -139,15 +139,17 @@ Status TreesState::publish_snapshot(const TreeRef& unit, const std::string& id) 
 
 Status TreesState::ensure_snapshot(const TreeRef& unit, std::stop_token stop) {
   Tree::Body& b = body(unit);
+  auto present = [&] {
+    std::lock_guard lock(b.mutex);
+    return !b.snapshot.empty();
+  };
+  if (present()) return ok();
   snapshot::Chain below;  // where only differences are kept, unpacking does not look below
   if (snapshotter->material() == snapshot::Material::kWholeTree && unit->kind() == TreeKind::kLayer) {
     KILN_ASSIGN_OR_RETURN(below, materialize(unit->parent(), stop));
   }
   KILN_ASSIGN_OR_RETURN(BusyBody busy, BusyBody::take(unit, stop));
-  {
-    std::lock_guard lock(b.mutex);
-    if (!b.snapshot.empty()) return ok();
-  }
+  if (present()) return ok();
   Status made = unit->kind() == TreeKind::kLayer ? unpack(unit, below, stop)
                 : unit->kind() == TreeKind::kDiff ? compute_difference(unit, stop)
                                                   : compute_merge(unit, stop);

@@ -62,7 +62,7 @@ class Pruning {
     for (std::size_t i = 0; i < holdings_.all.size(); ++i) {
       if (may_go(holdings_.all[i])) queue_.push_back(i);
     }
-    std::size_t since_ranked = 0;
+    std::size_t since_ranked = queue_.size();
     bool stale = true;
     while (!queue_.empty() && !(keep_ != 0 && total_ < keep_)) {
       if (stop.stop_requested()) return cancelled();

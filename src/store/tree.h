@@ -67,10 +67,11 @@ class Tree {
   Time created() const { return created_; }
   RecordType type() const { return type_; }
 
+  struct Body;  // what becomes known later: snapshot, blobs, digests; the store's own
+
  private:
   friend class Trees;
   friend struct TreesState;
-  struct Body;  // what becomes known later: snapshot, blobs, digests
   Tree() = default;
   std::string id_;
   TreeKind kind_ = TreeKind::kLayer;

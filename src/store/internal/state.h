@@ -38,6 +38,7 @@ struct Tree::Body {
   std::vector<BlobVariant> blobs;
   std::shared_ptr<content::BlobProvider> provider;
   std::shared_ptr<event::Reporter> reporter;
+  std::shared_ptr<DigestIndex> digests;
   std::atomic<bool> used = false;  // handed out by find or made: counts when let go
 };
 

@@ -1,0 +1,359 @@
+// Proves what the store promises, on real directories, blobs and a real database, with both
+// snapshotters: trees survive a restart, lazy layers come to life, merges and differences stack,
+// kept trees are handed to one at a time, and only what nobody holds is pruned.
+#include "store/trees.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "content/blob_store_file.h"
+#include "host/fs.h"
+
+namespace kiln::store {
+namespace {
+
+using host::Fd;
+
+class TreesTest : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+    auto dir = host::TempDir::make("kiln-store-test-");
+    ASSERT_TRUE(dir.ok());
+    dir_ = std::move(*dir);
+    auto blobs = content::FileBlobStore::open(dir_.path() + "/content");
+    ASSERT_TRUE(blobs.ok()) << blobs.status();
+    blobs_ = std::move(*blobs);
+    trees_ = reopen(dir_.path() + "/store");
+    if (!trees_) GTEST_SKIP() << "this snapshotter does not work here";
+  }
+
+  std::unique_ptr<Trees> reopen(const std::string& root) {
+    TreesOptions options;
+    options.root = root;
+    options.blobs = blobs_.get();
+    options.pool = &pool_;
+    options.clock = &clock_;
+    options.snapshotter = GetParam();
+    options.on_removed = [this](const std::string& id) { removed_.push_back(id); };
+    auto opened = Trees::open(std::move(options));
+    if (!opened.ok()) return nullptr;
+    return std::move(*opened);
+  }
+
+  TreeRef make(TreeRef parent, const std::string& name, const std::function<void(int)>& work) {
+    auto tree = trees_->make_mutable(std::move(parent), {.description = name});
+    EXPECT_TRUE(tree.ok()) << tree.status();
+    {
+      auto open = (*tree)->open();
+      EXPECT_TRUE(open.ok()) << open.status();
+      work(open->root.get());
+    }
+    auto done = (*tree)->commit();
+    EXPECT_TRUE(done.ok()) << done.status();
+    return *done;
+  }
+  TreeRef with_file(TreeRef parent, const std::string& path, const std::string& text = "text") {
+    return make(std::move(parent), "write " + path, [&](int root) { put(root, path, text); });
+  }
+  static void put(int root, const std::string& path, const std::string& text) {
+    auto file = host::open_in_root(root, path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    ASSERT_TRUE(file.ok()) << file.status();
+    ASSERT_TRUE(host::write_all(file->get(), text).ok());
+  }
+  std::string get(const TreeRef& tree, const std::string& path) {
+    auto open = trees_->open(tree);
+    if (!open.ok()) return std::string(message_of(open.status()));
+    auto file = host::open_in_root(open->root.get(), path, O_RDONLY);
+    return file.ok() ? *host::read_to_end(file->get(), 1000) : "(none)";
+  }
+  std::vector<std::string> names(const TreeRef& tree) {
+    auto open = trees_->open(tree);
+    return open.ok() ? *host::list_dir(open->root.get()) : std::vector<std::string>{"(error)"};
+  }
+  std::vector<LayerBlob> layers(const TreeRef& tree, LayerOptions options = {}) {
+    auto made = trees_->layers(tree, options, {});
+    EXPECT_TRUE(made.ok()) << made.status();
+    return made.ok() ? *made : std::vector<LayerBlob>();
+  }
+
+  host::TempDir dir_;
+  Pool pool_;
+  ManualClock clock_{Time(std::chrono::hours(500000))};
+  std::unique_ptr<content::FileBlobStore> blobs_;
+  std::vector<std::string> removed_;
+  std::unique_ptr<Trees> trees_;
+};
+
+TEST_P(TreesTest, CommittedTreesSurviveARestartAndUnfinishedOnesAreSwept) {
+  TreeRef base = with_file(nullptr, "one");
+  TreeRef top = with_file(base, "two");
+  std::string id = top->id();
+  auto unfinished = trees_->make_mutable(base, {});
+  ASSERT_TRUE(unfinished.ok());
+  // A daemon that was killed: the directory stays.
+  std::string left = dir_.path() + "/store/snapshots/" + GetParam() + "/leftover";
+  ASSERT_TRUE(host::make_dirs(left + "/fs").ok());
+  unfinished->reset();
+  base.reset();
+  top.reset();
+  trees_ = nullptr;
+  trees_ = reopen(dir_.path() + "/store");
+  trees_->settle();
+  EXPECT_FALSE(host::exists(left));
+  auto found = trees_->find(id);
+  ASSERT_TRUE(found.ok() && *found) << found.status();
+  EXPECT_EQ(names(**found), (std::vector<std::string>{"one", "two"}));
+  EXPECT_EQ((**found)->parent()->description(), "write one");
+  EXPECT_FALSE(*trees_->find("no-such-record"));
+}
+
+TEST_P(TreesTest, LayersOfOneStoreBecomeTheTreeOfAnother) {
+  TreeRef base = with_file(nullptr, "one", "1");
+  TreeRef top = make(base, "change", [&](int root) {
+    put(root, "two", "2");
+    ASSERT_EQ(::unlinkat(root, "one", 0), 0);
+  });
+  std::vector<LayerBlob> blobs = layers(top);
+  ASSERT_EQ(blobs.size(), 2u);
+  EXPECT_EQ(layers(top)[1].blob.digest, blobs[1].blob.digest);
+  EXPECT_EQ(blobs[1].description, "change");
+
+  auto other_blobs = content::FileBlobStore::open(dir_.path() + "/content2");
+  ASSERT_TRUE(other_blobs.ok());
+  TreesOptions options;
+  options.root = dir_.path() + "/store2";
+  options.blobs = other_blobs->get();
+  options.pool = &pool_;
+  options.snapshotter = GetParam();
+  auto other = Trees::open(options);
+  ASSERT_TRUE(other.ok());
+  TreeRef lazy;
+  for (const LayerBlob& layer : blobs) {
+    auto next = (*other)->from_blob(lazy, {layer.blob, layer.diff_id, trees_->provider_for(layer), nullptr}, {});
+    ASSERT_TRUE(next.ok()) << next.status();
+    lazy = *next;
+  }
+  auto again = (*other)->from_blob(lazy->parent(), {blobs[1].blob, blobs[1].diff_id, trees_->provider_for(blobs[1]), nullptr}, {});
+  EXPECT_EQ(*again, lazy);
+  EXPECT_FALSE((*(*other)->existing_layers(lazy))->front().provider == nullptr);
+  auto open = (*other)->open(lazy);
+  ASSERT_TRUE(open.ok()) << open.status();
+  EXPECT_EQ(*host::list_dir(open->root.get()), (std::vector<std::string>{"two"}));
+  EXPECT_TRUE(*(*other_blobs)->info(blobs[0].blob.digest));
+  EXPECT_EQ(*(*other)->digest(lazy, "/", {}), *trees_->digest(top, "/", {}));
+}
+
+TEST_P(TreesTest, WrongBytesNeverBecomeATree) {
+  class Liar final : public content::BlobProvider {
+    Result<std::unique_ptr<ByteSource>> open(const content::Descriptor&, std::int64_t, std::stop_token) override {
+      return std::make_unique<StringSource>(std::string(1024, '\0'));
+    }
+  };
+  content::Descriptor blob;
+  blob.media_type = content::kOciLayer;
+  blob.digest = Digest::of("something else");
+  blob.size = 1024;
+  auto tree = trees_->from_blob(nullptr, {blob, Digest::of("what it holds"), std::make_shared<Liar>(), nullptr}, {});
+  ASSERT_TRUE(tree.ok()) << tree.status();
+  EXPECT_EQ(trees_->open(*tree).status().code(), Code::kFailedPrecondition);
+  EXPECT_FALSE(*blobs_->info(blob.digest));
+}
+
+TEST_P(TreesTest, CompressionIsMadeWhenAskedAndKeptOtherwise) {
+  TreeRef tree = with_file(nullptr, "one", std::string(5000, 'x'));
+  auto gzip = layers(tree);
+  LayerOptions zstd;
+  zstd.compression.type = layer::Compression::kZstd;
+  EXPECT_EQ(layers(tree, zstd)[0].blob.digest, gzip[0].blob.digest);
+  zstd.force_compression = true;
+  auto forced = layers(tree, zstd);
+  EXPECT_EQ(forced[0].blob.media_type, content::kOciLayerZstd);
+  EXPECT_EQ(forced[0].diff_id, gzip[0].diff_id);
+  EXPECT_EQ(layers(tree)[0].blob.digest, gzip[0].blob.digest);
+}
+
+TEST_P(TreesTest, MergeStacksAndDiffTakesApart) {
+  TreeRef base = with_file(nullptr, "base");
+  TreeRef a = with_file(base, "a");
+  TreeRef b = make(base, "b", [&](int root) {
+    put(root, "b", "b");
+    ASSERT_EQ(::unlinkat(root, "base", 0), 0);
+  });
+  TreeRef merged = *trees_->merge({a, nullptr, b}, {});
+  EXPECT_EQ(names(merged), (std::vector<std::string>{"a", "b"}));
+  TreeRef only_a = *trees_->diff(base, a, {});
+  EXPECT_EQ(names(only_a), (std::vector<std::string>{"a"}));
+  TreeRef both = *trees_->merge({b, only_a}, {});
+  EXPECT_EQ(names(both), (std::vector<std::string>{"a", "b"}));
+  // Trees without common history.
+  TreeRef other = with_file(nullptr, "other");
+  TreeRef computed = *trees_->diff(base, other, {});
+  EXPECT_EQ(names(computed), (std::vector<std::string>{"other"}));
+  EXPECT_EQ(names(*trees_->merge({a, computed}, {})), (std::vector<std::string>{"a", "other"}));
+  EXPECT_EQ(*trees_->diff(base, base, {}), nullptr);
+  EXPECT_EQ(*trees_->merge({nullptr, a}, {}), a);
+  if (std::string_view(GetParam()) == "overlayfs") {
+    EXPECT_EQ(layers(only_a)[0].blob.digest, layers(a)[1].blob.digest);
+    EXPECT_EQ(layers(computed).size(), 1u);
+  }
+  TreeRef on_top = with_file(merged, "top");
+  EXPECT_EQ(names(on_top), (std::vector<std::string>{"a", "b", "top"}));
+}
+
+TEST_P(TreesTest, KeptTreesAreTakenByOneAtATimeAndSurvive) {
+  auto made = trees_->make_mutable(nullptr, {.description = "cache", .type = RecordType::kCacheMount});
+  ASSERT_TRUE((*made)->keep("cache:/root/.cache").ok());
+  ASSERT_TRUE((*made)->set_attribute("etag", "42").ok());
+  std::string id = (*made)->id();
+  EXPECT_EQ(*trees_->take("cache:/root/.cache"), nullptr);
+  {
+    auto open = (*made)->open();
+    put(open->root.get(), "kept", "k");
+  }
+  made->reset();
+  trees_ = nullptr;
+  trees_ = reopen(dir_.path() + "/store");
+  trees_->settle();
+  auto again = trees_->take("cache:/root/.cache");
+  ASSERT_TRUE(again.ok() && *again);
+  EXPECT_EQ((*again)->id(), id);
+  EXPECT_EQ((*again)->attribute("etag"), "42");
+
+  TreeRef shown = *(*again)->freeze({.type = RecordType::kLocalSource});
+  again->reset();
+  EXPECT_EQ(get(shown, "kept"), "k");
+  EXPECT_EQ(*trees_->take("cache:/root/.cache"), nullptr) << "somebody looks at it";
+  std::string shown_id = shown->id();
+  shown.reset();
+  auto third = trees_->take("cache:/root/.cache");
+  ASSERT_TRUE(third.ok() && *third);
+  EXPECT_FALSE(*trees_->find(shown_id));
+  EXPECT_EQ(removed_, (std::vector<std::string>{shown_id}));
+  (*third)->discard();
+  third->reset();
+  EXPECT_EQ(*trees_->count_kept("cache:/root/.cache"), 0);
+}
+
+TEST_P(TreesTest, BuildingOnAFrozenTreeMakesItStay) {
+  auto made = trees_->make_mutable(nullptr, {});
+  ASSERT_TRUE((*made)->keep("context").ok());
+  TreeRef shown = *(*made)->freeze({});
+  made->reset();
+  TreeRef top = with_file(shown, "more");
+  shown.reset();
+  EXPECT_EQ(*trees_->take("context"), nullptr);
+  std::string id = top->id();
+  top.reset();
+  EXPECT_TRUE(*trees_->find(id));
+}
+
+TEST_P(TreesTest, SeededDigestsNeedNoReading) {
+  auto made = trees_->make_mutable(nullptr, {});
+  ASSERT_TRUE((*made)->keep("context").ok());
+  {
+    auto open = (*made)->open();
+    put(open->root.get(), "f", "on disk");
+  }
+  FileFacts facts{.mode = S_IFREG | 0644, .size = 9};
+  FileDigester digester(facts);
+  digester.update("announced");
+  Digest announced = digester.finish();
+  (*made)->seed_digest("f", facts, announced);
+  TreeRef tree = *(*made)->freeze({});
+  made->reset();
+  EXPECT_EQ(*trees_->digest(tree, "/f", {}), announced);
+  EXPECT_EQ(trees_->digest(tree, "/g", {}).status().code(), Code::kNotFound);
+  tree.reset();
+  trees_->settle();
+  trees_ = nullptr;
+  trees_ = reopen(dir_.path() + "/store");
+  auto again = trees_->take("context");
+  ASSERT_TRUE(again.ok() && *again);
+  tree = *(*again)->freeze({});
+  EXPECT_EQ(*trees_->digest(tree, "/f", {}), announced);
+}
+
+TEST_P(TreesTest, PruneTakesWhatNobodyHoldsLeavesFirst) {
+  TreeRef base = with_file(nullptr, "base", std::string(10000, 'b'));
+  TreeRef top = with_file(base, "top", std::string(20000, 't'));
+  TreeRef held = with_file(base, "held");
+  std::string top_id = top->id(), base_id = base->id(), held_id = held->id();
+  top.reset();
+  base.reset();
+  auto du = trees_->du({}, {});
+  ASSERT_TRUE(du.ok()) << du.status();
+  ASSERT_EQ(du->size(), 3u);
+  EXPECT_TRUE((*du)[0].in_use) << "a child of it is held";
+  EXPECT_FALSE((*du)[1].in_use);
+  EXPECT_GE((*du)[1].size, 20000);
+  EXPECT_EQ((*du)[1].parents, (std::vector<std::string>{base_id}));
+  EXPECT_EQ(trees_->du({"inuse"}, {})->size(), 2u);
+  EXPECT_EQ(trees_->du({"description~=\"write h\"", "id==" + top_id}, {})->size(), 2u);
+  std::vector<std::string> told;
+  auto report = trees_->prune({PruneOptions{}}, {}, [&](const Usage& u) { told.push_back(u.id); });
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(told, (std::vector<std::string>{top_id}));
+  EXPECT_EQ(report->bytes, (*du)[1].size);
+  held.reset();
+  report = trees_->prune({PruneOptions{}}, {});
+  EXPECT_EQ(report->records, 2);
+  EXPECT_EQ(removed_, (std::vector<std::string>{top_id, held_id, base_id}));
+  EXPECT_EQ(host::list_dir(dir_.path() + "/store/snapshots/" + GetParam())->size(), 1u) << "only 'empty'";
+}
+
+TEST_P(TreesTest, PruneKeepsWhatTheLimitsAllow) {
+  for (int i = 0; i < 4; ++i) {
+    clock_.advance(std::chrono::hours(1));
+    (void)with_file(nullptr, "f", std::string(100000, 'x'));
+  }
+  PruneOptions rule;
+  rule.max_used_space = 250000;
+  auto report = trees_->prune({rule}, {});
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->records, 2);
+  rule = {};
+  rule.keep_duration = std::chrono::minutes(90);
+  EXPECT_EQ(trees_->prune({rule}, {})->records, 0) << "the oldest went before";
+  clock_.advance(std::chrono::hours(2));
+  EXPECT_EQ(trees_->prune({rule}, {})->records, 2);
+}
+
+TEST_P(TreesTest, BlobsGoWithTheLastWhoNamesThem) {
+  TreeRef tree = with_file(nullptr, "one");
+  Digest layer = layers(tree)[0].blob.digest;
+  Digest config = content::write_blob(*blobs_, "{}", content::kOciConfig)->digest;
+  ASSERT_TRUE(trees_->hold_blob(tree, config).ok());
+  ASSERT_TRUE(trees_->hold_blob("history/1", layer).ok());
+  tree.reset();
+  ASSERT_EQ(trees_->prune({PruneOptions{.all = true}}, {})->records, 1);
+  EXPECT_FALSE(*blobs_->info(config));
+  EXPECT_TRUE(*blobs_->info(layer));
+  ASSERT_TRUE(trees_->release_blobs("history/1").ok());
+  EXPECT_FALSE(*blobs_->info(layer));
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, TreesTest, testing::Values("overlayfs", "native"));
+
+TEST(GcPolicy, ArithmeticOfTheLimits) {
+  host::DiskSpace disk{.total = 1000, .free = 100};
+  EXPECT_EQ(bytes_to_keep({}, 500, disk), 0);
+  EXPECT_EQ(bytes_to_keep({.max_used_space = 300}, 500, disk), 300);
+  EXPECT_EQ(bytes_to_keep({.max_used_space = 300, .min_free_space = 400}, 500, disk), 200);
+  EXPECT_EQ(bytes_to_keep({.reserved_space = 250, .max_used_space = 300, .min_free_space = 400}, 500, disk), 250);
+  EXPECT_EQ(bytes_to_keep({.min_free_space = 50}, 500, disk), 500);
+  EXPECT_EQ(parse_space_limit("512MB")->bytes, 512 << 20);
+  EXPECT_EQ(parse_space_limit("20%")->percent, 20);
+  EXPECT_FALSE(parse_space_limit("many").ok());
+  disk.total = 1'000'000'000'000;
+  auto policy = default_gc_policy({}, disk);
+  ASSERT_EQ(policy.size(), 4u);
+  EXPECT_EQ(policy[0].max_used_space, 512'000'000);
+  EXPECT_EQ(policy[2].reserved_space, 10'000'000'000);
+  EXPECT_EQ(policy[2].max_used_space, 100'000'000'000);
+  EXPECT_EQ(policy[2].min_free_space, 187'000'000'000);
+  EXPECT_TRUE(policy[3].all);
+}
+
+}  // namespace
+}  // namespace kiln::store
