@@ -10,6 +10,7 @@
 // exporter, export and import references) are translated before they get here.
 #pragma once
 
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -123,6 +124,7 @@ struct BuildsOptions {
   BuildRunner* runner = nullptr;
   history::History* history = nullptr;  // null: nothing is recorded
   Pool* pool = nullptr;
+  std::string spool;                    // directory for the logs of running builds; "" = memory
   Clock* clock = nullptr;               // null: the machine's
 };
 
@@ -154,11 +156,13 @@ class Builds {
  private:
   struct Entry;
   Result<SolveResponse> run(const std::shared_ptr<RunningBuild>& build, std::stop_token stop);
+  void tell_progress(RunningBuild& build);
 
   BuildsOptions options_;
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::map<std::string, std::shared_ptr<Entry>> entries_;
+  int working_ = 0;  // builds accepted whose `done` has not returned
   bool draining_ = false;
 };
 

@@ -179,20 +179,21 @@ void History::started(Record record) {
   state_->tell(event);
 }
 
-void History::progress(const std::string& ref, int total, int completed, int cached, int warnings) {
+void History::progress(const std::string& ref, const std::function<StepProgress()>& counts) {
   Event event;
   {
     std::lock_guard lock(state_->mutex);
     auto it = state_->active.find(ref);
     if (it == state_->active.end()) return;
-    Record& record = it->second.record;
-    record.total_steps = total;
-    record.completed_steps = completed;
-    record.cached_steps = cached;
-    record.warnings = warnings;
     const Time now = state_->clock->now();
     if (now - it->second.told < kProgressInterval) return;
     it->second.told = now;
+    Record& record = it->second.record;
+    const StepProgress progress = counts();
+    record.total_steps = progress.total;
+    record.completed_steps = progress.completed;
+    record.cached_steps = progress.cached;
+    record.warnings = progress.warnings;
     event = {EventKind::kStarted, record};
   }
   state_->tell(event);

@@ -42,6 +42,13 @@ struct ListOptions {
   int limit = 0;                     // newest first; 0 = all, in the order of their ends
 };
 
+struct StepProgress {
+  int total = 0;
+  int completed = 0;
+  int cached = 0;
+  int warnings = 0;
+};
+
 // Any thread; calls block on the disk only.
 class History {
  public:
@@ -50,8 +57,9 @@ class History {
 
   // A build began: listeners are told; nothing is written.
   void started(Record record);
-  // New counts of a build that runs. Listeners are told at most once a second a build.
-  void progress(const std::string& ref, int total, int completed, int cached, int warnings);
+  // Something happened in a build that runs. Listeners are told at most once a second a build;
+  // `counts` is asked only then.
+  void progress(const std::string& ref, const std::function<StepProgress()>& counts);
   // A build ended: its record is written, listeners are told.
   Status completed(Record record);
   // A change to a written record ("trace has come"): generation grows, listeners are told. NotFound.

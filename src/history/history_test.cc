@@ -88,9 +88,9 @@ TEST_F(HistoryTest, AListenerHearsStartProgressEndAndRemoval) {
   Record r = record("x");
   r.completed.reset();
   history_->started(r);
-  history_->progress("x", 3, 1, 0, 0);  // too soon after the start
+  history_->progress("x", [] { return StepProgress{.total = 3}; });  // too soon after the start
   clock_.advance(std::chrono::seconds(2));
-  history_->progress("x", 4, 2, 0, 0);
+  history_->progress("x", [] { return StepProgress{.total = 4}; });
   EXPECT_EQ(refs({.active_only = true}), std::vector<std::string>{"x"});
   r.completed = clock_.now();
   ASSERT_TRUE(history_->completed(r).ok());
