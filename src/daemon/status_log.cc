@@ -21,6 +21,7 @@ namespace api = moby::buildkit::v1;
 constexpr std::size_t kFrameBytes = 64 * 1024;
 constexpr std::size_t kLogPieceBytes = 1024 * 1024;
 constexpr std::size_t kHeaderBytes = 4;
+constexpr std::uint32_t kFrameBytesMax = 16 * 1024 * 1024;
 
 struct StepState {
   bool completed = false;
@@ -51,6 +52,7 @@ class FileSource final : public ByteSource {
 
 struct StatusLog::State {
   host::Fd file;
+  std::unique_ptr<content::BlobReader> recorded;  // instead of the file
   LogLimits limits;
   Clock* clock = nullptr;
 
@@ -71,7 +73,26 @@ struct StatusLog::State {
   // The methods below run under `mutex`.
   void add_log(const event::VertexLog& log, std::string data);
   void flush();
+  // Exactly `count` bytes, or false. Needs no lock: what is told of is there to stay.
+  bool read_at(std::uint64_t offset, char* to, std::size_t count) const;
 };
+
+bool StatusLog::State::read_at(std::uint64_t offset, char* to, std::size_t count) const {
+  std::size_t have = 0;
+  while (have < count) {
+    std::size_t got = 0;
+    if (recorded != nullptr) {
+      auto part = recorded->read_at(static_cast<std::int64_t>(offset + have), std::span(to + have, count - have));
+      got = part.ok() ? *part : 0;
+    } else {
+      const ssize_t part = ::pread(file.get(), to + have, count - have, static_cast<off_t>(offset + have));
+      got = part > 0 ? static_cast<std::size_t>(part) : 0;
+    }
+    if (got == 0) return false;
+    have += got;
+  }
+  return true;
+}
 
 void StatusLog::State::add_log(const event::VertexLog& log, std::string data) {
   event::VertexLog piece{log.vertex, log.stream, log.timestamp, {}};
@@ -127,6 +148,15 @@ Result<std::shared_ptr<StatusLog>> StatusLog::open(const std::string& directory,
     }
     if (!state->file.valid()) return errno_error(errno, fmt::format("make a log for the build in '{}'", directory));
   }
+  return std::shared_ptr<StatusLog>(new StatusLog(std::move(state)));
+}
+
+std::shared_ptr<StatusLog> StatusLog::recorded(std::unique_ptr<content::BlobReader> frames) {
+  auto state = std::make_unique<State>();
+  state->clock = &system_clock();
+  state->size = frames != nullptr ? static_cast<std::uint64_t>(frames->size()) : 0;
+  state->recorded = std::move(frames);
+  state->closed = true;
   return std::shared_ptr<StatusLog>(new StatusLog(std::move(state)));
 }
 
@@ -207,25 +237,34 @@ StatusLog::Chunk StatusLog::read(std::uint64_t cursor) {
     size = state_->size;
     closed = state_->closed;
   }
-  Chunk chunk{.frame = {}, .next = cursor, .end = false};
-  if (cursor + kHeaderBytes <= size) {
-    unsigned char header[kHeaderBytes] = {};
-    if (::pread(state_->file.get(), header, kHeaderBytes, static_cast<off_t>(cursor)) != kHeaderBytes) {
-      chunk.end = true;
-      return chunk;
-    }
-    const std::uint32_t length = header[0] | header[1] << 8 | header[2] << 16 | static_cast<std::uint32_t>(header[3]) << 24;
+  Chunk chunk{.frame = {}, .next = cursor, .end = closed && cursor >= size};
+  if (cursor + kHeaderBytes > size) return chunk;
+  unsigned char header[kHeaderBytes] = {};
+  std::uint32_t length = 0;
+  bool whole = state_->read_at(cursor, reinterpret_cast<char*>(header), kHeaderBytes);
+  for (std::size_t i = kHeaderBytes; i-- > 0;) length = length << 8 | header[i];
+  whole = whole && length <= kFrameBytesMax && cursor + kHeaderBytes + length <= size;
+  if (whole) {
     chunk.frame.resize(length);
-    const ssize_t got = ::pread(state_->file.get(), chunk.frame.data(), length, static_cast<off_t>(cursor + kHeaderBytes));
-    if (got != static_cast<ssize_t>(length)) {
-      chunk.frame.clear();
-      chunk.end = true;
-      return chunk;
-    }
-    chunk.next = cursor + kHeaderBytes + length;
+    whole = state_->read_at(cursor + kHeaderBytes, chunk.frame.data(), length);
   }
+  if (!whole) {
+    log_warn("the log of a build is damaged; it ends early");
+    return {.frame = {}, .next = cursor, .end = true};
+  }
+  chunk.next = cursor + kHeaderBytes + length;
   chunk.end = closed && chunk.next >= size;
   return chunk;
+}
+
+bool StatusLog::has_frame(std::uint64_t cursor) const {
+  std::lock_guard lock(state_->mutex);
+  return cursor < state_->size;
+}
+
+bool StatusLog::closed() const {
+  std::lock_guard lock(state_->mutex);
+  return state_->closed;
 }
 
 std::uint64_t StatusLog::watch(std::function<void()> wake) {

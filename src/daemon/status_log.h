@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "base/stream.h"
+#include "content/blob_store.h"
 #include "daemon/log_clip.h"
 #include "event/event.h"
 
@@ -37,6 +38,8 @@ class StatusLog final : public event::EventSink {
   // `directory` holds the unnamed file; "" keeps the frames in memory (tests).
   static Result<std::shared_ptr<StatusLog>> open(const std::string& directory, LogLimits limits = {},
                                                  Clock& clock = system_clock());
+  // The log of a build that ended, closed; null: nothing was kept.
+  static std::shared_ptr<StatusLog> recorded(std::unique_ptr<content::BlobReader> frames);
   ~StatusLog() override;
 
   void on(const event::Vertex& vertex) override;
@@ -53,6 +56,9 @@ class StatusLog final : public event::EventSink {
     bool end = false;  // closed and nothing follows
   };
   Chunk read(std::uint64_t cursor);
+  // Whether a whole frame lies at the cursor; what was told last may lie in none yet.
+  bool has_frame(std::uint64_t cursor) const;
+  bool closed() const;
 
   // Calls `wake` from the telling thread, under no lock of the log, each time something was told or
   // the log was closed; must not block. Forget by the returned id; after forget() returns no call is

@@ -1,0 +1,240 @@
+#include <fmt/format.h>
+
+#include <chrono>
+#include <future>
+#include <map>
+
+#include "base/filter.h"
+#include "daemon/calls.h"
+#include "daemon/control_messages.h"
+#include "daemon/services.h"
+#include "daemon/status_stream.h"
+#include "session/tunnel.h"
+#include "wire/control.grpc.pb.h"
+
+namespace kiln::daemon {
+namespace {
+
+namespace api = moby::buildkit::v1;
+using Context = grpc::CallbackServerContext;
+
+constexpr auto kBuildPatience = std::chrono::seconds(6);
+
+// Clients correct their clocks by it.
+void send_timestamp(Context* context) {
+  context->AddInitialMetadata("buildkit-current-timestamp", format_rfc3339(system_clock().now()));
+}
+
+std::string trace_parent(const Context& context) {
+  auto it = context.client_metadata().find("traceparent");
+  return it == context.client_metadata().end() ? std::string() : std::string(it->second.data(), it->second.size());
+}
+
+using Base = api::Control::WithRawCallbackMethod_Session<api::Control::WithRawCallbackMethod_Status<
+    api::Control::WithCallbackMethod_Solve<api::Control::WithCallbackMethod_DiskUsage<
+        api::Control::WithCallbackMethod_Prune<api::Control::WithCallbackMethod_ListWorkers<
+            api::Control::WithCallbackMethod_Info<api::Control::WithCallbackMethod_ListenBuildHistory<
+                api::Control::WithCallbackMethod_UpdateBuildHistory<api::Control::Service>>>>>>>>>;
+
+class ControlService final : public ControlServer, private Base {
+ public:
+  explicit ControlService(const ServiceGround& ground) : ground_(ground) {}
+  grpc::Service& service() override { return *this; }
+
+  void end_listeners() override {
+    std::lock_guard lock(mutex_);
+    draining_ = true;
+    for (auto& [id, writer] : listeners_) writer->finish(ok());
+  }
+
+ private:
+  grpc::ServerUnaryReactor* Solve(Context* context, const api::SolveRequest* in, api::SolveResponse* out) override {
+    Result<SolveRequest> request = from_message(*in);
+    if (!request.ok()) return answer(context, request.status());
+    request->trace_parent = trace_parent(*context);
+    auto* call = new LaterCall("Solve");
+    ground_.builds->solve(std::move(request).value(), call->stop_token(), [this, call, out](Result<SolveResponse> response) {
+      if (response.ok()) out->mutable_exporterresponse()->insert(response->exporter_response.begin(), response->exporter_response.end());
+      call->finish(response.status());
+      if (ground_.after_build) ground_.after_build();
+    });
+    return call;
+  }
+
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Status(Context* context, const grpc::ByteBuffer* in) override {
+    send_timestamp(context);
+    auto* stream = new StatusStream();
+    api::StatusRequest request;
+    grpc::ByteBuffer copy(*in);
+    if (!grpc::SerializationTraits<api::StatusRequest>::Deserialize(&copy, &request).ok()) {
+      stream->fail(user_error(Code::kInvalidArgument, "the request does not parse"));
+    } else if (auto build = ground_.builds->find(request.ref())) {
+      stream->follow(build->status_log());
+    } else {
+      ground_.pool->submit([this, stream, ref = request.ref()] { follow_other(ref, *stream); });
+    }
+    return stream;
+  }
+
+  // A build that ended, or one that is about to begin: clients ask for the status and for the solve
+  // at the same time.
+  void follow_other(const std::string& ref, StatusStream& stream) {
+    Result<std::shared_ptr<StatusLog>> log = user_error(Code::kNotFound, fmt::format("no such job {}", ref));
+    const kiln::Status status = guarded([&]() -> kiln::Status {
+      for (int attempt = 0; attempt < 2; ++attempt) {
+        KILN_ASSIGN_OR_RETURN(std::optional<history::Record> record, ground_.history->find(ref));
+        if (record) {
+          log = recorded_log(*record);
+          return ok();
+        }
+        // The second look is for a build that began and ended meanwhile.
+        if (attempt > 0) break;
+        if (auto build = ground_.builds->wait(ref, stream.stop_token(), kBuildPatience)) {
+          log = build->status_log();
+          return ok();
+        }
+      }
+      return ok();
+    });
+    if (!status.ok()) log = status;
+    log_failure("Status", log.status());
+    if (log.ok()) {
+      stream.follow(std::move(log).value());
+    } else {
+      stream.fail(log.status());
+    }
+  }
+
+  Result<std::shared_ptr<StatusLog>> recorded_log(const history::Record& record) {
+    if (!record.logs) return StatusLog::recorded(nullptr);
+    KILN_ASSIGN_OR_RETURN(Digest digest, Digest::parse(record.logs->digest));
+    KILN_ASSIGN_OR_RETURN(auto reader, ground_.history->blobs().open(digest));
+    return StatusLog::recorded(std::move(reader));
+  }
+
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Session(Context* context) override {
+    return session::serve_session(*ground_.sessions, context);
+  }
+
+  grpc::ServerUnaryReactor* DiskUsage(Context*, const api::DiskUsageRequest* in, api::DiskUsageResponse* out) override {
+    return new PooledCall(*ground_.pool, "DiskUsage", [this, in, out](std::stop_token stop) -> kiln::Status {
+      const std::vector<std::string> filters(in->filter().begin(), in->filter().end());
+      KILN_ASSIGN_OR_RETURN(std::vector<store::Usage> usage, ground_.engine->usage(filters, Duration(in->agelimit()), stop));
+      for (const store::Usage& one : usage) to_message(one, *out->add_record());
+      return ok();
+    });
+  }
+
+  grpc::ServerWriteReactor<api::UsageRecord>* Prune(Context*, const api::PruneRequest* in) override {
+    auto* writer = new QueuedWriter<api::UsageRecord>();
+    ground_.pool->submit([this, writer, options = from_message(*in)] {
+      kiln::Status status = guarded([&] {
+        return ground_.engine->prune(
+            options,
+            [&](const store::Usage& usage) {
+              api::UsageRecord record;
+              to_message(usage, record);
+              writer->push(std::move(record));
+            },
+            writer->stop_token());
+      });
+      log_failure("Prune", status);
+      writer->finish(status);
+    });
+    return writer;
+  }
+
+  grpc::ServerUnaryReactor* ListWorkers(Context*, const api::ListWorkersRequest* in, api::ListWorkersResponse* out) override {
+    return new PooledCall(*ground_.pool, "ListWorkers", [this, in, out](std::stop_token) -> kiln::Status {
+      KILN_ASSIGN_OR_RETURN(Filter filter, Filter::parse_any({in->filter().begin(), in->filter().end()}));
+      const frontend::WorkerInfo worker = ground_.engine->worker();
+      const bool shown = filter.matches([&](std::span<const std::string> path) -> std::optional<std::string> {
+        if (path.size() == 1 && path[0] == "id") return worker.id;
+        if (path.size() < 2 || path[0] != "labels") return std::nullopt;
+        std::string name = path[1];
+        for (std::size_t i = 2; i < path.size(); ++i) name += "." + path[i];
+        auto it = worker.labels.find(name);
+        return it == worker.labels.end() ? std::nullopt : std::optional(it->second);
+      });
+      if (shown) to_message(worker, ground_.engine->gc_policy(), *out->add_record());
+      return ok();
+    });
+  }
+
+  grpc::ServerUnaryReactor* Info(Context* context, const api::InfoRequest*, api::InfoResponse* out) override {
+    fill_version(*out->mutable_buildkitversion());
+    return answer(context, ok());
+  }
+
+  grpc::ServerWriteReactor<api::BuildHistoryEvent>* ListenBuildHistory(Context* context,
+                                                                       const api::BuildHistoryRequest* in) override {
+    send_timestamp(context);
+    auto* writer = new QueuedWriter<api::BuildHistoryEvent>();
+    writer->finish_on_cancel();
+    std::uint64_t id = 0;
+    {
+      std::lock_guard lock(mutex_);
+      id = next_listener_++;
+      listeners_.emplace(id, writer);
+      if (draining_) writer->finish(ok());
+    }
+    auto subscription = std::make_shared<std::uint64_t>(0);
+    if (!in->earlyexit()) {
+      *subscription = ground_.history->subscribe(in->ref(), [writer](const history::Event& event) {
+        api::BuildHistoryEvent message;
+        to_message(event, message);
+        writer->push(std::move(message));
+      });
+    }
+    // The listing and the stream end separately; whoever is last lets go of the writer.
+    auto listing = std::make_shared<std::promise<void>>();
+    writer->set_on_done([this, id, subscription, listed = listing->get_future().share()] {
+      if (*subscription != 0) ground_.history->unsubscribe(*subscription);
+      listed.wait();
+      std::lock_guard lock(mutex_);
+      listeners_.erase(id);
+    });
+    history::ListOptions options{in->ref(), in->activeonly(), {in->filter().begin(), in->filter().end()}, in->limit()};
+    ground_.pool->submit([this, writer, listing, options = std::move(options), early = in->earlyexit()] {
+      kiln::Status status = guarded([&]() -> kiln::Status {
+        KILN_ASSIGN_OR_RETURN(std::vector<history::Event> events, ground_.history->list(options));
+        for (const history::Event& event : events) {
+          api::BuildHistoryEvent message;
+          to_message(event, message);
+          writer->push(std::move(message));
+        }
+        return ok();
+      });
+      log_failure("ListenBuildHistory", status);
+      if (early || !status.ok()) writer->finish(status);
+      listing->set_value();
+    });
+    return writer;
+  }
+
+  grpc::ServerUnaryReactor* UpdateBuildHistory(Context*, const api::UpdateBuildHistoryRequest* in,
+                                               api::UpdateBuildHistoryResponse*) override {
+    return new PooledCall(*ground_.pool, "UpdateBuildHistory", [this, in](std::stop_token) -> kiln::Status {
+      if (in->delete_()) {
+        (void)ground_.history->finalize(in->ref());
+        return ground_.history->remove(in->ref());
+      }
+      if (in->finalize()) return ground_.history->finalize(in->ref());
+      return ground_.history->set_pinned(in->ref(), in->pinned());
+    });
+  }
+
+  ServiceGround ground_;
+  std::mutex mutex_;
+  std::map<std::uint64_t, QueuedWriter<api::BuildHistoryEvent>*> listeners_;
+  std::uint64_t next_listener_ = 1;
+  bool draining_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<ControlServer> make_control_service(const ServiceGround& ground) {
+  return std::make_unique<ControlService>(ground);
+}
+
+}  // namespace kiln::daemon
