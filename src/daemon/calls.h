@@ -123,6 +123,8 @@ class QueuedWriter final : public grpc::ServerWriteReactor<Message> {
     if (finish_on_cancel_) finish(cancelled());
   }
   void OnDone() override {
+    // Whoever ended the stream may still hold the mutex.
+    { std::lock_guard lock(mutex_); }
     if (on_done_) on_done_();
     delete this;
   }

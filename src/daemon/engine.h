@@ -2,7 +2,7 @@
 // services call it; the wiring of all rooms implements it.
 //
 //   KILN_ASSIGN_OR_RETURN(auto engine, open_engine(config, {.pool = &pool, .sessions = &sessions}));
-//   Builds builds({.runner = engine.get(), …});
+//   Builds builds({.runner = &engine->runner(), …});
 #pragma once
 
 #include <functional>
@@ -24,8 +24,10 @@ namespace kiln::daemon {
 
 // Port. Any thread; exists so that services are tested without stores and sandboxes. Engines with
 // several workers do not exist: everything is one worker's.
-class Engine : public BuildRunner {
+class Engine {
  public:
+  virtual ~Engine() = default;
+  virtual BuildRunner& runner() = 0;
   // Labels and platforms; platforms are looked up anew when they may have changed (binfmt).
   virtual frontend::WorkerInfo worker() = 0;
   // The policy by which it collects by itself, as clients are told.

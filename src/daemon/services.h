@@ -55,7 +55,7 @@ FindGateway find_by_metadata(Builds& builds);
 // containerd.services.content.v1.Content, reading only: the engine's blobs, then the history's.
 std::unique_ptr<grpc::Service> make_content_service(Pool& pool, content::BlobStore& first, content::BlobStore& second);
 
-// grpc.health.v1.Health: everything is served until `stopping` gives true.
+// grpc.health.v1.Health: serving, from the first answer to the last.
 std::unique_ptr<grpc::Service> make_health_service();
 
 // opentelemetry.proto.collector.trace.v1.TraceService.

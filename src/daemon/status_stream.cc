@@ -13,18 +13,14 @@ constexpr auto kGather = std::chrono::milliseconds(10);
 }  // namespace
 
 void StatusStream::follow(std::shared_ptr<StatusLog> log) {
-  {
-    std::lock_guard lock(mutex_);
-    log_ = log;
-    state_ = State::kIdle;
-    if (stop_.stop_requested()) return end(grpc::Status::CANCELLED);
-    // The stream cannot end before this function does: only a write under way, or a cancellation
-    // that waits for the mutex, could end it.
-  }
+  // While waiting, nothing but this function can end the stream.
   const std::uint64_t watch = log->watch([this] { on_told(); });
-  std::unique_lock lock(mutex_);
+  std::lock_guard lock(mutex_);
+  log_ = std::move(log);
   watch_ = watch;
-  if (state_ == State::kIdle) write();
+  state_ = State::kIdle;
+  if (stop_.stop_requested()) return end(grpc::Status::CANCELLED);
+  write();
 }
 
 void StatusStream::fail(const Status& status) {
@@ -51,7 +47,9 @@ void StatusStream::OnCancel() {
 }
 
 void StatusStream::OnDone() {
-  if (log_ != nullptr && watch_ != 0) log_->forget(watch_);
+  // Whoever ended the stream may still hold the mutex.
+  { std::lock_guard lock(mutex_); }
+  if (log_ != nullptr) log_->forget(watch_);
   delete this;
 }
 

@@ -1,0 +1,207 @@
+#include "daemon/daemon.h"
+
+#include <fmt/format.h>
+#include <malloc.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+
+#include "base/id.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/builds.h"
+#include "daemon/engine.h"
+#include "daemon/server.h"
+#include "history/history.h"
+#include "host/fd.h"
+#include "host/fs.h"
+#include "session/session.h"
+
+namespace kiln::daemon {
+namespace {
+
+constexpr auto kSweepInterval = std::chrono::seconds(120);
+constexpr auto kCollectDelay = std::chrono::seconds(1);
+constexpr auto kCallPatience = std::chrono::seconds(2);
+// Told to ourselves when draining is over.
+constexpr int kDrained = SIGUSR1;
+
+Result<LogLevel> log_level(const std::string& text) {
+  const std::string low = to_lower(text);
+  if (low == "trace") return LogLevel::kTrace;
+  if (low == "debug") return LogLevel::kDebug;
+  if (low == "info" || low.empty()) return LogLevel::kInfo;
+  if (low == "warn" || low == "warning") return LogLevel::kWarn;
+  if (low == "error" || low == "fatal" || low == "panic") return LogLevel::kError;
+  return user_error(Code::kInvalidArgument, fmt::format("unsupported log level: '{}'", text));
+}
+
+Status set_up_log(const Config& config) {
+  KILN_ASSIGN_OR_RETURN(LogLevel level, log_level(config.log_level));
+  if (config.log_format != "text" && config.log_format != "json" && !config.log_format.empty()) {
+    return user_error(Code::kInvalidArgument, fmt::format("unsupported log type \"{}\"", config.log_format));
+  }
+  set_log(level, config.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+  for (const std::string& warning : config.warnings) log_warn("{}", warning);
+  return ok();
+}
+
+// One daemon a root directory. The file stays: removing it would let a third daemon lock a new one
+// while a second holds the old.
+Result<host::Fd> lock_root(const std::string& root) {
+  const std::string path = root + "/buildkitd.lock";
+  KILN_ASSIGN_OR_RETURN(host::Fd lock, host::open_file(path, O_RDWR | O_CREAT, 0600));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      return environment_error(Code::kFailedPrecondition, fmt::format("could not lock {}, another instance running?", path));
+    }
+    return errno_error(errno, fmt::format("could not lock {}", path));
+  }
+  return lock;
+}
+
+Result<std::string> worker_id(const std::string& root) {
+  const std::string path = root + "/workerid";
+  if (auto known = host::read_file(path); known.ok() && !trim(*known).empty()) return std::string(trim(*known));
+  std::string id = new_id();
+  KILN_RETURN_IF_ERROR(host::replace_file(path, id));
+  return id;
+}
+
+// Work between builds, on one thread: collection soon after a build, retention of history now and
+// then.
+class Housekeeper {
+ public:
+  Housekeeper(Engine& engine, history::History& history, bool collects)
+      : engine_(engine), history_(history), collects_(collects), thread_([this](std::stop_token stop) { work(stop); }) {}
+
+  void after_build() {
+    std::lock_guard lock(mutex_);
+    due_ = true;
+    changed_.notify_one();
+  }
+
+ private:
+  void work(std::stop_token stop) {
+    while (!stop.stop_requested()) {
+      if (Status status = history_.sweep(); !status.ok()) log_warn("sweep the history: {}", message_of(status));
+      const auto until = std::chrono::steady_clock::now() + kSweepInterval;
+      while (std::chrono::steady_clock::now() < until && !stop.stop_requested()) {
+        bool due = false;
+        {
+          std::unique_lock lock(mutex_);
+          changed_.wait_until(lock, stop, until, [&] { return due_; });
+          due = std::exchange(due_, false);
+        }
+        if (!due || !wait_for(stop, kCollectDelay).ok()) continue;
+        if (collects_) {
+          if (Status status = engine_.collect(stop); !status.ok() && !is_cancelled(status)) {
+            log_warn("collect: {}", message_of(status));
+          }
+        }
+        // What a build needed in memory goes back to the system.
+        ::malloc_trim(0);
+      }
+    }
+  }
+
+  Engine& engine_;
+  history::History& history_;
+  bool collects_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  bool due_ = true;  // once after start
+  std::jthread thread_;
+};
+
+sigset_t handled_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int number : {SIGTERM, SIGINT, kDrained}) sigaddset(&set, number);
+  return set;
+}
+
+// Returns when the daemon is to leave. Waits in slices only when it may leave by itself.
+void wait_for_end(const Config& config, Server& server, Builds& builds, session::Sessions& sessions) {
+  const sigset_t signals = handled_signals();
+  const Time started = system_clock().now();
+  Time busy = started;
+  std::jthread draining;
+  for (int told = 0;;) {
+    timespec slice{1, 0};
+    const bool may_leave = config.idle_exit > Duration::zero() && told == 0;
+    const int number = ::sigtimedwait(&signals, nullptr, may_leave ? &slice : nullptr);
+    if (number == kDrained) return;
+    if (number == SIGTERM || number == SIGINT) {
+      ++told;
+      if (told == 1) {
+        log_info("stopping: builds that run may end; a second signal cancels them");
+        notify_service_manager("STOPPING=1");
+        builds.drain();
+        draining = std::jthread([&, self = ::pthread_self()] {
+          server.drain();
+          builds.wait_idle();
+          ::pthread_kill(self, kDrained);
+        });
+      } else if (told == 2) {
+        builds.cancel_all();
+      } else {
+        ::_exit(1);
+      }
+      continue;
+    }
+    const Time now = system_clock().now();
+    if (builds.running() > 0 || !sessions.list().empty()) busy = now;
+    if (may_leave && now - std::max(busy, server.last_connection()) > config.idle_exit) {
+      log_info("leaving: nobody came for a while");
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+Status run_daemon(const Config& config) {
+  // Few arenas: threads come and go, and each arena keeps what its threads freed.
+  ::mallopt(M_ARENA_MAX, 2);
+  ::umask(0);
+  KILN_RETURN_IF_ERROR(set_up_log(config));
+  const sigset_t signals = handled_signals();
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+
+  KILN_RETURN_IF_ERROR(host::make_dirs(config.root, 0700));
+  KILN_ASSIGN_OR_RETURN(host::Fd lock, lock_root(config.root));
+  KILN_ASSIGN_OR_RETURN(std::string id, worker_id(config.root));
+  Pool pool;
+  session::Sessions sessions;
+  KILN_ASSIGN_OR_RETURN(auto history, history::History::open({.root = config.root + "/history",
+                                                              .age_max = config.history_age_max,
+                                                              .entries_max = config.history_entries_max}));
+  KILN_ASSIGN_OR_RETURN(auto engine, open_engine(config, {&pool, &sessions, history.get(), id}));
+  Builds builds({.runner = &engine->runner(), .history = history.get(), .pool = &pool, .spool = config.root});
+  Housekeeper housekeeper(*engine, *history, config.worker.gc);
+  KILN_ASSIGN_OR_RETURN(auto server, Server::start(config, {.pool = &pool,
+                                                           .builds = &builds,
+                                                           .history = history.get(),
+                                                           .sessions = &sessions,
+                                                           .engine = engine.get(),
+                                                           .after_build = [&] { housekeeper.after_build(); }}));
+  for (const std::string& address : server->addresses()) log_info("running server on {}", address);
+  notify_service_manager("READY=1");
+  wait_for_end(config, *server, builds, sessions);
+  builds.drain();
+  server->drain();
+  server->stop(kCallPatience);
+  log_info("stopped");
+  return ok();
+}
+
+}  // namespace kiln::daemon

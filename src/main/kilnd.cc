@@ -1,0 +1,25 @@
+// kilnd, the daemon; also answers to the name buildkitd.
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "daemon/daemon.h"
+#include "daemon/flags.h"
+
+int main(int argc, char** argv) {
+  std::string program = argc > 0 ? argv[0] : "kilnd";
+  program = program.substr(program.rfind('/') + 1);
+  auto line = kiln::daemon::parse_command_line(std::vector<std::string>(argv + 1, argv + argc));
+  kiln::Status status = line.status();
+  if (line.ok()) {
+    switch (line->action) {
+      case kiln::daemon::Action::kHelp: std::fputs(kiln::daemon::help_text(program).c_str(), stdout); return 0;
+      case kiln::daemon::Action::kVersion: std::puts(kiln::daemon::version_text(program).c_str()); return 0;
+      case kiln::daemon::Action::kRun: status = kiln::daemon::run_daemon(line->config);
+    }
+  }
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "%s: %s\n", program.c_str(), std::string(kiln::message_of(status)).c_str());
+  return 1;
+}
