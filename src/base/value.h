@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/quote.h"
 #include "base/status.h"
 
 namespace kiln {
@@ -31,7 +32,5 @@ Result<std::int64_t> parse_size(std::string_view text);
 // InvalidArgument for a stray or open quote.
 Result<std::vector<std::string>> parse_csv(std::string_view line);
 
-// `text` in double quotes with Go's escapes (%q).
-std::string quote(std::string_view text);
 
 }  // namespace kiln

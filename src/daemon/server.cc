@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/service_type.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
