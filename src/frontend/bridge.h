@@ -146,6 +146,10 @@ struct ImageConfig {
   std::string config;  // JSON
 };
 
+// Detail of an error of resolve_image_config: a policy turned the image into a source that is none.
+// Holds the new identifier ("https://…").
+inline constexpr const char* kDetailNotAnImage = "kiln/not-an-image";
+
 struct AttestationBlob {
   std::string media_type;
   std::int64_t size = 0;

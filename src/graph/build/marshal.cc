@@ -1,4 +1,5 @@
 // From states to a definition: every node once, inputs first.
+#include <mutex>
 #include <unordered_map>
 
 #include "base/id.h"
@@ -113,11 +114,16 @@ class Marshaller {
 class DeferredNode final : public Node {
  public:
   explicit DeferredNode(std::function<State()> decide) : Node(Constraints{}), decide_(std::move(decide)) {}
-  std::optional<Output> stands_for() const override { return decide_().output(); }
+  std::optional<Output> stands_for() const override {
+    std::call_once(decided_, [this] { target_ = decide_().output(); });
+    return target_;
+  }
   Result<Made> make(const Defaults&, const InputOf&) const override { return engine_error("a deferred state was not resolved"); }
 
  private:
   std::function<State()> decide_;
+  mutable std::once_flag decided_;
+  mutable Output target_;
 };
 
 }  // namespace

@@ -1,0 +1,75 @@
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "frontend/dockerfile/build_run.h"
+#include "graph/build/exec.h"
+#include "graph/build/file.h"
+#include "graph/build/sources.h"
+
+namespace kiln::frontend::dockerfile {
+
+namespace gb = graph::build;
+
+namespace {
+
+// The scanner protocol of BuildKit (docs/attestations/sbom-protocol.md).
+constexpr const char* kOut = "/run/out/";
+constexpr const char* kCore = "/run/src/core/sbom";
+constexpr const char* kExtras = "/run/src/extras";
+
+}  // namespace
+
+Result<SbomScanner> SbomScanner::make(BuildRun& run, std::stop_token stop) {
+  SbomScanner out;
+  out.platform_ = run.request.build_platforms.front();
+  out.parameters_ = run.request.sbom->parameters;
+  KILN_ASSIGN_OR_RETURN(auto found, run.bridge.resolve_image_config(run.request.sbom->generator,
+                                                                    {.platform = out.platform_,
+                                                                     .resolve_mode = run.request.opt("image-resolve-mode")},
+                                                                    stop));
+  out.image_ = found.ref.empty() ? run.request.sbom->generator : found.ref;
+  KILN_ASSIGN_OR_RETURN(out.config_, content::parse_image_config(found.config));
+  if (out.config_.config.entrypoint.empty() && out.config_.config.cmd.empty()) {
+    return user_error(Code::kInvalidArgument, fmt::format("scanner {} does not have cmd", out.image_));
+  }
+  return out;
+}
+
+gb::State SbomScanner::scan(const std::string& name, const gb::State& core, const std::map<std::string, gb::State>& extras,
+                            bool ignore_cache) const {
+  gb::State scanner = gb::image(image_, {}, gb::Constraints().on(platform_));
+  gb::RunSpec spec;
+  spec.args = config_.config.entrypoint;
+  spec.args.insert(spec.args.end(), config_.config.cmd.begin(), config_.config.cmd.end());
+  gb::State settings = scanner.with_dir(config_.config.working_dir);
+  auto add_env = [&settings](std::string_view key, std::string_view value) { settings = settings.with_env(key, value); };
+  for (const auto& entry : config_.config.env) {
+    auto [key, value] = split_once(entry, '=');
+    add_env(key, value);
+  }
+  add_env("BUILDKIT_SCAN_DESTINATION", kOut);
+  add_env("BUILDKIT_SCAN_SOURCE", kCore);
+  if (!extras.empty()) add_env("BUILDKIT_SCAN_SOURCE_EXTRAS", kExtras);
+  for (const auto& [key, value] : parameters_) add_env("BUILDKIT_SCAN_" + key, value);
+  spec.settings = settings.settings();
+  if (platform_.os == "windows") {
+    gb::FileSteps steps;
+    steps.mkdir("/tmp", 0777, {.make_parents = true});
+    spec.mounts.push_back({.target = "/tmp", .source = gb::file(scanner, steps), .selector = "/tmp", .no_output = true});
+  } else {
+    spec.mounts.push_back({.target = "/tmp", .tmpfs_bytes = 0});
+  }
+  spec.mounts.push_back({.target = kCore, .source = core, .readonly = true});
+  for (const auto& [key, extra] : extras) {
+    spec.mounts.push_back({.target = std::string(kExtras) + "/sbom-" + key, .source = extra, .readonly = true});
+  }
+  spec.mounts.push_back({.target = kOut});
+  auto constraints = gb::Constraints().name(fmt::format("[{}] generating sbom using {}", name, image_)).ignore_cache(ignore_cache);
+  auto result = gb::run_with_mounts(scanner, spec, constraints);
+  for (const auto& [target, state] : result.mounts) {
+    if (target == kOut) return state;
+  }
+  return gb::scratch();
+}
+
+}  // namespace kiln::frontend::dockerfile
