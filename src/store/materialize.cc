@@ -159,13 +159,18 @@ Status TreesState::ensure_snapshot(const TreeRef& unit, std::stop_token stop) {
 
 namespace {
 
-// The directory of a snapshot being filled; removed again unless published. Its id is a new one, so
-// that the sweep of leftovers cannot take it for something older.
+// The directory of a snapshot being filled; removed again unless published. Registered meanwhile, so
+// that the sweep does not take it for a leftover.
 class Draft {
  public:
-  explicit Draft(TreesState& state) : state_(state), id_(new_id()) {}
+  explicit Draft(TreesState& state) : state_(state), id_(new_id()) {
+    std::lock_guard lock(state_.mutex);
+    state_.making.insert(id_);
+  }
   ~Draft() {
     if (!published_) (void)state_.snapshotter->remove(id_);
+    std::lock_guard lock(state_.mutex);
+    state_.making.erase(id_);
   }
   const std::string& id() const { return id_; }
   Status publish(const TreeRef& unit) {

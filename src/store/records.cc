@@ -207,8 +207,9 @@ Result<std::vector<std::string>> Records::find_by_blob_chain(const Digest& blob_
   return strings("SELECT id FROM tree WHERE blob_chain_id = ?1 ORDER BY rowid", blob_chain_id.str());
 }
 
-Result<std::vector<std::string>> Records::snapshots() {
-  return strings("SELECT DISTINCT snapshot FROM tree WHERE snapshot <> ''", "");
+Result<bool> Records::names_snapshot(std::string_view snapshot) {
+  KILN_ASSIGN_OR_RETURN(auto ids, strings("SELECT id FROM tree WHERE snapshot = ?1 AND snapshot <> '' LIMIT 1", snapshot));
+  return !ids.empty();
 }
 
 Status Records::put_blob(std::string_view id, const BlobVariant& v) {

@@ -1,6 +1,4 @@
 // What a killed daemon left: directories and digest files without a record.
-#include <unordered_set>
-
 #include "base/log.h"
 #include "host/fs.h"
 #include "store/internal/state.h"
@@ -21,14 +19,22 @@ void TreesState::in_background(std::function<void()> work) {
   });
 }
 
-void TreesState::sweep(const std::vector<std::string>& present) {
-  Result<std::vector<std::string>> known = records->snapshots();
-  if (!known.ok()) return log_warn("sweep of left-over snapshots: {}", message_of(known.status()));
-  std::unordered_set<std::string> named(known->begin(), known->end());
+void TreesState::sweep() {
+  Result<std::vector<std::string>> present = snapshotter->list();
+  if (!present.ok()) return log_warn("sweep of left-over snapshots: {}", message_of(present.status()));
+  auto left_over = [&](const std::string& id) {
+    {
+      std::lock_guard lock(mutex);
+      if (making.contains(id) || writing.contains(id)) return false;
+    }
+    // Whoever is not making it any more has recorded it by now, or never will.
+    Result<bool> named = records->names_snapshot(id);
+    return named.ok() && !*named;
+  };
   int removed = 0;
-  for (const std::string& id : present) {
+  for (const std::string& id : *present) {
     if (closing.stop_requested()) return;
-    if (named.contains(id)) continue;
+    if (!left_over(id)) continue;
     if (Status status = snapshotter->remove(id); !status.ok()) {
       log_warn("left-over snapshot '{}': {}", id, message_of(status));
     } else {
@@ -40,8 +46,7 @@ void TreesState::sweep(const std::vector<std::string>& present) {
   if (!files.ok()) return;
   for (const std::string& name : *files) {
     if (closing.stop_requested()) return;
-    Result<bool> there = records->exists(name);
-    if (!named.contains(name) && there.ok() && !*there) (void)host::remove_all(options.root + "/digests/" + name);
+    if (left_over(name)) (void)host::remove_all(options.root + "/digests/" + name);
   }
 }
 

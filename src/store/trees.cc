@@ -178,9 +178,7 @@ Result<std::unique_ptr<Trees>> Trees::open(TreesOptions options) {
   KILN_ASSIGN_OR_RETURN(state->records, Records::open(options.root + "/trees.db"));
   state->later = std::make_unique<db::GroupedWriter>(state->records->database());
   state->options = std::move(options);
-  // What is written from now on is registered in memory; the sweep takes the rest.
-  KILN_ASSIGN_OR_RETURN(std::vector<std::string> present, state->snapshotter->list());
-  state->in_background([raw = state.get(), present = std::move(present)] { raw->sweep(present); });
+  state->in_background([raw = state.get()] { raw->sweep(); });
   return std::unique_ptr<Trees>(new Trees(std::move(state)));
 }
 

@@ -77,7 +77,7 @@ class Records {
   Status add_use(std::string_view id, std::int64_t when_ns);
   Result<std::vector<std::string>> find_by_chain(const Digest& chain_id);
   Result<std::vector<std::string>> find_by_blob_chain(const Digest& blob_chain_id);
-  Result<std::vector<std::string>> snapshots();
+  Result<bool> names_snapshot(std::string_view snapshot);
 
   Status put_blob(std::string_view id, const BlobVariant& variant);
   Result<std::vector<BlobVariant>> blobs_of(std::string_view id);

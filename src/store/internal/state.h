@@ -70,6 +70,7 @@ struct TreesState : std::enable_shared_from_this<TreesState> {
     TreeOptions options;
   };
   std::map<std::string, Writing> writing;
+  std::set<std::string> making;  // snapshots being filled that have no record yet
   std::mutex prune_mutex;        // one prune at a time
   std::mutex from_blob_mutex;    // looking for a layer and adding it is one act
   int background = 0;            // pieces of work on the pool
@@ -135,8 +136,7 @@ struct TreesState : std::enable_shared_from_this<TreesState> {
   // The same for an immutable one, unless somebody holds it or it has children. Tells whether it went.
   Result<bool> remove_unheld(const std::string& id);
   void drop_leftovers(const std::string& id, const Records::Leftovers& left);
-  // `present`: the directories when we opened.
-  void sweep(const std::vector<std::string>& present);
+  void sweep();
   // Runs on the pool; Trees waits for it when it closes.
   void in_background(std::function<void()> work);
 };
