@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -89,7 +90,17 @@ struct Database::State {
     return sqlite_error(sqlite3_extended_errcode(connection), sqlite3_errmsg(connection), sql);
   }
 
+  // Whether looking through the whole file is worth its time (some 10 ms a MiB): it is small, or the
+  // last owner did not close it.
+  bool should_check() const {
+    constexpr off_t kQuickBytes = 2 << 20;
+    struct stat info;
+    if (::stat((path + "-wal").c_str(), &info) == 0 && info.st_size > 0) return true;
+    return ::stat(path.c_str(), &info) != 0 || info.st_size <= kQuickBytes;
+  }
+
   Status connect(int busy_timeout_ms) {
+    const bool check_pages = should_check();
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     int code = sqlite3_open_v2(path.c_str(), &connection, flags, nullptr);
     if (code != SQLITE_OK) return sqlite_error(code, sqlite3_errstr(code), fmt::format("open '{}'", path));
@@ -102,6 +113,7 @@ struct Database::State {
     KILN_RETURN_IF_ERROR(exec("PRAGMA mmap_size=268435456"));
     KILN_RETURN_IF_ERROR(exec("PRAGMA cache_size=-16384"));
     KILN_RETURN_IF_ERROR(exec("PRAGMA journal_size_limit=67108864"));
+    if (!check_pages) return ok();
     KILN_ASSIGN_OR_RETURN(std::string check, value_of("PRAGMA quick_check(1)"));
     if (check != "ok") return environment_error(Code::kDataLoss, fmt::format("database '{}': {}", path, check));
     return ok();

@@ -82,7 +82,7 @@ class OverlaySnapshotter final : public Snapshotter {
 
   Result<std::vector<std::string>> list() override {
     KILN_ASSIGN_OR_RETURN(std::vector<std::string> names, host::list_dir(root_));
-    std::erase(names, "empty");
+    std::erase_if(names, [](const std::string& name) { return name == "empty" || name == "probed"; });
     return names;
   }
 
@@ -123,11 +123,8 @@ Status try_options(const std::string& dir, const std::vector<std::string>& optio
   return host::open_at(mount.get(), "file", O_WRONLY | O_CREAT).status();
 }
 
-}  // namespace
-
-Result<std::unique_ptr<Snapshotter>> open_overlay(const std::string& root) {
-  KILN_RETURN_IF_ERROR(host::make_dirs(root, 0700));
-  KILN_RETURN_IF_ERROR(host::make_dir(root + "/empty", 0755));
+// The options that work below `root`.
+Result<std::vector<std::string>> probe_options(const std::string& root) {
   using Options = std::vector<std::string>;
   const Options plain = in_user_namespace() ? Options{"userxattr", "index=off"}
                                             : Options{"index=off", "metacopy=off", "redirect_dir=off"};
@@ -139,10 +136,32 @@ Result<std::unique_ptr<Snapshotter>> open_overlay(const std::string& root) {
       options.pop_back();
       why = try_options(root, options);
     }
-    if (why.ok()) return std::make_unique<OverlaySnapshotter>(root, options);
+    if (why.ok()) return options;
   }
   return environment_error(Code::kUnavailable,
                            fmt::format("overlayfs does not work in '{}': {}", root, message_of(why)));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Snapshotter>> open_overlay(const std::string& root) {
+  KILN_RETURN_IF_ERROR(host::make_dirs(root, 0700));
+  KILN_RETURN_IF_ERROR(host::make_dir(root + "/empty", 0755));
+  // What worked since this boot works still; unmounting the probe is most of a start's time.
+  const std::string note = root + "/probed";
+  Result<std::string> boot = host::read_file("/proc/sys/kernel/random/boot_id", 4096);
+  const std::string stamp = fmt::format("{} {}", boot.ok() ? trim(*boot) : "", in_user_namespace());
+  if (Result<std::string> known = host::read_file(note, 4096); boot.ok() && known.ok()) {
+    auto [when, text] = split_once(*known, '\n');
+    if (when == stamp) {
+      std::vector<std::string> options;
+      for (std::string_view option : words(text)) options.emplace_back(option);
+      return std::make_unique<OverlaySnapshotter>(root, options);
+    }
+  }
+  KILN_ASSIGN_OR_RETURN(std::vector<std::string> options, probe_options(root));
+  (void)host::replace_file(note, fmt::format("{}\n{}", stamp, join(options, " ")), 0600);
+  return std::make_unique<OverlaySnapshotter>(root, options);
 }
 
 }  // namespace kiln::snapshot

@@ -299,7 +299,9 @@ TEST_P(TreesTest, PruneTakesWhatNobodyHoldsLeavesFirst) {
   report = trees_->prune({PruneOptions{}}, {});
   EXPECT_EQ(report->records, 2);
   EXPECT_EQ(removed_, (std::vector<std::string>{top_id, held_id, base_id}));
-  EXPECT_EQ(host::list_dir(dir_.path() + "/store/snapshots/" + GetParam())->size(), 1u) << "only 'empty'";
+  for (const std::string& left : *host::list_dir(dir_.path() + "/store/snapshots/" + GetParam())) {
+    EXPECT_TRUE(left == "empty" || left == "probed") << left;
+  }
 }
 
 TEST_P(TreesTest, PruneKeepsWhatTheLimitsAllow) {
