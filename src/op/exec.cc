@@ -1,56 +1,21 @@
 // ExecOp: a process in a tree. Key: exec_key.h. Run: mounts (exec_mounts.h), environment, sandbox,
 // outputs.
-#include <arpa/inet.h>
-
 #include <algorithm>
 
 #include "base/digest.h"
+#include "base/id.h"
 #include "base/quote.h"
 #include "base/text.h"
-#include "base/id.h"
 #include "op/emulator.h"
+#include "op/exec_environment.h"
 #include "op/exec_key.h"
 #include "op/exec_mounts.h"
 #include "op/op_factory.h"
 #include "op/tree_output.h"
 #include "sandbox/runtime.h"
-#include "session/secrets.h"
 
 namespace kiln::op {
 namespace {
-
-constexpr std::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-void add_proxy(std::vector<std::string>& env, std::string_view name, const std::string& value) {
-  if (value.empty()) return;
-  env.push_back(fmt::format("{}={}", to_upper(name), value));
-  env.push_back(fmt::format("{}={}", name, value));
-}
-
-bool is_address(const std::string& text) {
-  unsigned char buffer[16];
-  return ::inet_pton(AF_INET, text.c_str(), buffer) == 1 || ::inet_pton(AF_INET6, text.c_str(), buffer) == 1;
-}
-
-sandbox::ResourceLimits limits_of(const std::optional<graph::LinuxResources>& resources) {
-  if (!resources) return {};
-  return {.memory_bytes = resources->memory,
-          .memory_swap_bytes = resources->memory_swap,
-          .cpu_shares = resources->cpu_shares,
-          .cpu_period_us = resources->cpu_period,
-          .cpu_quota_us = resources->cpu_quota,
-          .cpuset_cpus = resources->cpuset_cpus,
-          .cpuset_mems = resources->cpuset_mems};
-}
-
-sandbox::NetworkMode network_of(graph::NetMode mode) {
-  switch (mode) {
-    case graph::NetMode::kSandbox: return sandbox::NetworkMode::kDefault;
-    case graph::NetMode::kHost: return sandbox::NetworkMode::kHost;
-    case graph::NetMode::kNone: return sandbox::NetworkMode::kNone;
-  }
-  return sandbox::NetworkMode::kDefault;
-}
 
 class ExecOp final : public solve::Op {
  public:
@@ -107,17 +72,13 @@ class ExecOp final : public solve::Op {
                                      .remove_mount_stubs_recursive = meta.remove_mount_stubs_recursive,
                                      .hostname = meta.hostname,
                                      .network = network_of(op().network),
-                                     .security = op().security == graph::SecurityMode::kInsecure ? sandbox::SecurityMode::kInsecure
-                                                                                                 : sandbox::SecurityMode::kSandbox,
+                                     .security = security_of(op().security),
                                      .cgroup_parent = meta.cgroup_parent,
                                      .limits = limits_of(vertex_->metadata.linux_resources)};
-    for (const graph::HostIp& host : meta.extra_hosts) {
-      if (!is_address(host.ip)) return user_error(Code::kInvalidArgument, fmt::format("failed to parse IP {}", host.ip));
-      container.extra_hosts.push_back({host.host, host.ip});
-    }
+    KILN_ASSIGN_OR_RETURN(container.extra_hosts, extra_hosts_of(meta.extra_hosts));
     sandbox::ProcessSpec process{.args = meta.args, .cwd = meta.cwd, .user = meta.user};
     for (const graph::Ulimit& ulimit : meta.ulimits) process.ulimits.push_back({ulimit.name, ulimit.soft, ulimit.hard});
-    KILN_ASSIGN_OR_RETURN(process.env, environment(context));
+    KILN_ASSIGN_OR_RETURN(process.env, exec_environment(meta, op().secret_env, ports_, context));
     if (std::optional<std::string> emulator = emulator_for(vertex_->op.platform)) {
       process.args.insert(process.args.begin(), kEmulatorTarget);
       container.mounts.push_back({.what = {"bind", *emulator, {"ro", "bind"}}, .target = kEmulatorTarget, .selector = "", .file = nullptr});
@@ -134,30 +95,6 @@ class ExecOp final : public solve::Op {
     const bool fine = valid.empty() ? exit->code == 0 : std::find(valid.begin(), valid.end(), exit->code) != valid.end();
     if (fine) return ok();
     return sandbox::exit_error({.args = meta.args}, *exit);
-  }
-
-  Result<std::vector<std::string>> environment(solve::RunContext& context) {
-    std::vector<std::string> env = op().meta.env;
-    if (const auto& proxy = op().meta.proxy_env) {
-      add_proxy(env, "http_proxy", proxy->http_proxy);
-      add_proxy(env, "https_proxy", proxy->https_proxy);
-      add_proxy(env, "ftp_proxy", proxy->ftp_proxy);
-      add_proxy(env, "no_proxy", proxy->no_proxy);
-      add_proxy(env, "all_proxy", proxy->all_proxy);
-    }
-    const bool has_path = std::any_of(env.begin(), env.end(), [](const std::string& e) { return e.starts_with("PATH="); });
-    if (!has_path) env.push_back(fmt::format("PATH={}", kDefaultPath));
-    if (op().secret_env.empty()) return env;
-    auto asker = session::secret_asker(sessions_of(ports_, context));
-    for (const graph::SecretEnv& secret : op().secret_env) {
-      if (secret.id.empty()) {
-        return user_error(Code::kInvalidArgument, fmt::format("secret ID missing for {} environment variable", quote(secret.name)));
-      }
-      KILN_ASSIGN_OR_RETURN(std::optional<std::string> text, asker->get_secret(secret.id, context.stop));
-      if (!text && !secret.optional) return user_error(Code::kNotFound, fmt::format("secret {}: not found", secret.id));
-      env.push_back(fmt::format("{}={}", secret.name, text.value_or("")));
-    }
-    return env;
   }
 
   void tell_failure(ExecMounts& mounts, Status& error) {

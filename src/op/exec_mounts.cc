@@ -42,8 +42,19 @@ store::TreeRef ExecMounts::input_of(const graph::Mount& mount) const {
 Status ExecMounts::prepare(solve::RunContext& context) {
   for (std::size_t i = 0; i < op_.mounts.size(); ++i) KILN_RETURN_IF_ERROR(prepare_mount(i, context));
   if (root_.type.empty()) return user_error(Code::kInvalidArgument, "no root mount");
-  std::stable_sort(mounts_.begin(), mounts_.end(),
-                   [](const sandbox::Mount& a, const sandbox::Mount& b) { return a.target < b.target; });
+  // Parents before children.
+  std::vector<std::size_t> order(mounts_.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return mounts_[a].target < mounts_[b].target; });
+  std::vector<sandbox::Mount> sorted;
+  std::vector<std::size_t> indexes;
+  for (std::size_t at : order) {
+    sorted.push_back(std::move(mounts_[at]));
+    indexes.push_back(mount_indexes_[at]);
+  }
+  mounts_ = std::move(sorted);
+  mount_indexes_ = std::move(indexes);
   return ok();
 }
 
@@ -86,6 +97,7 @@ Status ExecMounts::prepare_mount(std::size_t index, solve::RunContext& context) 
   out.target = is_absolute_path(clean_path(mount.dest)) ? mount.dest : join_path({"/", op_.meta.cwd, mount.dest});
   out.selector = mount.selector;
   mounts_.push_back(std::move(out));
+  mount_indexes_.push_back(index);
   return ok();
 }
 

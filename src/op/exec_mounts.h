@@ -35,6 +35,8 @@ class ExecMounts {
   const host::MountSpec& root() const { return root_; }
   bool root_readonly() const { return root_readonly_; }
   const std::vector<sandbox::Mount>& mounts() const { return mounts_; }
+  // For each of mounts(), which mount of the op it is.
+  const std::vector<std::size_t>& mount_indexes() const { return mount_indexes_; }
 
   // The trees of the outputs, in the order of the mounts that have one.
   Result<std::vector<store::TreeRef>> commit_outputs();
@@ -65,6 +67,7 @@ class ExecMounts {
   host::MountSpec root_;
   bool root_readonly_ = false;
   std::vector<sandbox::Mount> mounts_;
+  std::vector<std::size_t> mount_indexes_;
   std::vector<Slot> slots_;
   std::map<std::string, std::shared_ptr<CacheMount>> caches_;  // by key: twice in a step is the same
   std::vector<std::unique_ptr<session::SshSocket>> sockets_;
