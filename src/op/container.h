@@ -71,6 +71,7 @@ class Container {
     host::Mount mount;
     std::string selector;
   };
+  enum class Stage { kNew, kStarting, kRunning, kEnded };
   explicit Container(ContainerRequest request, OpPorts ports);
   Status prepare(solve::RunContext& context);
   Result<sandbox::ExitStatus> run_first(const ContainerProcessRequest& request, const sandbox::ProcessSpec& process,
@@ -93,7 +94,6 @@ class Container {
   std::condition_variable_any changed_;
   std::stop_source stop_;
   int running_ = 0;
-  enum class Stage { kNew, kStarting, kRunning, kEnded };
   Stage stage_ = Stage::kNew;  // of the first process
   bool released_ = false;
 };
