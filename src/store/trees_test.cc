@@ -299,7 +299,8 @@ TEST_P(TreesTest, PruneTakesWhatNobodyHoldsLeavesFirst) {
   report = trees_->prune({PruneOptions{}}, {});
   EXPECT_EQ(report->records, 2);
   EXPECT_EQ(removed_, (std::vector<std::string>{top_id, held_id, base_id}));
-  for (const std::string& left : *host::list_dir(dir_.path() + "/store/snapshots/" + GetParam())) {
+  auto present = host::list_dir(dir_.path() + "/store/snapshots/" + GetParam());
+  for (const std::string& left : *present) {
     EXPECT_TRUE(left == "empty" || left == "probed") << left;
   }
 }
