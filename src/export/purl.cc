@@ -34,7 +34,8 @@ Result<std::string> image_purl(std::string_view name, const Platform& platform) 
   if (!parsed.ok()) return annotate(parsed.status(), fmt::format("failed to parse ref \"{}\"", name));
   Reference ref = parsed->digest.empty() ? parsed->with_default_tag() : *parsed;
   std::string out = "pkg:docker";
-  for (std::string_view part : split(ref.familiar_name(), '/')) out += "/" + escape(part, "");
+  const std::string name_parts = ref.familiar_name();
+  for (std::string_view part : split(name_parts, '/')) out += "/" + escape(part, "");
   if (!ref.tag.empty()) out += "@" + escape(ref.tag, kPlainInPath);
   out += '?';
   if (!ref.digest.empty()) out += fmt::format("digest={}&", escape(ref.digest.str(), kPlainInPath));
