@@ -1,0 +1,104 @@
+// Git repositories as sources: git://, with the real remote in an attribute. A bare repository a
+// remote is kept as a long-lived tree and fetched into, as shallow as can be; a checkout is a tree of
+// its own, found again by commit.
+//
+//   sources.add(std::make_shared<GitSource>(GitSourceOptions{.trees = &trees}));
+//
+// Needs the git program. Bundles and signatures are refused with Unimplemented.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "source/flight.h"
+#include "source/meta.h"
+#include "source/source.h"
+#include "store/trees.h"
+
+namespace kiln::source {
+
+struct GitSourceOptions {
+  store::Trees* trees = nullptr;  // outlives the source
+};
+
+// What is wanted of a repository. A value.
+struct GitWish {
+  std::string remote;
+  std::string ref;       // branch, tag, "refs/…", commit, or empty for the default branch
+  std::string checksum;  // beginning of a commit's name
+  std::string subdir;
+  std::string auth_header_secret;
+  std::string auth_token_secret;
+  std::string ssh_id;
+  std::string known_hosts;
+  std::string mtime;  // "", "checkout", "commit"
+  bool keep_git_dir = false;
+  bool skip_submodules = false;
+  bool fetch_by_commit = false;
+};
+
+// What a ref names at the remote right now.
+struct GitTip {
+  std::string ref;     // "refs/heads/main", or the commit when that was asked for
+  std::string object;  // commit or annotated tag
+  std::string commit;  // the commit behind an annotated tag; empty otherwise
+};
+
+// One holder at a time for each name. Any thread.
+class NamedLocks {
+ public:
+  class Held {
+   public:
+    Held() = default;
+    Held(NamedLocks* locks, std::string name) : locks_(locks), name_(std::move(name)) {}
+    Held(Held&& other) noexcept : locks_(std::exchange(other.locks_, nullptr)), name_(std::move(other.name_)) {}
+    Held& operator=(Held&&) = delete;
+    ~Held() {
+      if (locks_ != nullptr) locks_->give_back(name_);
+    }
+
+   private:
+    NamedLocks* locks_ = nullptr;
+    std::string name_;
+  };
+  // Cancelled when stopped meanwhile.
+  Result<Held> take(const std::string& name, std::stop_token stop);
+
+ private:
+  void give_back(const std::string& name);
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::set<std::string> taken_;
+};
+
+// Any thread.
+class GitSource final : public Source, public std::enable_shared_from_this<GitSource> {
+ public:
+  explicit GitSource(GitSourceOptions options) : options_(options) {}
+  std::vector<std::string> schemes() const override { return {"git"}; }
+  Result<std::unique_ptr<Fetch>> open(const graph::SourceOp& op, const std::optional<Platform>& platform) override;
+
+  // Asks the remote (not for commits). Blocking, cancellable.
+  Result<GitTip> resolve(const GitWish& wish, const Asker& asker);
+  // The tree of what resolve gave; one in progress is shared.
+  Result<store::TreeRef> checkout(const GitWish& wish, const GitTip& tip, const std::string& key, const Asker& asker);
+  // For frontends.
+  Result<GitMeta> meta(const graph::SourceOp& op, const MetaOptions& options, const Asker& asker);
+
+ private:
+  GitSourceOptions options_;
+  NamedLocks repositories_;
+  Flight<GitTip> resolving_;
+  Flight<store::TreeRef> checking_out_;
+};
+
+Result<GitWish> read_git_wish(const graph::SourceOp& op);
+// The text of the key, BuildKit's.
+std::string git_key(const GitWish& wish, const GitTip& tip);
+
+}  // namespace kiln::source
