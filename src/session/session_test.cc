@@ -1,8 +1,6 @@
 // Both ends of a session joined through a real Control.Session call on a socket: files travel and
 // travel again cheaply, and everything else a client offers is reached.
 #include <fmt/format.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,58 +8,13 @@
 #include <fstream>
 #include <thread>
 
-#include "host/fs.h"
-#include "session/client_session.h"
 #include "session/files.h"
-#include "session/session.h"
-#include "session/tunnel.h"
-#include "wire/control.grpc.pb.h"
+#include "session/session_fixture.h"
 
 namespace kiln::session {
 namespace {
 
 using namespace std::chrono_literals;
-
-class Control final
-    : public moby::buildkit::v1::Control::WithRawCallbackMethod_Session<moby::buildkit::v1::Control::Service> {
- public:
-  explicit Control(Sessions& sessions) : sessions_(sessions) {}
-  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Session(grpc::CallbackServerContext* context) override {
-    return serve_session(sessions_, context);
-  }
-
- private:
-  Sessions& sessions_;
-};
-
-// A daemon with nothing but sessions.
-class Daemon {
- public:
-  Daemon() : dir_(*host::TempDir::make("session")), address_("unix:" + dir_.path() + "/s.sock"), control_(sessions) {
-    grpc::ServerBuilder builder;
-    builder.SetMaxReceiveMessageSize(-1);
-    builder.AddListeningPort(address_, grpc::InsecureServerCredentials());
-    builder.RegisterService(&control_);
-    server_ = builder.BuildAndStart();
-  }
-  ~Daemon() { server_->Shutdown(std::chrono::system_clock::now() + 1s); }
-  std::unique_ptr<ClientSession> connect(Offers offers) {
-    auto channel = grpc::CreateChannel(address_, grpc::InsecureChannelCredentials());
-    auto session = ClientSession::open(channel, "test", "shared", std::move(offers));
-    EXPECT_TRUE(session.ok());
-    return *std::move(session);
-  }
-  SessionGroup group(const ClientSession& session) {
-    return SessionGroup(sessions, [id = session.id()] { return std::vector<std::string>{id}; });
-  }
-  Sessions sessions;
-
- private:
-  host::TempDir dir_;
-  std::string address_;
-  Control control_;
-  std::unique_ptr<grpc::Server> server_;
-};
 
 void write(const std::string& path, const std::string& text) {
   ASSERT_TRUE(host::make_dirs(path.substr(0, path.rfind('/'))).ok());

@@ -185,7 +185,8 @@ Status send_tree(MessagePipe& pipe, FileTree& tree, const std::function<void()>&
   TreeSender sender(pipe, tree, progress, std::move(stop));
   std::jthread reader([&] { sender.read_requests(); });
   Status sent = sender.send();
-  if (!sent.ok()) cancel();
+  // A broken call ends by itself, with a status that says why; cancelling would hide that.
+  if (!sent.ok() && sent.code() != Code::kUnavailable) cancel();
   return sent;  // the reader has ended or is ended by the cancelled call; joined here
 }
 
