@@ -11,8 +11,6 @@
 namespace kiln::layer {
 namespace {
 
-// Within a few percent of zlib's 6 in size, at several times its speed.
-constexpr int kGzipDefaultLevel = 5;
 constexpr int kZstdDefaultLevel = 3;
 
 class PlainEncoder final : public Encoder {
@@ -73,9 +71,9 @@ Result<std::unique_ptr<Encoder>> make_encoder(const CompressionOptions& options,
   switch (options.type) {
     case Compression::kUncompressed: return std::unique_ptr<Encoder>(new PlainEncoder(sink));
     case Compression::kGzip: {
-      int level = options.level.value_or(kGzipDefaultLevel);
+      int level = options.level.value_or(1);
       if (level < 0 || level > 9) return level_error("gzip", level, 9);
-      return internal::make_gzip_encoder(level, threads, sink);
+      return internal::make_gzip_encoder(options.level, threads, sink);
     }
     case Compression::kZstd: {
       int level = options.level.value_or(kZstdDefaultLevel);

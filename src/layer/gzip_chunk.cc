@@ -2,15 +2,18 @@
 
 #include <libdeflate.h>
 
-#include <array>
-#include <cstdint>
+#include <algorithm>
 #include <cstring>
 
 namespace kiln::layer::internal {
 namespace {
 
-// Runs of segments are judged one by one: layers mix executables, archives and pictures.
-constexpr std::size_t kSegmentBytes = 64 * 1024;
+// Within a few percent of zlib's 6 in size, at several times its speed.
+constexpr int kDefaultLevel = 5;
+// About a tenth larger, and twice as fast again. Taken once as many bytes were stored as compressed:
+// what is stored is then at least three quarters of the output, and the tenth less than 3 % of it.
+constexpr int kHastyLevel = 1;
+
 constexpr std::size_t kSampleBytes = 4096;
 constexpr std::size_t kRepeatBytes = 16 * 1024;
 
@@ -51,7 +54,7 @@ bool repeats_itself(std::string_view bytes) {
 }  // namespace
 
 bool looks_incompressible(std::string_view bytes) {
-  if (bytes.size() < kSegmentBytes / 2) return false;
+  if (bytes.size() < kGzipSegmentBytes / 2) return false;
   std::size_t step = bytes.size() / 4;
   for (std::size_t at = 0; at + kSampleBytes <= bytes.size(); at += step) {
     if (!histogram_is_flat(bytes.substr(at, kSampleBytes))) return false;
@@ -59,15 +62,25 @@ bool looks_incompressible(std::string_view bytes) {
   return !repeats_itself(bytes.substr(0, kRepeatBytes));
 }
 
-GzipChunker::GzipChunker(int level)
-    : compressor_(libdeflate_alloc_compressor(level)), storer_(libdeflate_alloc_compressor(0)) {}
-
-GzipChunker::~GzipChunker() {
-  libdeflate_free_compressor(compressor_);
-  libdeflate_free_compressor(storer_);
+ChunkPlan ChunkPlanner::plan(std::string_view chunk) {
+  ChunkPlan plan;
+  plan.level = level_.value_or(random_bytes_ > other_bytes_ ? kHastyLevel : kDefaultLevel);
+  if (plan.level == 0) return plan;
+  for (std::size_t at = 0, i = 0; at < chunk.size(); at += kGzipSegmentBytes, ++i) {
+    std::string_view segment = chunk.substr(at, kGzipSegmentBytes);
+    plan.random[i] = looks_incompressible(segment);
+    (plan.random[i] ? random_bytes_ : other_bytes_) += segment.size();
+  }
+  return plan;
 }
 
-bool GzipChunker::append_member(libdeflate_compressor* compressor, std::string_view bytes, std::string& out) {
+GzipChunker::~GzipChunker() {
+  for (auto* compressor : compressors_) libdeflate_free_compressor(compressor);
+}
+
+bool GzipChunker::append_member(int level, std::string_view bytes, std::string& out) {
+  auto*& compressor = compressors_[static_cast<std::size_t>(level)];
+  if (!compressor) compressor = libdeflate_alloc_compressor(level);
   if (!compressor) return false;
   out.append(kHeader, sizeof kHeader);
   std::size_t at = out.size();
@@ -80,18 +93,15 @@ bool GzipChunker::append_member(libdeflate_compressor* compressor, std::string_v
   return n > 0;
 }
 
-bool GzipChunker::compress(std::string_view chunk, std::string& out) {
-  if (chunk.empty()) return append_member(compressor_, chunk, out);
-  std::size_t run = 0;
-  bool run_is_random = looks_incompressible(chunk.substr(0, kSegmentBytes));
-  for (std::size_t at = kSegmentBytes; run < chunk.size(); at += kSegmentBytes) {
-    bool at_end = at >= chunk.size();
-    bool random = !at_end && looks_incompressible(chunk.substr(at, kSegmentBytes));
-    if (!at_end && random == run_is_random) continue;
-    std::size_t end = at_end ? chunk.size() : at;
-    if (!append_member(run_is_random ? storer_ : compressor_, chunk.substr(run, end - run), out)) return false;
+bool GzipChunker::compress(std::string_view chunk, const ChunkPlan& plan, std::string& out) {
+  if (chunk.empty()) return append_member(plan.level, chunk, out);
+  for (std::size_t run = 0; run < chunk.size();) {
+    bool random = plan.random[run / kGzipSegmentBytes];
+    std::size_t end = run + kGzipSegmentBytes;
+    while (end < chunk.size() && plan.random[end / kGzipSegmentBytes] == random) end += kGzipSegmentBytes;
+    end = std::min(end, chunk.size());
+    if (!append_member(random ? 0 : plan.level, chunk.substr(run, end - run), out)) return false;
     run = end;
-    run_is_random = random;
   }
   return true;
 }

@@ -12,6 +12,7 @@ namespace {
 
 struct Chunk {
   std::string plain;
+  ChunkPlan plan;
   std::string packed;
   bool done = false;
   bool failed = false;
@@ -19,7 +20,8 @@ struct Chunk {
 
 class GzipEncoder final : public Encoder {
  public:
-  GzipEncoder(int level, int threads, ByteSink& sink) : level_(level), threads_max_(threads), sink_(sink) {}
+  GzipEncoder(std::optional<int> level, int threads, ByteSink& sink)
+      : planner_(level), threads_max_(threads), sink_(sink) {}
 
   ~GzipEncoder() override {
     {
@@ -44,9 +46,10 @@ class GzipEncoder final : public Encoder {
   Status finish() override {
     if (threads_.empty()) {
       // A stream of less than a chunk: not worth a thread.
-      GzipChunker chunker(level_);
+      GzipChunker chunker;
       std::string out;
-      if (!chunker.compress(filling_ ? std::string_view(filling_->plain) : std::string_view(), out)) return no_memory();
+      std::string_view plain = filling_ ? std::string_view(filling_->plain) : std::string_view();
+      if (!chunker.compress(plain, planner_.plan(plain), out)) return no_memory();
       return sink_.write(out);
     }
     if (filling_) KILN_RETURN_IF_ERROR(hand_over());
@@ -71,6 +74,7 @@ class GzipEncoder final : public Encoder {
   }
 
   Status hand_over() {
+    filling_->plan = planner_.plan(filling_->plain);
     if (static_cast<int>(threads_.size()) < threads_max_) threads_.emplace_back([this] { compress_chunks(); });
     {
       std::lock_guard guard(mutex_);
@@ -107,7 +111,7 @@ class GzipEncoder final : public Encoder {
   }
 
   void compress_chunks() {
-    GzipChunker chunker(level_);
+    GzipChunker chunker;
     std::unique_lock lock(mutex_);
     while (true) {
       work_.wait(lock, [&] { return stopping_ || !waiting_.empty(); });
@@ -115,7 +119,7 @@ class GzipEncoder final : public Encoder {
       Chunk* chunk = waiting_.front();
       waiting_.pop_front();
       lock.unlock();
-      bool good = chunker.compress(chunk->plain, chunk->packed);
+      bool good = chunker.compress(chunk->plain, chunk->plan, chunk->packed);
       lock.lock();
       chunk->failed = !good;
       chunk->done = true;
@@ -123,7 +127,7 @@ class GzipEncoder final : public Encoder {
     }
   }
 
-  const int level_;
+  ChunkPlanner planner_;
   const int threads_max_;
   ByteSink& sink_;
   std::unique_ptr<Chunk> filling_;
@@ -139,7 +143,7 @@ class GzipEncoder final : public Encoder {
 
 }  // namespace
 
-std::unique_ptr<Encoder> make_gzip_encoder(int level, int threads, ByteSink& sink) {
+std::unique_ptr<Encoder> make_gzip_encoder(std::optional<int> level, int threads, ByteSink& sink) {
   return std::make_unique<GzipEncoder>(level, threads, sink);
 }
 
