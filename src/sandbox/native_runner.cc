@@ -139,7 +139,9 @@ Status NativeRunner::prepare_surroundings(Step& step) {
   KILN_ASSIGN_OR_RETURN(step.cgroup, cgroups_.take(container));
   NetworkMode mode = container.network;
   if (mode == NetworkMode::kDefault && options_.network) {
-    KILN_ASSIGN_OR_RETURN(step.network, options_.network->lease(container.hostname));
+    // Who may change its network must not leave it to the next.
+    const bool fresh = container.security == SecurityMode::kInsecure && container.hostname.empty();
+    KILN_ASSIGN_OR_RETURN(step.network, options_.network->lease(fresh ? std::string(kDefaultHostname) : container.hostname));
   } else if (mode == NetworkMode::kDefault) {
     mode = NetworkMode::kHost;
   }

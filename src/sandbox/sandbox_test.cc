@@ -15,6 +15,7 @@
 #include "host/fs.h"
 #include "sandbox/dns_files.h"
 #include "sandbox/mount_points.h"
+#include "sandbox/network_bridge.h"
 #include "sandbox/runtime.h"
 #include "sandbox/user.h"
 
@@ -241,6 +242,28 @@ TEST_P(RuntimeContract, TellsWhenMemoryRanOut) {
   Outcome outcome = run(container, shell("x=$(yes abcdefghijklmnop | head -c 100000000); echo ${#x}"));
   ASSERT_TRUE(outcome.exit.ok()) << message_of(outcome.exit.status());
   EXPECT_TRUE(outcome.exit->oom_killed) << outcome.out;
+}
+
+TEST(BridgeNetwork, LetsAStepReachTheWorldFromAnAddressOfItsOwn) {
+  Box box;
+  if (!box.usable()) GTEST_SKIP() << "needs root and a static busybox";
+  Result<std::shared_ptr<Network>> network = open_bridge_network({.bridge = "kilntest0", .subnet = "10.213.0.0/24"});
+  ASSERT_TRUE(network.ok()) << message_of(network.status());
+  {
+    auto runtime = *open_runtime({.state_root = box.path("state"), .network = *network});
+    for (int round = 0; round < 2; ++round) {
+      std::string out, err;
+      ProcessIo io{.on_stdout = [&](std::string_view s) { out += s; }, .on_stderr = [&](std::string_view s) { err += s; }};
+      Result<ExitStatus> exit = runtime->run(
+          box.container(), {.args = {"/bin/busybox", "sh", "-c", "busybox ip -4 -o addr show eth0; busybox ping -c 1 -W 2 10.213.0.1; grep -c . /proc/net/route"}, .env = {"PATH=/bin"}},
+          io, {});
+      ASSERT_TRUE(exit.ok()) << message_of(exit.status());
+      EXPECT_NE(out.find("inet 10.213.0."), std::string::npos) << out << err;
+      EXPECT_NE(out.find("1 packets received"), std::string::npos) << out << err;
+    }
+  }
+  network->reset();
+  EXPECT_FALSE(host::exists("/sys/class/net/kilntest0"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, RuntimeContract, testing::Values("native", "crun", "runc"),

@@ -1,0 +1,26 @@
+// A network for steps of our own: a bridge, a pair of interfaces a step, masquerading outwards. Steps
+// reach the world and each other, not by a name of the host's. Namespaces are made ahead of time.
+//
+//   KILN_ASSIGN_OR_RETURN(auto network, open_bridge_network({.bridge = "buildkit0"}));
+//   options.network = std::move(network);
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "sandbox/network.h"
+
+namespace kiln::sandbox {
+
+struct BridgeOptions {
+  std::string bridge = "buildkit0";
+  std::string subnet = "10.10.0.0/16";  // the first address is the bridge's
+  int pool_size = 0;                    // namespaces kept ready; 0: four once steps come
+};
+
+// PermissionDenied without CAP_NET_ADMIN, InvalidArgument for a bad subnet or an interface of that
+// name that is no bridge. What was made here goes with the last holder. Leases keep it alive.
+Result<std::shared_ptr<Network>> open_bridge_network(BridgeOptions options);
+
+}  // namespace kiln::sandbox
