@@ -38,8 +38,8 @@ std::string encode_definition(const Definition& definition);
 
 // One op. Decoding gives InvalidArgument for bytes that do not parse; it does not validate.
 Result<Op> decode_op(std::string_view bytes);
-// Deterministic, and byte for byte what other LLB writers make of the same op: fields by number,
-// maps sorted by key, defaults left out.
+// Deterministic, and byte for byte what other LLB writers make of the same op: fields by number, the
+// oneof last, maps sorted by key, defaults left out.
 std::string encode_op(const Op& op);
 
 // Serialised pb.SourceInfo with ranges, as the typed detail of an error (type

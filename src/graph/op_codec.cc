@@ -391,7 +391,6 @@ std::string encode_op(const Op& in) {
     input->set_digest(i.digest);
     input->set_index(i.index);
   }
-  std::visit([&out](const auto& kind) { put_kind(&out, kind); }, in.kind);
   if (in.platform) {
     auto* p = out.mutable_platform();
     p->set_architecture(in.platform->architecture);
@@ -401,7 +400,10 @@ std::string encode_op(const Op& in) {
     put_strings(p->mutable_osfeatures(), in.platform->os_features);
   }
   if (in.constraints) put_strings(out.mutable_constraints()->mutable_filter(), *in.constraints);
-  return internal::serialize(out);
+  // The writers whose digests we have to meet put members of a oneof behind all other fields.
+  pb::Op kind;
+  std::visit([&kind](const auto& alternative) { put_kind(&kind, alternative); }, in.kind);
+  return internal::serialize(out) + internal::serialize(kind);
 }
 
 int output_count(const Op& op) {

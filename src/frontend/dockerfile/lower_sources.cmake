@@ -16,3 +16,4 @@ set(frontend_lower_sources
   dockerfile/subrequests/lint_report.cc dockerfile/subrequests/outline.cc dockerfile/subrequests/table.cc
   dockerfile/subrequests/targets.cc)
 set(frontend_lower_external PkgConfig::archive)
+set(frontend_lower_tests dockerfile/lower_golden_test.cc)
