@@ -61,7 +61,7 @@ class BridgeService final : public api::LLBBridge::CallbackService {
       auto gateway = find_(*context, stop);
       if (!gateway.ok()) return annotate(gateway.status(), fmt::format("forwarding {}", method));
       KILN_ASSIGN_OR_RETURN(Visit visit, Visit::enter(std::move(gateway).value(), std::move(stop)));
-      return visit.gateway().containers() != nullptr ? visit.gateway().containers()->describe(work(visit)) : work(visit);
+      return work(visit);
     });
   }
 

@@ -153,6 +153,11 @@ void BuildLife::begin() {
                                                                    solve::RunContext& run) {
     return solve_nested(weak.lock(), definition, run);
   };
+  context_->ports.on_exec_failure = [failed = context_->failed](const graph::Vertex& vertex,
+                                                                std::vector<store::TreeRef> inputs,
+                                                                std::vector<store::TreeRef> mounts, Status& error) {
+    failed->keep(vertex, inputs, mounts, error);
+  };
   context_->import_cache = [this](const frontend::CacheImport& import) {
     std::string id = import.type;
     for (const auto& [key, value] : import.attrs) id += "\n" + key + "=" + value;

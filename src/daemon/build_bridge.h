@@ -11,6 +11,7 @@
 
 #include "daemon/build_ref.h"
 #include "daemon/builds.h"
+#include "daemon/failed_trees.h"
 #include "frontend/bridge.h"
 #include "op/op_factory.h"
 #include "source/meta.h"
@@ -22,6 +23,7 @@ struct BridgeContext {
   RunningBuild* build = nullptr;
   std::shared_ptr<const RefContext> refs;
   op::OpPorts ports;
+  std::shared_ptr<FailedTrees> failed = std::make_shared<FailedTrees>();
   session::Sessions* sessions = nullptr;
   source::MetaResolver* meta = nullptr;
   std::map<std::string, std::shared_ptr<const frontend::Frontend>> frontends;  // by name
@@ -43,6 +45,7 @@ class BuildBridge final : public frontend::Bridge {
   BuildBridge(std::shared_ptr<BridgeContext> context, std::map<std::string, std::string> opts,
               std::map<std::string, graph::Definition> inputs);
 
+  const std::shared_ptr<BridgeContext>& context() const { return context_; }
   const frontend::BuildOptions& options() const override { return options_; }
   Result<std::map<std::string, graph::Definition>> inputs(std::stop_token) override { return inputs_; }
   Result<frontend::SolveResult> solve(const frontend::SolveRequest& request, std::stop_token stop) override;

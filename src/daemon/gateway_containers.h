@@ -4,6 +4,7 @@
 // NewContainer and ExecProcess of LLBBridge (moby/buildkit frontend/gateway/pb/gateway.proto).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -39,7 +40,7 @@ class ContainerProcess {
 
 struct ProcessEvents {
   std::function<void()> started;
-  std::function<void(int descriptor, std::string_view bytes, bool end)> output;
+  std::function<void(int descriptor, std::string_view bytes)> output;
   // Exit code, and the error when the program could not run or did not end well; the last call.
   std::function<void(int code, const Status& status)> exited;
 };
@@ -59,9 +60,13 @@ class GatewayContainers {
   virtual Result<std::vector<frontend::FileStat>> read_dir(const std::string& id, int mount, const std::string& path,
                                                            const std::string& include_pattern) = 0;
   virtual Result<frontend::FileStat> stat_file(const std::string& id, int mount, const std::string& path) = 0;
-  // Gives trees of a failed step ids that `create` understands, and names them in the error's detail.
-  virtual Status describe(Status failure) { return failure; }
 };
+
+struct BridgeContext;  // daemon/build_bridge.h
+class RunningBuild;
+
+// The real ones, over op::Container. The context's build outlives the gateway that they belong to.
+std::shared_ptr<GatewayContainers> make_gateway_containers(RunningBuild& build, std::shared_ptr<BridgeContext> context);
 
 // One ExecProcess call. Owns itself.
 grpc::ServerBidiReactor<moby::buildkit::v1::frontend::ExecMessage, moby::buildkit::v1::frontend::ExecMessage>* serve_exec(
