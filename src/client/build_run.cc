@@ -1,0 +1,377 @@
+#include "client/build_run.h"
+
+#include <fmt/format.h>
+#include <grpcpp/grpcpp.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "base/text.h"
+#include "base/value.h"
+#include "client/oci_layout.h"
+#include "client/offers.h"
+#include "client/rpc.h"
+#include "client/status_stream.h"
+#include "content/base64.h"
+#include "host/fd.h"
+#include "wire/control.grpc.pb.h"
+#include "wire/gateway.grpc.pb.h"
+#include "wire/ops.pb.h"
+
+namespace kiln::client {
+namespace {
+
+namespace control = moby::buildkit::v1;
+namespace gateway = moby::buildkit::v1::frontend;
+
+Status fault(std::string message) { return user_error(Code::kInvalidArgument, message); }
+
+// What remains to be done with directories once the build is through.
+struct Aftermath {
+  std::map<std::string, std::string> cache_tags;  // directory → tag
+  std::vector<std::string> cache_resets;
+  std::vector<std::string> image_layouts;
+};
+
+std::string attribute(const Attributes& attributes, const char* key) {
+  auto at = attributes.find(key);
+  return at == attributes.end() ? "" : at->second;
+}
+
+// Fills what the session offers and the request that names it.
+class Preparation {
+ public:
+  Preparation(const BuildRequest& request, const BuildHooks& hooks) : request_(request), hooks_(hooks) {}
+
+  Status prepare() {
+    KILN_RETURN_IF_ERROR(offer_dirs());
+    KILN_RETURN_IF_ERROR(offer_outputs());
+    KILN_RETURN_IF_ERROR(export_caches());
+    KILN_RETURN_IF_ERROR(import_caches());
+    for (const auto& [name, dir] : request_.oci_layouts) {
+      KILN_ASSIGN_OR_RETURN(offers.contents["oci:" + name], open_layout(dir, Make::kNo));
+    }
+    for (const auto& [path, file] : request_.uploads) offer_upload(path, file);
+    offers.logins = make_logins(hooks_.environment, request_.registry_tls);
+    if (!request_.secrets.empty()) KILN_RETURN_IF_ERROR(offer_secrets());
+    if (!request_.agents.empty()) KILN_RETURN_IF_ERROR(offer_agents());
+    return fill();
+  }
+
+  session::Offers offers;
+  control::SolveRequest solve;
+  Aftermath aftermath;
+
+ private:
+  Status offer_secrets() {
+    KILN_ASSIGN_OR_RETURN(offers.secrets, make_secrets(request_.secrets, hooks_.environment));
+    return ok();
+  }
+  Status offer_agents() {
+    KILN_ASSIGN_OR_RETURN(offers.agents, make_agents(request_.agents, hooks_.environment));
+    return ok();
+  }
+
+  Status offer_dirs() {
+    auto owned_by_root = [](session::FileStat& stat) {
+      stat.uid = stat.gid = 0;
+      return true;
+    };
+    for (const auto& [name, dir] : request_.local_dirs) {
+      session::DirTree::Map map = owned_by_root;
+      Result<std::shared_ptr<session::DirTree>> tree = session::DirTree::at(dir, session::TreeFilter{}, map);
+      if (!tree.ok()) return annotate(tree.status(), fmt::format("local directory {}", quote(name)));
+      offers.dirs[name] = *std::move(tree);
+    }
+    if (request_.definition.empty()) return ok();
+    // Better here and now than from the daemon later.
+    pb::Definition definition;
+    if (!definition.ParseFromString(request_.definition)) return fault("failed to parse llb proto op: the input is no definition");
+    for (const std::string& bytes : definition.def()) {
+      pb::Op op;
+      if (!op.ParseFromString(bytes)) return fault("failed to parse llb proto op");
+      std::string_view source = op.has_source() ? std::string_view(op.source().identifier()) : std::string_view();
+      if (source.starts_with("local://") && !offers.dirs.contains(std::string(source.substr(8)))) {
+        return fault(fmt::format("local directory {} not enabled", source.substr(8)));
+      }
+    }
+    return ok();
+  }
+
+  Status offer_outputs() {
+    int id = 0;
+    for (const OutputEntry& output : request_.outputs) {
+      bool layout = !output.dir.empty() && output.type != "local";
+      if (layout) {
+        if (offers.contents.contains("export")) return fault("oci store key \"export\" already exists: only one output may be a layout directory");
+        KILN_ASSIGN_OR_RETURN(offers.contents["export"], open_layout(output.dir, Make::kYes));
+        aftermath.image_layouts.push_back(output.dir);
+      } else if (!output.dir.empty()) {
+        std::string mode = attribute(output.attributes, "mode");
+        if (!mode.empty() && mode != "copy" && mode != "delete") return fault(fmt::format("invalid local exporter mode {}", quote(mode)));
+        offers.outputs[id] = {.dir = output.dir, .mirror = mode == "delete", .open = {}};
+      } else if (!output.file.empty() || output.to_stdout) {
+        std::string file = output.file;
+        offers.outputs[id].open = [file](const Attributes&) { return file.empty() ? open_stdout_sink() : open_file_sink(file); };
+      }
+      ++id;
+    }
+    return ok();
+  }
+
+  Status export_caches() {
+    for (const CacheEntry& cache : request_.cache_exports) {
+      if (cache.type == "registry" && attribute(cache.attributes, "ref").empty()) return fault("registry cache exporter requires ref");
+      if (cache.type == "local") {
+        std::string dir = attribute(cache.attributes, "dest");
+        if (dir.empty()) return fault("local cache exporter requires dest");
+        KILN_ASSIGN_OR_RETURN(offers.contents["local:" + dir], open_layout(dir, Make::kYes));
+        std::string tag = attribute(cache.attributes, "tag");
+        aftermath.cache_tags[dir] = tag.empty() ? "latest" : tag;
+        if (parse_bool(attribute(cache.attributes, "reset")).value_or(false)) aftermath.cache_resets.push_back(dir);
+      }
+      add_cache(*solve.mutable_cache()->add_exports(), cache.type, cache.attributes);
+    }
+    return ok();
+  }
+
+  Status import_caches() {
+    for (const CacheEntry& cache : request_.cache_imports) {
+      Attributes attributes = cache.attributes;
+      if (cache.type == "registry" && attribute(attributes, "ref").empty()) return fault("registry cache importer requires ref");
+      if (cache.type == "local") {
+        std::string dir = attribute(attributes, "src");
+        if (dir.empty()) return fault("local cache importer requires src");
+        KILN_ASSIGN_OR_RETURN(bool there, find_local_cache(dir, attributes));
+        if (!there) continue;
+      }
+      add_cache(*solve.mutable_cache()->add_imports(), cache.type, attributes);
+    }
+    return ok();
+  }
+
+  // A cache that is not there yet is a miss, not an error.
+  Result<bool> find_local_cache(const std::string& dir, Attributes& attributes) {
+    Result<std::shared_ptr<content::BlobStore>> store = open_layout(dir, Make::kNo);
+    if (!store.ok()) {
+      hooks_.warned(fmt::format("local cache import at {} not found: {}", dir, message_of(store.status())));
+      return false;
+    }
+    if (attribute(attributes, "digest").empty()) {
+      std::string tag = attribute(attributes, "tag");
+      Result<std::optional<content::Descriptor>> manifest = find_in_index(dir, tag.empty() ? "latest" : tag);
+      if (!manifest.ok() || !*manifest) {
+        hooks_.warned(fmt::format("local cache import at {}: no entry {} in index.json", dir, quote(tag.empty() ? "latest" : tag)));
+        return false;
+      }
+      attributes["digest"] = (*manifest)->digest.str();
+    }
+    offers.contents["local:" + dir] = *std::move(store);
+    return true;
+  }
+
+  void offer_upload(const std::string& path, const std::string& file) {
+    offers.uploads[path] = [file]() -> Result<std::unique_ptr<ByteSource>> {
+      if (file == "-") return std::make_unique<host::FdSource>(host::Fd(dup(STDIN_FILENO)));
+      KILN_ASSIGN_OR_RETURN(host::Fd fd, host::open_file(file, O_RDONLY));
+      return std::make_unique<host::FdSource>(std::move(fd));
+    };
+  }
+
+  template <typename Entry>
+  static void add_cache(Entry& entry, const std::string& type, const Attributes& attributes) {
+    entry.set_type(type);
+    entry.mutable_attrs()->insert(attributes.begin(), attributes.end());
+  }
+
+  Status fill() {
+    solve.set_ref(request_.ref);
+    solve.set_frontend(request_.frontend);
+    solve.mutable_frontendattrs()->insert(request_.frontend_attributes.begin(), request_.frontend_attributes.end());
+    if (!request_.definition.empty() && !solve.mutable_definition()->ParseFromString(request_.definition)) {
+      return fault("failed to parse llb proto op: the input is no definition");
+    }
+    bool first = true;
+    for (const OutputEntry& output : request_.outputs) {
+      add_cache(*solve.add_exporters(), output.type, output.attributes);
+      if (std::exchange(first, false)) {
+        solve.set_exporterdeprecated(output.type);
+        solve.mutable_exporterattrsdeprecated()->insert(output.attributes.begin(), output.attributes.end());
+      }
+    }
+    for (const std::string& entitlement : request_.entitlements) solve.add_entitlements(entitlement);
+    if (!request_.source_policy.empty() && !solve.mutable_sourcepolicy()->ParseFromString(request_.source_policy)) {
+      return fault("the source policy is not readable");
+    }
+    solve.set_proxynetwork(request_.proxy_network);
+    return ok();
+  }
+
+  const BuildRequest& request_;
+  const BuildHooks& hooks_;
+};
+
+// The frontend called through the gateway, so that its answer comes back to us and is not exported.
+class Subrequest {
+ public:
+  Subrequest(const std::shared_ptr<grpc::Channel>& channel, const control::SolveRequest& solve) : channel_(channel), ref_(solve.ref()) {
+    request_.set_frontend(solve.frontend());
+    *request_.mutable_frontendopt() = solve.frontendattrs();
+    request_.mutable_frontendopt()->insert({"frontend.caps", "moby.buildkit.frontend.subrequests"});
+    for (const auto& cache : solve.cache().imports()) {
+      auto* entry = request_.add_cacheimports();
+      entry->set_type(cache.type());
+      *entry->mutable_attrs() = cache.attrs();
+    }
+    request_.set_allowresultreturn(true);
+    request_.set_allowresultarrayref(true);
+  }
+
+  Status run(Attributes& metadata, std::stop_token stop) {
+    auto bridge = gateway::LLBBridge::NewStub(channel_);
+    gateway::SolveResponse response;
+    Status solved = call(stop, [&](grpc::ClientContext& context) { return bridge->Solve(&context, request_, &response); });
+    gateway::ReturnRequest done;
+    if (solved.ok()) {
+      *done.mutable_result() = response.result();
+      for (const auto& [key, value] : response.result().metadata()) metadata[key] = value;
+    } else {
+      done.mutable_error()->set_code(static_cast<int>(solved.code()));
+      done.mutable_error()->set_message(std::string(message_of(solved)));
+    }
+    gateway::ReturnResponse returned;
+    Status told = call(stop, [&](grpc::ClientContext& context) { return bridge->Return(&context, done, &returned); });
+    return solved.ok() ? told : solved;
+  }
+
+ private:
+  Status call(std::stop_token stop, const auto& make) {
+    grpc::ClientContext context;
+    prepare(context);
+    context.AddMetadata("buildkit-controlapi-buildid", ref_);
+    std::stop_callback cancel(stop, [&] { context.TryCancel(); });
+    return rpc_status(make(context));
+  }
+
+  std::shared_ptr<grpc::Channel> channel_;
+  std::string ref_;
+  gateway::SolveRequest request_;
+};
+
+Status call_solve(const std::shared_ptr<grpc::Channel>& channel, const control::SolveRequest& request, Attributes& response, std::stop_token stop) {
+  auto stub = control::Control::NewStub(channel);
+  grpc::ClientContext context;
+  prepare(context);
+  std::stop_callback cancel(stop, [&] { context.TryCancel(); });
+  control::SolveResponse reply;
+  Status status = rpc_status(stub->Solve(&context, request, &reply));
+  if (!status.ok()) return annotate(status, "failed to solve");
+  response.insert(reply.exporterresponse().begin(), reply.exporterresponse().end());
+  return ok();
+}
+
+// Both ends of a build that answers to us: Solve holds it open, the frontend is called meanwhile.
+Status solve_subrequest(const std::shared_ptr<grpc::Channel>& channel, control::SolveRequest request, BuildOutcome& outcome, std::stop_token stop) {
+  Subrequest inner(channel, request);
+  request.set_frontend("");
+  request.mutable_frontendattrs()->clear();
+  Status solved;
+  std::stop_source own;
+  std::stop_callback chain(stop, [&] { own.request_stop(); });
+  {
+    std::jthread solving([&] {
+      solved = call_solve(channel, request, outcome.response, own.get_token());
+      if (!solved.ok()) own.request_stop();
+    });
+    Status inner_status = inner.run(outcome.subrequest, own.get_token());
+    if (!inner_status.ok() && !is_cancelled(inner_status)) {
+      solving.join();
+      if (solved.ok()) solved = inner_status;
+      return solved;
+    }
+  }
+  return solved;
+}
+
+Status finish(const Aftermath& aftermath, const Attributes& response) {
+  if (std::string manifest = attribute(response, "cache.manifest"); !manifest.empty()) {
+    KILN_ASSIGN_OR_RETURN(content::Descriptor descriptor, content::parse_descriptor(manifest));
+    for (const auto& [dir, tag] : aftermath.cache_tags) KILN_RETURN_IF_ERROR(add_to_index(dir, descriptor, {{tag, NameKind::kTag}}));
+  }
+  std::optional<std::string> image = content::base64_decode(attribute(response, "containerimage.descriptor"));
+  if (image && !image->empty()) {
+    KILN_ASSIGN_OR_RETURN(content::Descriptor descriptor, content::parse_descriptor(*image));
+    std::vector<IndexName> names = {{"latest", NameKind::kTag}};
+    if (std::string list = attribute(response, "image.name"); !list.empty()) {
+      names.clear();
+      for (std::string_view name : split(list, ',')) names.push_back({std::string(name), NameKind::kName});
+    }
+    for (const std::string& dir : aftermath.image_layouts) KILN_RETURN_IF_ERROR(add_to_index(dir, descriptor, names));
+  }
+  for (const std::string& dir : aftermath.cache_resets) KILN_RETURN_IF_ERROR(drop_unreferenced(dir));
+  return ok();
+}
+
+// Follows the status on a thread of its own. After the build it waits for the rest of the stream, as
+// long as something still comes.
+class StatusFollower {
+ public:
+  StatusFollower(const std::shared_ptr<grpc::Channel>& channel, const std::string& ref, const BuildHooks& hooks)
+      : thread_([this, channel, ref, told = hooks.told](std::stop_token stop) {
+          status_ = follow_status(
+              channel, ref,
+              [&](const ProgressUpdate& update) {
+                last_ = std::chrono::steady_clock::now().time_since_epoch().count();
+                told(update);
+              },
+              stop);
+          ended_ = true;
+          ended_.notify_all();
+        }) {}
+
+  Status drain() {
+    using namespace std::chrono_literals;
+    auto asked = std::chrono::steady_clock::now();
+    while (!ended_) {
+      auto now = std::chrono::steady_clock::now();
+      auto last = std::chrono::steady_clock::time_point(std::chrono::steady_clock::duration(last_.load()));
+      if (now - std::max(asked, last) > 5s) break;
+      std::this_thread::sleep_for(now - asked < 100ms ? 1ms : 10ms);
+    }
+    thread_.request_stop();
+    thread_.join();
+    return status_;
+  }
+
+ private:
+  std::atomic<std::int64_t> last_ = 0;
+  std::atomic<bool> ended_ = false;
+  Status status_;
+  std::jthread thread_;
+};
+
+}  // namespace
+
+Result<BuildOutcome> run_build(const std::shared_ptr<grpc::Channel>& channel, const BuildRequest& request, const BuildHooks& hooks,
+                               std::stop_token stop) {
+  Preparation prepared(request, hooks);
+  KILN_RETURN_IF_ERROR(prepared.prepare());
+  KILN_ASSIGN_OR_RETURN(std::unique_ptr<session::ClientSession> session,
+                        session::ClientSession::open(channel, "kiln", request.shared_key, std::move(prepared.offers)));
+  prepared.solve.set_session(session->id());
+  StatusFollower follower(channel, request.ref, hooks);
+  BuildOutcome outcome;
+  bool asks = request.frontend_attributes.contains("requestid");
+  Status solved = asks ? solve_subrequest(channel, prepared.solve, outcome, stop) : call_solve(channel, prepared.solve, outcome.response, stop);
+  session->close();
+  Status followed = follower.drain();
+  if (!solved.ok()) {
+    if (stop.stop_requested()) return cancelled();
+    return solved;
+  }
+  if (!followed.ok()) hooks.warned(fmt::format("the progress of the build broke off: {}", message_of(followed)));
+  KILN_RETURN_IF_ERROR(finish(prepared.aftermath, outcome.response));
+  return outcome;
+}
+
+}  // namespace kiln::client

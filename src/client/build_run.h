@@ -1,0 +1,38 @@
+// Runs one build on a daemon: opens the session that answers what the daemon asks, sends the request,
+// follows its progress, and finishes what lies with the client (indexes of written layouts).
+//
+//   KILN_ASSIGN_OR_RETURN(BuildOutcome outcome, run_build(channel, request, hooks, stop));
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "base/status.h"
+#include "client/build_request.h"
+#include "client/progress.h"
+
+namespace grpc {
+class Channel;
+}
+
+namespace kiln::client {
+
+struct BuildOutcome {
+  Attributes response;      // of the exporters
+  Attributes subrequest;    // metadata of a frontend's answer, when the request named a subrequest
+};
+
+struct BuildHooks {
+  std::function<void(ProgressUpdate)> told;  // from another thread, one call at a time
+  std::function<void(const std::string&)> warned;
+  EnvironmentLookup environment;
+};
+
+// Blocking; Cancelled soon after a stop. Errors of the daemon begin with "failed to solve".
+Result<BuildOutcome> run_build(const std::shared_ptr<grpc::Channel>& channel, const BuildRequest& request,
+                               const BuildHooks& hooks, std::stop_token stop);
+
+}  // namespace kiln::client

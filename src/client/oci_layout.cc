@@ -1,0 +1,133 @@
+#include "client/oci_layout.h"
+
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <set>
+
+#include "content/blob_store_file.h"
+#include "host/fd.h"
+#include "host/fs.h"
+
+namespace kiln::client {
+namespace {
+
+constexpr std::string_view kNameAnnotation = "io.containerd.image.name";
+constexpr std::string_view kRefAnnotation = "org.opencontainers.image.ref.name";
+
+// Holds the lock file while it lives.
+class IndexLock {
+ public:
+  static Result<IndexLock> take(const std::string& dir) {
+    IndexLock lock;
+    lock.path_ = dir + "/index.json.lock";
+    KILN_ASSIGN_OR_RETURN(lock.file_, host::open_file(lock.path_, O_RDWR | O_CREAT, 0600));
+    if (flock(lock.file_.get(), LOCK_EX) != 0) return errno_error(errno, fmt::format("lock '{}'", lock.path_));
+    return lock;
+  }
+  IndexLock() = default;
+  IndexLock(IndexLock&&) = default;
+  ~IndexLock() {
+    if (file_.valid()) unlink(path_.c_str());
+  }
+
+ private:
+  std::string path_;
+  host::Fd file_;
+};
+
+Result<content::Index> read_index(const std::string& dir) {
+  Result<std::string> text = host::read_file(dir + "/index.json", 64 << 20);
+  if (!text.ok() && is_not_found(text.status())) return content::Index{.media_type = std::string(content::kOciIndex)};
+  KILN_RETURN_IF_ERROR(text.status());
+  if (text->empty()) return content::Index{.media_type = std::string(content::kOciIndex)};
+  return content::parse_index(*text);
+}
+
+std::string annotation(const content::Descriptor& descriptor, std::string_view key) {
+  auto at = descriptor.annotations.find(std::string(key));
+  return at == descriptor.annotations.end() ? "" : at->second;
+}
+
+// What stands behind the repository in an image's name: "v1" of "host/a/b:v1"; the name itself when
+// it has no such form.
+std::string reference_name(const std::string& name) {
+  auto slash = name.rfind('/');
+  if (slash == std::string::npos) return name;
+  auto mark = name.find_first_of(":@", slash);
+  return mark == std::string::npos ? "" : name.substr(name[mark] == ':' ? mark + 1 : mark);
+}
+
+Status reach(content::BlobStore& store, const content::Descriptor& descriptor, std::set<Digest>& seen) {
+  if (!seen.insert(descriptor.digest).second) return ok();
+  if (content::is_index_type(descriptor.media_type)) {
+    KILN_ASSIGN_OR_RETURN(std::string text, content::read_blob(store, descriptor.digest));
+    KILN_ASSIGN_OR_RETURN(content::Index index, content::parse_index(text));
+    for (const auto& manifest : index.manifests) KILN_RETURN_IF_ERROR(reach(store, manifest, seen));
+  } else if (content::is_manifest_type(descriptor.media_type)) {
+    KILN_ASSIGN_OR_RETURN(std::string text, content::read_blob(store, descriptor.digest));
+    KILN_ASSIGN_OR_RETURN(content::Manifest manifest, content::parse_manifest(text));
+    seen.insert(manifest.config.digest);
+    for (const auto& layer : manifest.layers) seen.insert(layer.digest);
+  }
+  return ok();
+}
+
+}  // namespace
+
+Result<std::shared_ptr<content::BlobStore>> open_layout(const std::string& dir, Make make) {
+  if (make == Make::kYes) {
+    KILN_RETURN_IF_ERROR(host::make_dirs(dir));
+  } else if (!host::exists(dir)) {
+    return user_error(Code::kNotFound, fmt::format("directory '{}' does not exist", dir));
+  }
+  KILN_ASSIGN_OR_RETURN(std::unique_ptr<content::FileBlobStore> store, content::FileBlobStore::open(dir));
+  return std::shared_ptr<content::BlobStore>(std::move(store));
+}
+
+Status add_to_index(const std::string& dir, const content::Descriptor& descriptor, const std::vector<IndexName>& names) {
+  KILN_ASSIGN_OR_RETURN(IndexLock lock, IndexLock::take(dir));
+  KILN_RETURN_IF_ERROR(host::write_file(dir + "/oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
+  KILN_ASSIGN_OR_RETURN(content::Index index, read_index(dir));
+  if (index.media_type.empty()) index.media_type = content::kOciIndex;
+  if (names.empty()) index.manifests.push_back(descriptor);
+  for (const IndexName& name : names) {
+    std::string image = name.kind == NameKind::kName ? name.text : "";
+    std::string ref = name.kind == NameKind::kName ? reference_name(name.text) : name.text;
+    std::erase_if(index.manifests, [&](const content::Descriptor& d) {
+      return annotation(d, kRefAnnotation) == ref && annotation(d, kNameAnnotation) == image;
+    });
+    content::Descriptor named = descriptor;
+    if (!image.empty()) named.annotations[std::string(kNameAnnotation)] = image;
+    named.annotations[std::string(kRefAnnotation)] = ref;
+    index.manifests.push_back(std::move(named));
+  }
+  return host::replace_file(dir + "/index.json", content::to_json(index, content::JsonLayout::kCompact));
+}
+
+Result<std::optional<content::Descriptor>> find_in_index(const std::string& dir, std::string_view tag) {
+  KILN_ASSIGN_OR_RETURN(content::Index index, read_index(dir));
+  for (std::string_view key : {kNameAnnotation, kRefAnnotation}) {
+    for (const content::Descriptor& descriptor : index.manifests) {
+      if (annotation(descriptor, key) == tag) return std::optional(descriptor);
+    }
+  }
+  return std::optional<content::Descriptor>();
+}
+
+Status drop_unreferenced(const std::string& dir) {
+  KILN_ASSIGN_OR_RETURN(std::shared_ptr<content::BlobStore> store, open_layout(dir, Make::kNo));
+  KILN_ASSIGN_OR_RETURN(content::Index index, read_index(dir));
+  std::set<Digest> reached;
+  for (const content::Descriptor& manifest : index.manifests) KILN_RETURN_IF_ERROR(reach(*store, manifest, reached));
+  std::vector<Digest> gone;
+  KILN_RETURN_IF_ERROR(store->walk([&](const content::BlobInfo& blob) {
+    if (!reached.contains(blob.digest)) gone.push_back(blob.digest);
+    return ok();
+  }));
+  for (const Digest& digest : gone) KILN_RETURN_IF_ERROR(store->remove(digest));
+  return ok();
+}
+
+}  // namespace kiln::client
