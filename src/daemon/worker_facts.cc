@@ -1,0 +1,119 @@
+#include "daemon/worker_facts.h"
+
+#include <unistd.h>
+
+#include <set>
+
+#include "sandbox/network_bridge.h"
+
+namespace kiln::daemon {
+namespace {
+
+// Architectures whose binfmt_misc handler is registered under QEMU's usual name.
+const std::map<std::string, std::string> kEmulated = {
+    {"qemu-aarch64", "linux/arm64"},   {"qemu-arm", "linux/arm/v7"},     {"qemu-riscv64", "linux/riscv64"},
+    {"qemu-ppc64le", "linux/ppc64le"}, {"qemu-s390x", "linux/s390x"},    {"qemu-i386", "linux/386"},
+    {"qemu-x86_64", "linux/amd64"},    {"qemu-mips64el", "linux/mips64le"}, {"qemu-mips64", "linux/mips64"},
+    {"qemu-loongarch64", "linux/loong64"}};
+
+#if defined(__x86_64__)
+// Levels of the x86-64 psABI that this processor has.
+std::vector<std::string> processor_levels() {
+  std::vector<std::string> out;
+  if (!__builtin_cpu_supports("ssse3") || !__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt")) return out;
+  out.push_back("linux/amd64/v2");
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2") ||
+      !__builtin_cpu_supports("fma")) {
+    return out;
+  }
+  out.push_back("linux/amd64/v3");
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    out.push_back("linux/amd64/v4");
+  }
+  return out;
+}
+#else
+std::vector<std::string> processor_levels() { return {}; }
+#endif
+
+std::vector<Platform> platforms_of(const Config& config) {
+  std::vector<Platform> out;
+  std::set<std::string> seen;
+  auto add = [&](const std::string& text) {
+    auto platform = Platform::parse(text);
+    if (platform.ok() && seen.insert(platform->str()).second) out.push_back(*std::move(platform));
+  };
+  for (const auto& text : config.worker.platforms) add(text);
+  if (!out.empty()) return out;
+  add(Platform::host().str());
+  for (const auto& level : processor_levels()) add(level);
+#if defined(__x86_64__)
+  add("linux/386");
+#endif
+  for (const auto& [handler, platform] : kEmulated) {
+    if (host::exists("/proc/sys/fs/binfmt_misc/" + handler)) add(platform);
+  }
+  return out;
+}
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof(name) - 1);
+  return name;
+}
+
+}  // namespace
+
+frontend::WorkerInfo worker_info(const Config& config, const WorkerFacts& facts, const std::string& id) {
+  frontend::WorkerInfo out;
+  out.id = id;
+  const std::string prefix = "org.mobyproject.buildkit.worker.";
+  out.labels = {{prefix + "executor", "oci"},
+                {prefix + "hostname", host_name()},
+                {prefix + "snapshotter", facts.snapshotter},
+                {prefix + "network", facts.network},
+                {prefix + "oci.process-mode", config.worker.no_process_sandbox ? "no-sandbox" : "sandbox"},
+                {prefix + "selinux.enabled", config.worker.selinux ? "true" : "false"}};
+  if (!config.worker.apparmor_profile.empty()) out.labels[prefix + "apparmor.profile"] = config.worker.apparmor_profile;
+  for (const auto& [key, value] : config.worker.labels) out.labels[key] = value;
+  out.platforms = platforms_of(config);
+  return out;
+}
+
+std::vector<store::PruneOptions> gc_policy_of(const Config& config, const host::DiskSpace& disk) {
+  if (!config.worker.gc) return {};
+  if (config.worker.gc_policy.empty()) return store::default_gc_policy(config.worker.gc_limits, disk);
+  std::vector<store::PruneOptions> out;
+  for (const auto& rule : config.worker.gc_policy) {
+    store::PruneOptions options;
+    options.all = rule.all;
+    options.filters = rule.filters;
+    options.keep_duration = rule.keep_duration;
+    options.reserved_space = rule.reserved.of(disk);
+    options.max_used_space = rule.max_used.of(disk);
+    options.min_free_space = rule.min_free.of(disk);
+    out.push_back(std::move(options));
+  }
+  return out;
+}
+
+Result<std::shared_ptr<sandbox::Network>> open_network(const Config& config) {
+  const auto& network = config.worker.network;
+  const std::string& mode = network.mode;
+  if (mode == "auto" || mode == "host" || mode.empty()) return std::shared_ptr<sandbox::Network>();
+  if (mode == "bridge") {
+    sandbox::BridgeOptions options;
+    if (!network.bridge_name.empty()) options.bridge = network.bridge_name;
+    if (!network.bridge_subnet.empty()) options.subnet = network.bridge_subnet;
+    options.pool_size = network.cni_pool_size;
+    return sandbox::open_bridge_network(options);
+  }
+  if (mode == "cni") {
+    return user_error(Code::kUnimplemented,
+                      "network mode 'cni' is not available in this version; use 'bridge', 'host' or 'auto'");
+  }
+  return user_error(Code::kInvalidArgument, fmt::format("invalid network mode: \"{}\"", mode));
+}
+
+}  // namespace kiln::daemon
