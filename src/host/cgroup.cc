@@ -97,6 +97,7 @@ struct CgroupTree::State {
 
 struct Cgroup::State {
   std::string path;
+  std::vector<Hierarchy> spare;  // joined only when a limit asks for one
   struct Folder {
     Hierarchy hierarchy;
     std::string path;
@@ -108,6 +109,26 @@ struct Cgroup::State {
   ~State() {
     for (int fd : attach_fds) ::close(fd);
     if (clone_fd >= 0) ::close(clone_fd);
+  }
+  // Makes the group in one hierarchy and opens the file by which a process joins.
+  Status join(const Hierarchy& hierarchy, const std::vector<std::string>& enable) {
+    KILN_RETURN_IF_ERROR(make_groups(hierarchy.folder, path, hierarchy, enable));
+    const std::string folder = hierarchy.folder + "/" + path.substr(path.find_first_not_of('/'));
+    folders.push_back({hierarchy, folder});
+    // "tasks" moves one thread without the lock that cgroup.procs takes for a whole process, which
+    // waits for an RCU grace period.
+    KILN_ASSIGN_OR_RETURN(Fd fd, open_file(folder + (hierarchy.unified() ? "/cgroup.procs" : "/tasks"), O_WRONLY));
+    attach_fds.push_back(fd.release());
+    return ok();
+  }
+  Status join_spare(std::string_view controller) {
+    for (auto at = spare.begin(); at != spare.end(); ++at) {
+      if (!at->has(controller)) continue;
+      const Hierarchy hierarchy = *at;
+      spare.erase(at);
+      return join(hierarchy, {});
+    }
+    return ok();
   }
   const Folder* with(std::string_view controller) const {
     for (const Folder& folder : folders) {
@@ -169,19 +190,16 @@ Result<Cgroup> CgroupTree::create(const std::string& path) const {
   auto state = std::make_unique<Cgroup::State>();
   state->path = path;
   for (const Hierarchy& hierarchy : state_->hierarchies) {
-    KILN_RETURN_IF_ERROR(make_groups(hierarchy.folder, path, hierarchy, state_->unified_controllers));
-    const std::string folder = hierarchy.folder + "/" + std::string(path.substr(path.find_first_not_of('/')));
-    state->folders.push_back({hierarchy, folder});
-    if (hierarchy.unified()) {
-      state->clone_fd = ::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    // Each hierarchy joined costs a process a tenth of a millisecond; these serve limits only.
+    const bool limits_only = !hierarchy.unified() && std::all_of(hierarchy.controllers.begin(), hierarchy.controllers.end(), [](const std::string& name) {
+      return name == "cpu" || name == "pids" || name == "cpuset";
+    });
+    if (limits_only) {
+      state->spare.push_back(hierarchy);
+      continue;
     }
-    // A cpuset is joined only when it is limited: see limit().
-    if (hierarchy.controllers.size() == 1 && hierarchy.has("cpuset")) continue;
-    // "tasks" moves one thread without the lock that cgroup.procs takes for a whole process, which
-    // waits for an RCU grace period.
-    const std::string file = folder + (hierarchy.unified() ? "/cgroup.procs" : "/tasks");
-    KILN_ASSIGN_OR_RETURN(Fd fd, open_file(file, O_WRONLY));
-    state->attach_fds.push_back(fd.release());
+    KILN_RETURN_IF_ERROR(state->join(hierarchy, state_->unified_controllers));
+    if (hierarchy.unified()) state->clone_fd = ::open(state->folders.back().path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   }
   Cgroup group;
   group.state_ = std::move(state);
@@ -276,6 +294,11 @@ Status Cgroup::limit(const CgroupLimits& limits) {
       if (!status.ok() && !is_not_found(status)) return status;
     }
   }
+  if (limits.cpu_shares != 0 || limits.cpu_period_us != 0 || limits.cpu_quota_us != 0) {
+    KILN_RETURN_IF_ERROR(state_->join_spare("cpu"));
+  }
+  if (!limits.cpuset_cpus.empty() || !limits.cpuset_mems.empty()) KILN_RETURN_IF_ERROR(state_->join_spare("cpuset"));
+  if (limits.pids_max > 0) KILN_RETURN_IF_ERROR(state_->join_spare("pids"));
   if (const State::Folder* cpu = state_->with("cpu")) {
     if (limits.cpu_shares != 0) KILN_RETURN_IF_ERROR(put(cpu->path + "/cpu.shares", fmt::to_string(limits.cpu_shares)));
     if (limits.cpu_period_us != 0) KILN_RETURN_IF_ERROR(put(cpu->path + "/cpu.cfs_period_us", fmt::to_string(limits.cpu_period_us)));
@@ -284,8 +307,6 @@ Status Cgroup::limit(const CgroupLimits& limits) {
   if (const State::Folder* cpuset = state_->with("cpuset"); cpuset && (!limits.cpuset_cpus.empty() || !limits.cpuset_mems.empty())) {
     if (!limits.cpuset_cpus.empty()) KILN_RETURN_IF_ERROR(put(cpuset->path + "/cpuset.cpus", limits.cpuset_cpus));
     if (!limits.cpuset_mems.empty()) KILN_RETURN_IF_ERROR(put(cpuset->path + "/cpuset.mems", limits.cpuset_mems));
-    KILN_ASSIGN_OR_RETURN(Fd fd, open_file(cpuset->path + "/tasks", O_WRONLY));
-    state_->attach_fds.push_back(fd.release());
   }
   if (const State::Folder* pids = state_->with("pids"); pids && limits.pids_max > 0) {
     KILN_RETURN_IF_ERROR(put(pids->path + "/pids.max", fmt::to_string(limits.pids_max)));

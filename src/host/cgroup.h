@@ -49,7 +49,8 @@ struct DeviceRule {
   std::string access = "rwm";
 };
 
-// One group in every hierarchy that was probed. Owned; the destructor removes what is left without
+// One group in every hierarchy that was probed (of version 1 those that only limit are joined by
+// limit() when they have something to limit). Owned; the destructor removes what is left without
 // waiting. One thread at a time, except read_usage.
 class Cgroup {
  public:
