@@ -40,8 +40,16 @@ struct FileRequest {
   std::vector<std::string> metadata_exceptions;
 };
 
+// Computes what an index remembers of a file's contents, while they pass. One thread at a time.
+class ContentHasher {
+ public:
+  virtual ~ContentHasher() = default;
+  virtual void update(std::string_view bytes) = 0;
+  virtual Digest finish() = 0;
+};
+
 // An entry as it lies on disk: what the client told, and the digest of the contents of a file (empty
-// for all else).
+// for all else; that of the first name for hard links).
 struct IndexedFile {
   FileStat stat;
   Digest digest;
@@ -68,8 +76,13 @@ class TreeIndex {
 // Where a sync writes, and what it learns.
 struct SyncTarget {
   std::string dir;             // exists; written by this sync only
-  TreeIndex* index = nullptr;  // of `dir`, brought up to date; after an error `dir` is undefined and
-                               // the index empty
+  // Of `dir`, brought up to date. After an error that came behind before_change, `dir` is undefined
+  // and the index empty; else both are as they were.
+  TreeIndex* index = nullptr;
+  // Makes the digests of the index; sha256 of the contents when null.
+  std::function<std::unique_ptr<ContentHasher>(const FileStat&)> hasher;
+  // Called once, before anything on disk is touched; not at all when nothing changed.
+  std::function<void()> before_change;
   // Changes owner and the like as the entry goes to disk; false leaves the entry out.
   std::function<bool(FileStat&)> map;
   // Bytes moved so far, about ten times a second.

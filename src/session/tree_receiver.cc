@@ -21,7 +21,16 @@ constexpr std::string_view kMetadataFile = ".fsutil-metadata";
 struct OpenFile {
   std::size_t entry = 0;
   host::Fd fd;
-  std::optional<Hasher> hasher;
+  std::unique_ptr<ContentHasher> hasher;
+};
+
+class PlainHasher final : public ContentHasher {
+ public:
+  void update(std::string_view bytes) override { hasher_.update(bytes); }
+  Digest finish() override { return hasher_.finish(); }
+
+ private:
+  Hasher hasher_;
 };
 
 class TreeReceiver {
@@ -32,7 +41,7 @@ class TreeReceiver {
   Result<SyncOutcome> run() {
     Status status = receive();
     if (!status.ok()) {
-      if (target_.index) target_.index->clear();
+      if (target_.index && outcome_.changed) target_.index->clear();
       if (!broken_) pipe_.write(error_packet(message_of(status)), MessagePipe::Flush::kNow);
       return status;
     }
@@ -118,6 +127,15 @@ class TreeReceiver {
     return peer_error(Code::kInvalidArgument, "the sender asked for a file");
   }
 
+  void note_change() {
+    if (!outcome_.changed && target_.before_change) target_.before_change();
+    outcome_.changed = true;
+  }
+
+  std::unique_ptr<ContentHasher> make_hasher(const FileStat& stat) const {
+    return target_.hasher ? target_.hasher(stat) : std::make_unique<PlainHasher>();
+  }
+
   // --- stats ---
 
   Status out_of_order(const std::string& path) const {
@@ -174,8 +192,8 @@ class TreeReceiver {
       bool below_removed = !removed_dir_.empty() && old->stat.path.starts_with(removed_dir_);
       if (below_removed || (options_.metadata_only && old->stat.path == kMetadataFile)) continue;
       removed_dir_ = old->stat.is_dir() ? old->stat.path + "/" : "";
+      note_change();
       KILN_RETURN_IF_ERROR(writer_->remove(old->stat.path, stop_));
-      outcome_.changed = true;
       touch_parent(old->stat.path);
     }
     return ok();
@@ -234,7 +252,7 @@ class TreeReceiver {
       was_dir = kind == TreeWriter::Kind::kDir;
       was_other = kind == TreeWriter::Kind::kOther;
     }
-    outcome_.changed = true;
+    note_change();
     touch_parent(stat.path);
     removed_dir_ = was_dir && !stat.is_dir() ? stat.path + "/" : "";
     entries_.push_back({std::move(stat), {}});
@@ -292,7 +310,7 @@ class TreeReceiver {
     const FileStat& stat = entries_[file.entry].stat;
     if (!file.fd.valid()) {
       KILN_ASSIGN_OR_RETURN(file.fd, writer_->create_file(stat.path));
-      if (target_.index) file.hasher.emplace();
+      if (target_.index) file.hasher = make_hasher(stat);
     }
     for (std::string_view piece : packet.data) {
       if (file.hasher) file.hasher->update(piece);
@@ -330,12 +348,14 @@ class TreeReceiver {
     entry.stat.path = kMetadataFile;
     entry.stat.mode = 0644;
     entry.stat.size = static_cast<std::int64_t>(metadata_.size());
-    entry.digest = Digest::of(metadata_);
+    std::unique_ptr<ContentHasher> hasher = make_hasher(entry.stat);
+    hasher->update(metadata_);
+    entry.digest = hasher->finish();
     auto before = [](const IndexedFile& a, const IndexedFile& b) { return compare_paths(a.stat.path, b.stat.path) < 0; };
     auto was = std::lower_bound(old_->begin(), old_->end(), entry, before);
     bool unchanged = was != old_->end() && was->stat.path == kMetadataFile && was->digest == entry.digest;
     if (!unchanged) {
-      outcome_.changed = true;
+      note_change();
       KILN_RETURN_IF_ERROR(writer_->remove(entry.stat.path, stop_));
       KILN_ASSIGN_OR_RETURN(host::Fd fd, writer_->create_file(entry.stat.path));
       KILN_RETURN_IF_ERROR(host::write_all(fd.get(), metadata_));

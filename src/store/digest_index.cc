@@ -132,7 +132,10 @@ void DigestIndex::forget(std::string_view path) {
     if (!node) return;
     if (node->type == DigestNode::Type::kDirectory) node->sum.known = false;
   }
-  if (!above) return;
+  if (!above) {
+    root_.children.clear();
+    return;
+  }
   std::erase_if(above->children, [&](const std::unique_ptr<DigestNode>& child) { return child.get() == node; });
 }
 

@@ -159,7 +159,7 @@ class MutableTree {
   // Content digests known from writing, so that nothing is read twice (tree_digest.h). Paths are
   // relative, '/'-separated. They replace and extend what is known from the last time.
   void seed_digest(std::string_view path, const FileFacts& facts, const Digest& digest);
-  void forget_digest(std::string_view path);  // removed, with everything below
+  void forget_digest(std::string_view path);  // removed, with everything below; "" forgets all
 
  private:
   friend class Trees;
