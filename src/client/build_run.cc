@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 #include <unistd.h>
 
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/text.h"
@@ -147,6 +148,13 @@ class Preparation {
       }
       add_cache(*solve.mutable_cache()->add_imports(), cache.type, attributes);
     }
+    if (request_.frontend.empty() || solve.cache().imports().empty()) return ok();
+    // A frontend that solves graphs of its own is told in its options.
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const auto& cache : solve.cache().imports()) {
+      list.push_back({{"Type", cache.type()}, {"Attrs", Attributes(cache.attrs().begin(), cache.attrs().end())}});
+    }
+    (*solve.mutable_frontendattrs())["cache-imports"] = list.dump();
     return ok();
   }
 

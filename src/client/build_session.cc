@@ -132,7 +132,7 @@ Status build_and_report(const Invocation& call, BuildRequest request, const Buil
     auto taken = std::chrono::duration_cast<std::chrono::milliseconds>(system_clock().now() - start);
     KILN_RETURN_IF_ERROR(write_metrics(files.cache_metrics, metrics->report(taken.count())));
   }
-  return subrequest_verdict(outcome->subrequest);
+  return files.fail_on_findings ? subrequest_verdict(outcome->subrequest) : ok();
 }
 
 }  // namespace kiln::client

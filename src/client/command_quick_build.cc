@@ -77,7 +77,7 @@ class QuickBuild {
     return build_and_report(call_, std::move(request_),
                             {.progress = quiet ? "quiet" : line_.text("progress"), .trace = line_.text("trace"),
                              .metadata = line_.text("metadata-file"), .ref = "", .image_id = line_.text("iidfile"), .cache_metrics = "",
-                             .print_digest = quiet});
+                             .print_digest = quiet, .fail_on_findings = true});
   }
 
  private:

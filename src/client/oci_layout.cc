@@ -16,6 +16,42 @@ namespace {
 constexpr std::string_view kNameAnnotation = "io.containerd.image.name";
 constexpr std::string_view kRefAnnotation = "org.opencontainers.image.ref.name";
 
+// A layout has no place for labels; what a daemon attaches to a blob is dropped.
+class UnlabeledWriter final : public content::BlobWriter {
+ public:
+  explicit UnlabeledWriter(std::unique_ptr<content::BlobWriter> inner) : inner_(std::move(inner)) {}
+  Status write(std::string_view bytes) override { return inner_->write(bytes); }
+  std::int64_t written() const override { return inner_->written(); }
+  Result<content::BlobInfo> commit(const content::CommitOptions& options) override {
+    return inner_->commit({.digest = options.digest, .size = options.size, .labels = {}});
+  }
+
+ private:
+  std::unique_ptr<content::BlobWriter> inner_;
+};
+
+class UnlabeledStore final : public content::BlobStore {
+ public:
+  UnlabeledStore(std::unique_ptr<content::BlobStore> inner, std::string dir) : inner_(std::move(inner)), dir_(std::move(dir)) {}
+  ~UnlabeledStore() override {
+    inner_.reset();
+    for (const char* folder : {"/labels/sha256", "/labels/sha384", "/labels/sha512", "/labels"}) rmdir((dir_ + folder).c_str());
+  }
+  Result<std::optional<content::BlobInfo>> info(const Digest& digest) override { return inner_->info(digest); }
+  Result<std::unique_ptr<content::BlobReader>> open(const Digest& digest, std::int64_t offset) override { return inner_->open(digest, offset); }
+  Result<std::unique_ptr<content::BlobWriter>> ingest(std::string_view algorithm) override {
+    KILN_ASSIGN_OR_RETURN(std::unique_ptr<content::BlobWriter> writer, inner_->ingest(algorithm));
+    return std::make_unique<UnlabeledWriter>(std::move(writer));
+  }
+  Status remove(const Digest& digest) override { return inner_->remove(digest); }
+  Status walk(const std::function<Status(const content::BlobInfo&)>& visit) override { return inner_->walk(visit); }
+  Status set_labels(const Digest&, const content::StringMap&) override { return ok(); }
+
+ private:
+  std::unique_ptr<content::BlobStore> inner_;
+  std::string dir_;
+};
+
 // Holds the lock file while it lives.
 class IndexLock {
  public:
@@ -83,7 +119,7 @@ Result<std::shared_ptr<content::BlobStore>> open_layout(const std::string& dir, 
     return user_error(Code::kNotFound, fmt::format("directory '{}' does not exist", dir));
   }
   KILN_ASSIGN_OR_RETURN(std::unique_ptr<content::FileBlobStore> store, content::FileBlobStore::open(dir));
-  return std::shared_ptr<content::BlobStore>(std::move(store));
+  return std::make_shared<UnlabeledStore>(std::move(store), dir);
 }
 
 Status add_to_index(const std::string& dir, const content::Descriptor& descriptor, const std::vector<IndexName>& names) {

@@ -15,6 +15,7 @@ struct BuildFiles {
   std::string image_id;
   std::string cache_metrics;
   bool print_digest = false;
+  bool fail_on_findings = false;  // a check that finds faults is an error
 };
 
 // Connects, builds, writes the files, prints a subrequest's answer.
