@@ -9,7 +9,6 @@
 #include "content/json_text.h"
 #include "export/internal/attestation.h"
 #include "export/internal/image_config_patch.h"
-#include "export/internal/layer_rewrite.h"
 #include "export/internal/parallel.h"
 #include "export/internal/purl.h"
 
@@ -137,8 +136,9 @@ Result<std::vector<std::vector<store::LayerBlob>>> ImageWriter::make_layers(
   for (std::size_t i = 0; i < platforms.size(); ++i) {
     KILN_ASSIGN_OR_RETURN(store::TreeRef tree, tree_for(result, platforms[i].id));
     if (!tree) continue;
-    jobs.push_back([this, tree, &out = layers[i]] {
-      auto made = ports_.trees->layers(tree, options_.layer_options(), context_.stop, &context_.reporter);
+    KILN_ASSIGN_OR_RETURN(store::LayerOptions wanted, wanted_layers(result, platforms[i].id));
+    jobs.push_back([this, tree, wanted, &out = layers[i]] {
+      auto made = ports_.trees->layers(tree, wanted, context_.stop, &context_.reporter);
       if (made.ok()) out = *std::move(made);
       return made.status();
     });
@@ -147,21 +147,15 @@ Result<std::vector<std::vector<store::LayerBlob>>> ImageWriter::make_layers(
   return layers;
 }
 
-Status ImageWriter::rewrite_times(std::vector<store::LayerBlob>& layers, const content::ImageConfig* base, Time epoch) {
-  auto seconds = std::chrono::duration_cast<std::chrono::seconds>(epoch.time_since_epoch()).count();
-  event::Phase phase(context_.reporter, fmt::format("rewriting layers with source-date-epoch {}", seconds));
-  std::vector<std::function<Status()>> jobs;
-  bool of_base = base != nullptr;
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    of_base = of_base && i < base->diff_ids.size() && base->diff_ids[i] == layers[i].diff_id;
-    if (of_base) continue;
-    jobs.push_back([this, epoch, &layer = layers[i]] {
-      auto made = rewrite_layer(layer, *blobs_, *ports_.blobs, epoch, options_.compression, context_.stop);
-      if (made.ok()) layer = *std::move(made);
-      return made.status();
-    });
-  }
-  return run_parallel(ports_.pool, std::move(jobs));
+// With rewrite-timestamp, what is new gets times up to the epoch; layers of the base image stay.
+Result<store::LayerOptions> ImageWriter::wanted_layers(const BuildResult& result, const std::string& id) const {
+  store::LayerOptions wanted = options_.layer_options();
+  if (!options_.rewrite_timestamp) return wanted;
+  KILN_ASSIGN_OR_RETURN(wanted.clamp_mtime, epoch_for(options_.epoch, result.metadata, id));
+  if (!wanted.clamp_mtime) log_warn("rewrite-timestamp is specified, but no source-date-epoch was found");
+  KILN_ASSIGN_OR_RETURN(auto base, base_config(result, id));
+  if (base) wanted.clamp_except = base->diff_ids;
+  return wanted;
 }
 
 content::Descriptor ImageWriter::manifest_layer(const store::LayerBlob& layer) const {
@@ -186,13 +180,6 @@ Result<ImageWriter::Image> ImageWriter::write_image(const BuildResult& result, c
   KILN_ASSIGN_OR_RETURN(auto epoch, epoch_for(options_.epoch, result.metadata, platform.id));
   KILN_ASSIGN_OR_RETURN(auto base, base_config(result, platform.id));
   for (const auto& layer : layers) blobs_->add(*ports_.trees, layer);
-  if (options_.rewrite_timestamp) {
-    if (epoch) {
-      KILN_RETURN_IF_ERROR(rewrite_times(layers, base ? &*base : nullptr, *epoch));
-    } else {
-      log_warn("rewrite-timestamp is specified, but no source-date-epoch was found");
-    }
-  }
   std::string config = metadata_for(result, kConfigKey, platform.id);
   if (config.empty()) config = default_config();
   auto image_config = content::parse_image_config(config);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <thread>
 
+#include "layer/estargz.h"
 #include "layer/internal/encoders.h"
 
 namespace kiln::layer {
@@ -80,9 +81,13 @@ Result<std::unique_ptr<Encoder>> make_encoder(const CompressionOptions& options,
       if (level < 0 || level > 22) return level_error("zstd", level, 22);
       return internal::make_zstd_encoder(level == 0 ? kZstdDefaultLevel : level, threads, sink);
     }
-    case Compression::kEstargz: break;
+    case Compression::kEstargz: {
+      int level = options.level.value_or(1);
+      if (level < 0 || level > 9) return level_error("estargz", level, 9);
+      return std::unique_ptr<Encoder>(make_estargz_encoder(options.level, sink));
+    }
   }
-  return engine_error("an estargz layer is made by its own writer");
+  return engine_error("unknown compression");
 }
 
 Compression detect(std::string_view first_bytes) {

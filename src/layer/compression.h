@@ -44,7 +44,8 @@ class Encoder : public ByteSink {
 };
 
 // `sink` is written to by the calling thread only and must outlive the encoder. InvalidArgument for
-// a level out of range. kEstargz is not here: see layer/estargz.h.
+// a level out of range. kEstargz takes tar bytes only and appends its table to them, so LayerEncoder is
+// the one to use for it.
 Result<std::unique_ptr<Encoder>> make_encoder(const CompressionOptions& options, ByteSink& sink);
 
 // What the first bytes (at least 10, fewer at the end of a short stream) are compressed with; bytes

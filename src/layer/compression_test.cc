@@ -6,8 +6,11 @@
 
 #include "base/digest.h"
 #include "base/id.h"
+#include "layer/estargz.h"
 #include "layer/layer_encoder.h"
 #include "layer/read_ahead.h"
+#include "layer/tar_reader.h"
+#include "layer/tar_writer.h"
 
 namespace kiln::layer {
 namespace {
@@ -111,6 +114,46 @@ TEST(LayerEncoder, GivesTheDiffIdAndCounts) {
   EXPECT_EQ(layer->diff_id, Digest::of(plain));
   EXPECT_EQ(layer->plain_size, plain.size());
   EXPECT_EQ(layer->encoded_size, sink.text().size());
+}
+
+TEST(Estargz, IsAPlainLayerWithATableAtItsEnd) {
+  StringSink tar_bytes;
+  TarWriter tar(tar_bytes);
+  TarEntry folder{.name = "d/", .type = EntryType::kDirectory, .mode = 0755, .mtime = {1600000000, 0}};
+  TarEntry big{.name = "d/" + std::string(120, 'b'), .mode = 0644, .size = 9 << 20, .mtime = {1600000000, 0}};
+  TarEntry small{.name = "s", .mode = 0644, .size = 5, .xattrs = {{"user.k", "v"}}};
+  std::string body = random_bytes(9 << 20);
+  ASSERT_TRUE(tar.begin(folder).ok() && tar.begin(big).ok() && tar.write(body).ok());
+  ASSERT_TRUE(tar.begin(small).ok() && tar.write("hello").ok() && tar.finish().ok());
+
+  StringSink sink;
+  auto encoder = *LayerEncoder::make({.type = Compression::kEstargz}, sink);
+  for (std::size_t at = 0; at < tar_bytes.text().size(); at += 7777) {
+    ASSERT_TRUE(encoder->write(std::string_view(tar_bytes.text()).substr(at, 7777)).ok());
+  }
+  auto layer = encoder->finish();
+  ASSERT_TRUE(layer.ok()) << layer.status();
+  auto plain = unpack(sink.text(), 100000);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_TRUE(plain->starts_with(tar_bytes.text()));
+  EXPECT_EQ(layer->diff_id, Digest::of(*plain));
+  EXPECT_EQ(layer->annotations.at(kPlainSizeAnnotation), std::to_string(plain->size()));
+
+  std::string footer = sink.text().substr(sink.text().size() - 51);
+  std::size_t offset = std::stoul(footer.substr(16, 16), nullptr, 16);
+  EXPECT_EQ(footer.substr(32, 6), "STARGZ");
+  auto toc_tar = unpack(sink.text().substr(offset), 1000);
+  StringSource toc_source(*toc_tar);
+  TarReader toc_reader(toc_source);
+  ASSERT_EQ((*toc_reader.next())->name, "stargz.index.json");
+  std::string toc(*toc_reader.read_piece());
+  EXPECT_EQ(layer->annotations.at(kTocDigestAnnotation), Digest::of(toc).str());
+  EXPECT_NE(toc.find("\"type\": \"chunk\",\n\t\t\t\"offset\": "), std::string::npos);
+  EXPECT_NE(toc.find("\"xattrs\": {\n\t\t\t\t\"user.k\": \"dg==\"\n"), std::string::npos) << toc;
+  // The contents of the small file begin a member.
+  auto at = toc.rfind("\"offset\": ");
+  auto contents = unpack(sink.text().substr(std::stoul(toc.substr(at + 10))), 1000);
+  EXPECT_TRUE(contents->starts_with("hello"));
 }
 
 TEST(ReadAhead, PassesEverythingAndErrors) {

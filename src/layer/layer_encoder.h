@@ -10,7 +10,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 
 #include "base/digest.h"
 #include "base/status.h"
@@ -20,9 +22,10 @@
 namespace kiln::layer {
 
 struct EncodedLayer {
-  Digest diff_id;                   // sha256 of the plain tar
+  Digest diff_id;                   // sha256 of the plain tar (with the table that estargz appends)
   std::uint64_t plain_size = 0;
   std::uint64_t encoded_size = 0;
+  std::map<std::string, std::string> annotations;  // that belong to the blob's descriptor (estargz)
 };
 
 // One thread calls it; owns the threads that help. The sink must outlive it and is written to by the

@@ -11,7 +11,6 @@ namespace kiln::layer {
 namespace {
 
 constexpr std::size_t kBlock = 512;
-constexpr std::size_t kBufferBytes = 512 * 1024;
 constexpr std::uint64_t kSpecialBytesMax = 8 << 20;  // of a pax header or a long name
 
 Status bad(std::string_view what) { return peer_error(Code::kFailedPrecondition, fmt::format("tar: {}", what)); }
@@ -150,9 +149,11 @@ std::optional<EntryType> type_of(char flag, std::string_view name) {
 }  // namespace
 
 struct TarReader::State {
-  explicit State(ByteSource& s) : source(s), buffer(std::make_unique<char[]>(kBufferBytes)) {}
+  State(ByteSource& s, std::size_t bytes)
+      : source(s), capacity(std::max(bytes, kBlock)), buffer(std::make_unique_for_overwrite<char[]>(capacity)) {}
 
   ByteSource& source;
+  const std::size_t capacity;
   std::unique_ptr<char[]> buffer;
   std::size_t begin = 0, end = 0;
   std::uint64_t body_left = 0;
@@ -165,12 +166,12 @@ struct TarReader::State {
   // Reads more behind what is there; false at the end of the source.
   Result<bool> fill() {
     if (begin == end) begin = end = 0;
-    if (end == kBufferBytes) {
+    if (end == capacity) {
       std::memmove(buffer.get(), buffer.get() + begin, available());
       end -= begin;
       begin = 0;
     }
-    KILN_ASSIGN_OR_RETURN(std::size_t n, source.read({buffer.get() + end, kBufferBytes - end}));
+    KILN_ASSIGN_OR_RETURN(std::size_t n, source.read({buffer.get() + end, capacity - end}));
     end += n;
     return n > 0;
   }
@@ -266,7 +267,8 @@ Status TarReader::State::apply(Overrides& over, char flag) {
   return ok();
 }
 
-TarReader::TarReader(ByteSource& source) : state_(std::make_unique<State>(source)) {}
+TarReader::TarReader(ByteSource& source, std::size_t buffer_bytes)
+    : state_(std::make_unique<State>(source, buffer_bytes)) {}
 TarReader::~TarReader() = default;
 
 Result<const TarEntry*> TarReader::next() {

@@ -27,7 +27,8 @@ namespace kiln::layer {
 // One thread. The source must outlive it.
 class TarReader {
  public:
-  explicit TarReader(ByteSource& source);
+  // Reads ahead by up to `buffer_bytes` (at least a block).
+  explicit TarReader(ByteSource& source, std::size_t buffer_bytes = 512 * 1024);
   ~TarReader();
   TarReader(const TarReader&) = delete;
   TarReader& operator=(const TarReader&) = delete;

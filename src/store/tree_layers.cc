@@ -132,6 +132,7 @@ Result<BlobVariant> TreesState::encode(const TreeRef& unit, const LayerOptions& 
   made.blob.digest = info.digest;
   made.blob.size = info.size;
   made.diff_id = encoded.diff_id;
+  made.blob.annotations.insert(encoded.annotations.begin(), encoded.annotations.end());
   made.variant = variant;
   made.local = true;
   return made;
@@ -158,6 +159,7 @@ Result<BlobVariant> TreesState::convert(const TreeRef& unit, const BlobVariant& 
   made.blob.digest = info.digest;
   made.blob.size = info.size;
   made.diff_id = encoded.diff_id;
+  made.blob.annotations.insert(encoded.annotations.begin(), encoded.annotations.end());
   made.variant = variant;
   made.local = true;
   return made;

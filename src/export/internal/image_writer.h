@@ -50,7 +50,7 @@ class ImageWriter {
                             std::vector<store::LayerBlob> layers);
   Result<std::vector<std::vector<store::LayerBlob>>> make_layers(const BuildResult& result,
                                                                  const std::vector<ResultPlatform>& platforms);
-  Status rewrite_times(std::vector<store::LayerBlob>& layers, const content::ImageConfig* base, Time epoch);
+  Result<store::LayerOptions> wanted_layers(const BuildResult& result, const std::string& id) const;
   content::Descriptor manifest_layer(const store::LayerBlob& layer) const;
   Result<content::Descriptor> write_attestations(const BuildResult& result, const ResultPlatform& platform,
                                                  const Image& image, const std::string& names);

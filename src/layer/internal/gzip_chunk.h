@@ -19,7 +19,7 @@ inline constexpr std::size_t kGzipSegmentBytes = 64 * 1024;
 
 // Which segments of a chunk are worth compressing, and at which level.
 struct ChunkPlan {
-  int level = 6;
+  int level = 5;
   std::bitset<kGzipChunkBytes / kGzipSegmentBytes> random;  // stored as they are
 };
 
@@ -48,6 +48,8 @@ class GzipChunker {
 
   // Appends the members of `chunk` to `out`. False only when memory is out.
   bool compress(std::string_view chunk, const ChunkPlan& plan, std::string& out);
+  // Appends all of `bytes`, of any length, as one member.
+  bool compress_whole(std::string_view bytes, int level, std::string& out) { return append_member(level, bytes, out); }
 
  private:
   bool append_member(int level, std::string_view bytes, std::string& out);
