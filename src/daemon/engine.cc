@@ -20,6 +20,7 @@
 #include "source/git.h"
 #include "source/http_source.h"
 #include "source/image.h"
+#include "source/local.h"
 
 namespace kiln::daemon {
 namespace {
@@ -105,7 +106,10 @@ Status WiredEngine::open_stores() {
   options.blobs = blobs_.get();
   options.pool = ground_.pool;
   options.snapshotter = config_.worker.snapshotter;
-  options.on_removed = [records = records_](const std::string& id) { records->forget(id); };
+  options.on_removed = [records = records_, local = config_.root + "/local"](const std::string& id) {
+    records->forget(id);
+    source::forget_local_index(local, id);
+  };
   KILN_ASSIGN_OR_RETURN(trees_, store::Trees::open(std::move(options)));
   facts_.snapshotter = trees_->snapshotter_name();
   return ok();
@@ -135,6 +139,7 @@ void WiredEngine::open_sources() {
   sources_->add(std::make_shared<source::BlobSource>(images_));
   sources_->add(http);
   sources_->add(git);
+  sources_->add(std::make_shared<source::LocalSource>(source::LocalSourceOptions{trees_.get(), config_.root + "/local"}));
   meta_ = std::make_unique<source::MetaResolver>(images_, git, http);
 }
 

@@ -48,6 +48,19 @@ void seed_digests(store::MutableTree& tree, const session::TreeIndex& index) {
   }
 }
 
+// Names this run of the machine.
+const std::string& boot_id() {
+  static const std::string id = [] {
+    Result<std::string> text = host::read_file("/proc/sys/kernel/random/boot_id", 100);
+    return text.ok() ? std::string(trim(*text)) : "unknown";
+  }();
+  return id;
+}
+
+std::string index_path(const std::string& dir, const std::string& tree_id) {
+  return fmt::format("{}/{}.{}{}", dir, tree_id, boot_id(), kIndexSuffix);
+}
+
 class LocalFetch final : public Fetch {
  public:
   LocalFetch(std::shared_ptr<LocalSource> source, LocalWish wish)
@@ -84,12 +97,10 @@ struct LocalSource::Kept {
 };
 
 LocalSource::LocalSource(LocalSourceOptions options) : options_(std::move(options)) {
-  Result<std::string> boot = host::read_file("/proc/sys/kernel/random/boot_id", 100);
-  boot_ = boot.ok() ? std::string(trim(*boot)) : "unknown";
   if (Status made = host::make_dirs(options_.dir, 0700); !made.ok()) log_warn("{}", message_of(made));
   Result<std::vector<std::string>> files = host::list_dir(options_.dir);
   if (!files.ok()) return;
-  std::string good = "." + boot_ + std::string(kIndexSuffix);
+  std::string good = "." + boot_id() + std::string(kIndexSuffix);
   for (const std::string& file : *files) {
     if (!std::string_view(file).ends_with(good)) (void)host::remove_all(options_.dir + "/" + file);
   }
@@ -103,7 +114,7 @@ Result<std::unique_ptr<Fetch>> LocalSource::open(const graph::SourceOp& op, cons
 }
 
 std::string LocalSource::index_file(const std::string& tree_id) const {
-  return fmt::format("{}/{}.{}{}", options_.dir, tree_id, boot_, kIndexSuffix);
+  return index_path(options_.dir, tree_id);
 }
 
 void LocalSource::remember(const std::string& tree_id, std::shared_ptr<session::TreeIndex> index) {
@@ -121,9 +132,8 @@ std::shared_ptr<session::TreeIndex> LocalSource::recall(const std::string& tree_
   return nullptr;
 }
 
-void LocalSource::forget(const std::string& tree_id) {
-  remember(tree_id, nullptr);
-  unlink(index_file(tree_id).c_str());
+void forget_local_index(const std::string& dir, const std::string& tree_id) {
+  unlink(index_path(dir, tree_id).c_str());
 }
 
 Result<store::MutableRef> LocalSource::take(const std::string& index_key, const std::string& description,
@@ -197,7 +207,8 @@ Result<store::TreeRef> LocalSource::sync_from(const LocalWish& wish, session::Fi
   Result<store::TreeRef> shown = run();
   bool empty = kept.index->empty();
   if (!shown.ok() && (touched || empty)) {
-    forget(id);
+    remember(id, nullptr);
+    forget_local_index(options_.dir, id);
     tree->discard();
   }
   return shown;

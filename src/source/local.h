@@ -4,7 +4,7 @@
 //
 //   auto local = std::make_shared<LocalSource>(LocalSourceOptions{.trees = &trees, .dir = root + "/local"});
 //   sources.add(local);
-//   trees_options.on_removed = [local](const std::string& id) { local->forget(id); };
+//   trees_options.on_removed = [=](const std::string& id) { forget_local_index(root + "/local", id); };
 //
 // A kept tree is found by what the client says of the directory (its shared key), the source's name
 // and a hint. Beside it lies an index of what was written: the next sync compares the client's list
@@ -48,8 +48,6 @@ class LocalSource final : public Source, public std::enable_shared_from_this<Loc
 
   // Syncs and shows the result. Blocking, cancellable.
   Result<store::TreeRef> sync(const LocalWish& wish, const Asker& asker);
-  // The tree of that id is gone.
-  void forget(const std::string& tree_id);
 
  private:
   struct Kept;
@@ -60,11 +58,13 @@ class LocalSource final : public Source, public std::enable_shared_from_this<Loc
   std::shared_ptr<session::TreeIndex> recall(const std::string& tree_id);
 
   LocalSourceOptions options_;
-  std::string boot_;
   std::mutex mutex_;
   // The indexes used last, so that they need not be read.
   std::vector<std::pair<std::string, std::shared_ptr<session::TreeIndex>>> recent_;
 };
+
+// Removes the index of a tree that is gone.
+void forget_local_index(const std::string& dir, const std::string& tree_id);
 
 // InvalidArgument for attributes that make no sense.
 Result<LocalWish> read_local_wish(const graph::SourceOp& op);
