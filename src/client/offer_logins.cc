@@ -1,13 +1,18 @@
 #include <fmt/format.h>
+#include <sys/file.h>
 
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "base/id.h"
 #include "base/text.h"
 #include "client/internal/child.h"
 #include "client/offers.h"
 #include "content/base64.h"
 #include "host/fd.h"
+#include "host/fs.h"
+#include "registry/http.h"
+#include "registry/token.h"
 
 namespace kiln::client {
 namespace {
@@ -41,7 +46,8 @@ registry::Login stored_login(const Json& entry) {
 
 class DockerLogins final : public session::LoginSource {
  public:
-  explicit DockerLogins(std::string path) : path_(std::move(path)) {}
+  DockerLogins(std::string dir, std::vector<RegistryTls> tls)
+      : dir_(std::move(dir)), path_(dir_ + "/config.json"), tls_(std::move(tls)), http_(registry::make_curl_transport({.user_agent = "kiln"})) {}
 
   Result<registry::Login> login(const std::string& host) override {
     std::lock_guard lock(mutex_);
@@ -65,11 +71,31 @@ class DockerLogins final : public session::LoginSource {
     return from_file(config, key, host);
   }
 
-  Result<registry::Token> fetch_token(const registry::TokenRequest&, std::stop_token) override {
-    return peer_error(Code::kUnimplemented, "this client hands over logins and fetches no tokens");
+  // The password stays here: the daemon gets only the token.
+  Result<registry::Token> fetch_token(const registry::TokenRequest& request, std::stop_token stop) override {
+    KILN_ASSIGN_OR_RETURN(registry::Login held, login(request.host));
+    registry::TokenRequest wanted = request;
+    if (wanted.client_id.empty()) wanted.client_id = "buildkit-client";
+    return registry::trade_login(*http_, wanted, held, tls_for(request.host), stop);
   }
-  Result<std::string> token_seed(const std::string&) override {
-    return peer_error(Code::kUnavailable, "this client fetches no tokens");
+
+  // Kept beside docker's configuration, as other clients keep theirs.
+  Result<std::string> token_seed(const std::string& host) override {
+    std::lock_guard lock(mutex_);
+    KILN_RETURN_IF_ERROR(host::make_dirs(dir_, 0755));
+    Result<host::Fd> guard = host::open_file(dir_ + "/.token_seed.lock", O_RDWR | O_CREAT, 0600);
+    if (guard.ok()) (void)flock(guard->get(), LOCK_EX);
+    std::string file = dir_ + "/.token_seed";
+    Json seeds = Json::parse(host::read_file(file, 16 << 20).value_or("{}"), nullptr, false);
+    if (!seeds.is_object()) seeds = Json::object();
+    if (auto known = seeds.find(host); known != seeds.end() && known->is_object()) {
+      if (auto seed = content::base64_decode(text_of(*known, "Seed")); seed && !seed->empty()) return *seed;
+    }
+    std::string seed = random_bytes(16);
+    seeds[host] = {{"Seed", content::base64_encode(seed)}};
+    // A read-only home costs only that the next run has another seed.
+    (void)host::replace_file(file, seeds.dump(2), 0600);
+    return seed;
   }
 
  private:
@@ -96,16 +122,30 @@ class DockerLogins final : public session::LoginSource {
     return {};
   }
 
+  registry::Tls tls_for(const std::string& host) const {
+    registry::Tls out;
+    for (const RegistryTls& tls : tls_) {
+      if (tls.host != host) continue;
+      if (tls.insecure) out.verify = false;
+      if (!tls.ca.empty()) out.ca_files.push_back(tls.ca);
+      if (!tls.cert.empty() && !tls.key.empty()) out.keypairs.push_back({.key = tls.key, .cert = tls.cert});
+    }
+    return out;
+  }
+
+  std::string dir_;
   std::string path_;
+  std::vector<RegistryTls> tls_;
+  std::unique_ptr<registry::Transport> http_;
   std::mutex mutex_;
 };
 
 }  // namespace
 
-std::shared_ptr<session::LoginSource> make_logins(const EnvironmentLookup& environment, std::vector<RegistryTls>) {
+std::shared_ptr<session::LoginSource> make_logins(const EnvironmentLookup& environment, std::vector<RegistryTls> tls) {
   std::string dir = environment("DOCKER_CONFIG").value_or("");
   if (dir.empty()) dir = environment("HOME").value_or("") + "/.docker";
-  return std::make_shared<DockerLogins>(dir + "/config.json");
+  return std::make_shared<DockerLogins>(dir, std::move(tls));
 }
 
 }  // namespace kiln::client

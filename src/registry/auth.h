@@ -66,10 +66,6 @@ class Authorizer {
                              const Access& access);
   Result<Token> fetch(const std::string& host, const Tls& tls, const Habit& habit, const std::vector<std::string>& scopes,
                       const Access& access);
-  Result<Token> fetch_by_get(const Tls& tls, const Habit& habit, const std::vector<std::string>& scopes,
-                             const Login& login, int& http_status, std::stop_token stop);
-  Result<Token> fetch_by_post(const Tls& tls, const Habit& habit, const std::vector<std::string>& scopes,
-                              const Login& login, std::stop_token stop);
 
   Transport& http_;
   Clock& clock_;
