@@ -8,6 +8,7 @@
 #include "daemon/gateway.h"
 #include "daemon/internal_step.h"
 #include "op/tree_output.h"
+#include "policy/source_policy.h"
 
 namespace kiln::daemon {
 namespace {
@@ -63,7 +64,7 @@ class BuildLife {
   };
 
   Status accept();
-  void begin();
+  Status begin();
   void import_caches();
   Status ask_frontend();
   Status solve_result();
@@ -77,6 +78,7 @@ class BuildLife {
   Status add_attestation(const std::string& key, const frontend::Attestation& attestation);
   exporter::ExportContext export_context(event::Reporter& reporter, int index);
   session::SessionGroup own_session() const;
+  Status read_policy();
 
   const BuildParts& parts_;
   RunningBuild& build_;
@@ -98,7 +100,7 @@ class BuildLife {
 
 Result<SolveResponse> BuildLife::live() {
   KILN_RETURN_IF_ERROR(accept());
-  begin();
+  KILN_RETURN_IF_ERROR(begin());
   import_caches();
   KILN_RETURN_IF_ERROR(ask_frontend());
   KILN_RETURN_IF_ERROR(solve_result());
@@ -133,7 +135,7 @@ Status BuildLife::accept() {
 }
 
 // 2. Begin: a job at the solver holds everything the build wants.
-void BuildLife::begin() {
+Status BuildLife::begin() {
   job_ = parts_.solver->new_job({&build_.events(), {request_.session}, {}});
   auto refs = std::make_shared<RefContext>();
   refs->job = job_;
@@ -175,6 +177,19 @@ void BuildLife::begin() {
       log_warn("cache import: {}", message_of(source.status()));
     }
   };
+  return read_policy();
+}
+
+// What the request says about sources, asked before each is used.
+Status BuildLife::read_policy() {
+  if (!request_.source_policy) return ok();
+  KILN_ASSIGN_OR_RETURN(auto parsed, policy::parse_policy(*request_.source_policy));
+  auto rules = std::make_shared<const policy::SourcePolicy>(std::vector<policy::Policy>{std::move(parsed)});
+  context_->rewrite_source = [rules](graph::Op& op) -> Result<bool> {
+    auto* source = std::get_if<graph::SourceOp>(&op.kind);
+    return source ? rules->evaluate(*source) : Result<bool>(false);
+  };
+  return ok();
 }
 
 session::SessionGroup BuildLife::own_session() const {

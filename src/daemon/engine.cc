@@ -8,6 +8,8 @@
 #include "cache/record_store_db.h"
 #include "content/blob_store_file.h"
 #include "daemon/build.h"
+#include "daemon/gateway_containers.h"
+#include "daemon/gateway_frontend.h"
 #include "daemon/worker_facts.h"
 #include "db/database.h"
 #include "frontend/dockerfile/frontend.h"
@@ -187,6 +189,11 @@ BuildParts WiredEngine::parts() {
   out.meta = meta_.get();
   out.pool = ground_.pool;
   if (config_.dockerfile_frontend) out.frontends["dockerfile.v0"] = frontend::dockerfile::make_frontend();
+  if (config_.gateway_frontend) {
+    GatewayFrontendPorts ports{ground_.pool, trees_.get(), runtime_.get(), config_.gateway_repositories};
+    out.frontends["gateway.v0"] = std::make_shared<GatewayFrontend>(std::move(ports));
+  }
+  out.make_containers = make_gateway_containers;
   out.workers = {worker()};
   out.allowed_entitlements = {config_.entitlements.begin(), config_.entitlements.end()};
   return out;
