@@ -23,7 +23,7 @@ find_package(CLI11 REQUIRED)         # client, daemon: command lines
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)           # layer
 pkg_check_modules(isal REQUIRED IMPORTED_TARGET libisal)           # layer
 pkg_check_modules(deflate REQUIRED IMPORTED_TARGET libdeflate)     # layer
-pkg_check_modules(archive REQUIRED IMPORTED_TARGET libarchive)     # layer: foreign archives
+pkg_check_modules(archive REQUIRED IMPORTED_TARGET libarchive)     # op: archives that ADD unpacks
 pkg_check_modules(tomlplusplus REQUIRED IMPORTED_TARGET tomlplusplus) # daemon: configuration
 pkg_check_modules(zlib REQUIRED IMPORTED_TARGET zlib)              # layer
 if(KILN_TESTS)

@@ -57,6 +57,7 @@ Result<Xattrs> xattrs_of(const std::string& path);
 Result<Xattrs> xattrs_of(int fd);  // not O_PATH
 std::optional<std::string> xattr_of(const std::string& path, const char* name);
 Status set_xattr(const std::string& path, const std::string& name, std::string_view value);
+Status set_xattr(int fd, const std::string& name, std::string_view value);  // not O_PATH
 Status remove_xattr(const std::string& path, const std::string& name);
 
 // Removes a file or a whole directory; fine when nothing is there. Does not cross mounts on purpose,

@@ -68,6 +68,11 @@ Status set_xattr(const std::string& path, const std::string& name, std::string_v
   return errno_error(errno, fmt::format("set extended attribute '{}' of '{}'", name, path));
 }
 
+Status set_xattr(int fd, const std::string& name, std::string_view value) {
+  if (::fsetxattr(fd, name.c_str(), value.data(), value.size(), 0) == 0) return ok();
+  return errno_error(errno, fmt::format("set extended attribute '{}'", name));
+}
+
 Status remove_xattr(const std::string& path, const std::string& name) {
   if (::lremovexattr(path.c_str(), name.c_str()) == 0 || errno == ENODATA) return ok();
   return errno_error(errno, fmt::format("remove extended attribute '{}' of '{}'", name, path));
