@@ -169,6 +169,24 @@ TEST_F(ExportTest, AttestationsMakeAnIndex) {
   EXPECT_EQ(message_of(image(result).status()), "frontend may not set provenance attestations");
 }
 
+TEST_F(ExportTest, TheCoreSbomLearnsTheLayersOfFiles) {
+  BuildResult result;
+  result.tree = with_file(with_file(nullptr, "a", "1"), "b", "2");
+  Attestation a;
+  a.path = "sbom.spdx.json";
+  a.metadata["sbom-core"] = "sbom";
+  a.data = R"({"spdxVersion":"SPDX-2.3","files":[{"fileName":"/a"},{"fileName":"b","comment":"kept"},{"fileName":"gone"}]})";
+  a.predicate_type = "https://spdx.dev/Document";
+  result.attestations[Platform::host().normalized().str_full()] = {a};
+  auto pending = image(result);
+  ASSERT_TRUE(pending.ok()) << pending.status();
+  auto index = *content::parse_index(*content::read_blob(*blobs_, (*pending)->descriptor()->digest));
+  std::string lowest = manifest(index.manifests[0]).layers[0].digest.str();
+  std::string text = *content::read_blob(*blobs_, manifest(index.manifests[1]).layers[0].digest);
+  EXPECT_NE(text.find(R"({"fileName":"/a","comment":"layerID: )" + lowest + R"("},{"fileName":"b","comment":"kept"},{"fileName":"gone"}])"),
+            std::string::npos) << text;
+}
+
 TEST_F(ExportTest, ALayoutTarIsSortedAndComplete) {
   BuildResult result;
   result.tree = with_file(nullptr, "a", "1");

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/reference.h"
 #include "base/text.h"
@@ -11,6 +13,8 @@
 #include "export/internal/image_config_patch.h"
 #include "export/internal/parallel.h"
 #include "export/internal/purl.h"
+#include "export/internal/sbom_layers.h"
+#include "layer/estargz.h"
 
 namespace kiln::exporter::internal {
 namespace {
@@ -19,9 +23,20 @@ constexpr const char* kConfigKey = "containerimage.config";
 constexpr const char* kBaseConfigKey = "containerimage.base.config";
 constexpr std::string_view kAttestationArtifact = "application/vnd.docker.attestation.manifest.v1+json";
 
-// Annotations of a layer that a manifest keeps: those that lazy readers of estargz need.
+constexpr const char* kRewrittenAnnotation = "buildkit/rewritten-timestamp";
+
+// Annotations of a layer that a manifest keeps: those that lazy readers of estargz need, and the epoch
+// that its times were clamped to.
 bool is_kept(std::string_view key) {
-  return key == "containerd.io/snapshot/stargz/toc.digest" || key == "io.containers.estargz.uncompressed-size";
+  return key == layer::kTocDigestAnnotation || key == layer::kPlainSizeAnnotation || key == kRewrittenAnnotation;
+}
+
+void note_rewritten(std::vector<store::LayerBlob>& layers, const content::ImageConfig* base, Time epoch) {
+  auto seconds = std::chrono::duration_cast<std::chrono::seconds>(epoch.time_since_epoch()).count();
+  for (auto& layer : layers) {
+    bool of_base = base && std::find(base->diff_ids.begin(), base->diff_ids.end(), layer.diff_id) != base->diff_ids.end();
+    if (!of_base) layer.blob.annotations[kRewrittenAnnotation] = std::to_string(seconds);
+  }
 }
 
 Result<std::optional<content::ImageConfig>> base_config(const BuildResult& result, const std::string& id) {
@@ -179,6 +194,7 @@ Result<ImageWriter::Image> ImageWriter::write_image(const BuildResult& result, c
                                                     std::vector<store::LayerBlob> layers) {
   KILN_ASSIGN_OR_RETURN(auto epoch, epoch_for(options_.epoch, result.metadata, platform.id));
   KILN_ASSIGN_OR_RETURN(auto base, base_config(result, platform.id));
+  if (options_.rewrite_timestamp && epoch) note_rewritten(layers, base ? &*base : nullptr, *epoch);
   for (const auto& layer : layers) blobs_->add(*ports_.trees, layer);
   std::string config = metadata_for(result, kConfigKey, platform.id);
   if (config.empty()) config = default_config();
@@ -214,6 +230,10 @@ Result<content::Descriptor> ImageWriter::write_attestations(const BuildResult& r
                                                             const Image& image, const std::string& names) {
   KILN_ASSIGN_OR_RETURN(auto attestations,
                         unbundle(attestations_for(result, platform.id), *ports_.trees, context_.stop));
+  for (auto& attestation : attestations) {
+    KILN_ASSIGN_OR_RETURN(attestation,
+                          with_layer_ids(attestation, image.layers, *blobs_, *ports_.trees, context_.stop));
+  }
   std::vector<Subject> self;
   for (std::string_view name : split(names, ',')) {
     if (name.empty()) continue;
