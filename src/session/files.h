@@ -48,15 +48,10 @@ class ContentHasher {
   virtual Digest finish() = 0;
 };
 
-// An entry as it lies on disk: what the client told, and the digest of the contents of a file (empty
-// for all else; that of the first name for hard links).
-struct IndexedFile {
-  FileStat stat;
-  Digest digest;
-};
-
-// What a received tree holds, in the order of a walk; stands in for a look at the disk. Whoever owns
-// the tree keeps it beside the tree; nobody else may write into the tree. One thread.
+// What a received tree holds, in the order of a walk; stands in for a look at the disk: what the
+// client told of each entry, and the digest of the contents of a file (none for all else; that of the
+// first name for hard links). Whoever owns the tree keeps it beside the tree; nobody else may write
+// into the tree. One thread. About a hundred bytes an entry, in memory as on disk.
 // Format: docs/formats/tree-index.md.
 class TreeIndex {
  public:
@@ -64,13 +59,28 @@ class TreeIndex {
   static TreeIndex load(const std::string& file);
   Status save(const std::string& file) const;
 
-  const std::vector<IndexedFile>& entries() const { return entries_; }
-  bool empty() const { return entries_.empty(); }
-  void replace(std::vector<IndexedFile> entries) { entries_ = std::move(entries); }
-  void clear() { entries_.clear(); }
+  std::size_t size() const { return starts_.size(); }
+  bool empty() const { return starts_.empty(); }
+  void clear();
+
+  // Entries by position.
+  std::string_view path(std::size_t entry) const;
+  FileStat stat(std::size_t entry) const;
+  Digest digest(std::size_t entry) const;  // empty: none
+  // The position of a path.
+  std::optional<std::size_t> find(std::string_view path) const;
+
+  // Behind all others, by compare_paths.
+  void append(const FileStat& stat, const Digest& digest);
+  // An entry of another index as it is.
+  void append(const TreeIndex& from, std::size_t entry);
+  // Only for entries without one; of sha256.
+  void set_digest(std::size_t entry, const Digest& digest);
 
  private:
-  std::vector<IndexedFile> entries_;
+  bool read_starts();
+  std::string bytes_;                  // entry after entry
+  std::vector<std::uint64_t> starts_;  // of each entry in bytes_
 };
 
 // Where a sync writes, and what it learns.

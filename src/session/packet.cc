@@ -17,7 +17,6 @@ std::string_view view_of(const grpc::Slice& slice) {
 }
 
 void put_stat(std::string& out, const FileStat& stat) {
-  if (!stat.path.empty()) put_bytes(out, 1, stat.path);
   put_uint(out, 2, stat.mode);
   put_uint(out, 3, stat.uid);
   put_uint(out, 4, stat.gid);
@@ -52,6 +51,13 @@ Status parse_xattr(std::string_view bytes, FileStat& out) {
 }  // namespace
 
 std::string encode_stat(const FileStat& stat) {
+  std::string out;
+  if (!stat.path.empty()) put_bytes(out, 1, stat.path);
+  put_stat(out, stat);
+  return out;
+}
+
+std::string encode_stat_without_path(const FileStat& stat) {
   std::string out;
   put_stat(out, stat);
   return out;

@@ -20,6 +20,7 @@ constexpr std::string_view kMetadataFile = ".fsutil-metadata";
 
 struct OpenFile {
   std::size_t entry = 0;
+  FileStat stat;  // once there is a descriptor
   host::Fd fd;
   std::unique_ptr<ContentHasher> hasher;
 };
@@ -45,7 +46,7 @@ class TreeReceiver {
       if (!broken_) pipe_.write(error_packet(message_of(status)), MessagePipe::Flush::kNow);
       return status;
     }
-    if (target_.index) target_.index->replace(std::move(entries_));
+    if (target_.index) *target_.index = std::move(entries_);
     if (target_.progress) target_.progress(outcome_.bytes);
     return outcome_;
   }
@@ -55,12 +56,12 @@ class TreeReceiver {
   Status load_old() {
     if (target_.merge) return ok();
     if (target_.index) {
-      old_ = &target_.index->entries();
+      old_ = target_.index;
       return ok();
     }
     KILN_ASSIGN_OR_RETURN(std::shared_ptr<DirTree> tree, DirTree::at(target_.dir));
     auto keep = [this](FileStat& stat) {
-      listed_.push_back({std::move(stat), {}});
+      listed_.append(stat, {});
       return ok();
     };
     KILN_RETURN_IF_ERROR(tree->walk(keep, stop_));
@@ -170,57 +171,48 @@ class TreeReceiver {
     for (int shift = 0; shift < 32; shift += 8) metadata_.push_back(static_cast<char>(size >> shift));
     metadata_ += packet.stat_bytes;
     // Directories wait until something in them is wanted.
-    while (!waiting_dirs_.empty() && !path_within(waiting_dirs_.back().stat.path, stat.path)) waiting_dirs_.pop_back();
+    while (!waiting_dirs_.empty() && !path_within(waiting_dirs_.back().path, stat.path)) waiting_dirs_.pop_back();
     bool wanted = options_.metadata_only(stat.path);
     if (!wanted) {
-      if (stat.is_dir()) waiting_dirs_.push_back({std::move(stat), {}});
+      if (stat.is_dir()) waiting_dirs_.push_back(std::move(stat));
       return ok();
     }
-    for (IndexedFile& dir : waiting_dirs_) {
-      if (!dir.stat.path.empty()) KILN_RETURN_IF_ERROR(keep(dir.stat, 0));
-    }
+    for (FileStat& dir : waiting_dirs_) KILN_RETURN_IF_ERROR(keep(std::move(dir), 0));
     waiting_dirs_.clear();
     return keep(std::move(stat), id);
   }
 
-  const IndexedFile* old_here() const { return old_at_ < old_->size() ? &(*old_)[old_at_] : nullptr; }
-
   Status remove_old_before(const std::string* path) {
-    while (const IndexedFile* old = old_here()) {
-      if (path && compare_paths(old->stat.path, *path) >= 0) break;
-      ++old_at_;
-      bool below_removed = !removed_dir_.empty() && old->stat.path.starts_with(removed_dir_);
-      if (below_removed || (options_.metadata_only && old->stat.path == kMetadataFile)) continue;
-      removed_dir_ = old->stat.is_dir() ? old->stat.path + "/" : "";
+    for (; old_at_ < old_->size(); ++old_at_) {
+      std::string_view here = old_->path(old_at_);
+      if (path && compare_paths(here, *path) >= 0) break;
+      bool below_removed = !removed_dir_.empty() && here.starts_with(removed_dir_);
+      if (below_removed || (options_.metadata_only && here == kMetadataFile)) continue;
+      FileStat old = old_->stat(old_at_);
+      removed_dir_ = old.is_dir() ? old.path + "/" : "";
       note_change();
-      KILN_RETURN_IF_ERROR(writer_->remove(old->stat.path, stop_));
-      touch_parent(old->stat.path);
+      KILN_RETURN_IF_ERROR(writer_->remove(old.path, stop_));
+      touch_parent(old.path);
     }
     return ok();
   }
 
-  bool same(const IndexedFile& old, const FileStat& now) const {
+  bool same(const FileStat& was, const FileStat& now) const {
     if (options_.differ == Differ::kNone) return false;
-    const FileStat& was = old.stat;
     if (!now.is_dir() && (was.size != now.size || was.modified_ns != now.modified_ns)) return false;
-    if (now.is_hard_link() && rewritten_.count(now.link)) return false;
+    if (now.is_hard_link()) {
+      auto first = entries_.find(now.link);
+      if (!first || written_[*first]) return false;
+    }
     return was.mode == now.mode && was.uid == now.uid && was.gid == now.gid && was.link == now.link &&
            was.device_major == now.device_major && was.device_minor == now.device_minor && was.xattrs == now.xattrs;
-  }
-
-  // Position of a path among the entries so far.
-  std::optional<std::size_t> find_entry(std::string_view path) const {
-    auto before = [](const IndexedFile& entry, std::string_view p) { return compare_paths(entry.stat.path, p) < 0; };
-    auto it = std::lower_bound(entries_.begin(), entries_.end(), path, before);
-    if (it == entries_.end() || it->stat.path != path) return std::nullopt;
-    return static_cast<std::size_t>(it - entries_.begin());
   }
 
   // The directory's time changes with its entries; it is set again at the end.
   void touch_parent(std::string_view path) {
     std::size_t slash = path.rfind('/');
     if (slash == std::string_view::npos) return;
-    if (auto entry = find_entry(path.substr(0, slash))) unfinished_dirs_.insert(*entry);
+    if (auto entry = entries_.find(path.substr(0, slash))) unfinished_dirs_.insert(*entry);
   }
 
   Status keep(FileStat stat, std::uint32_t id) {
@@ -231,22 +223,24 @@ class TreeReceiver {
       return ok();
     }
     if (stat.is_hard_link()) {
-      auto first = find_entry(stat.link);
-      if (!first || !entries_[*first].stat.is_file() || entries_[*first].stat.is_hard_link()) {
+      auto first = entries_.find(stat.link);
+      FileStat target = first ? entries_.stat(*first) : FileStat();
+      if (!first || !target.is_file() || target.is_hard_link()) {
         return peer_error(Code::kInvalidArgument,
                           fmt::format("invalid link {} to unknown path: \"{}\"", stat.path, stat.link));
       }
     }
     KILN_RETURN_IF_ERROR(remove_old_before(&stat.path));
-    const IndexedFile* old = old_here();
-    if (old && old->stat.path != stat.path) old = nullptr;
-    if (old) ++old_at_;
-    if (old && same(*old, stat)) {
+    bool there = old_at_ < old_->size() && old_->path(old_at_) == stat.path;
+    FileStat old;
+    if (there) old = old_->stat(old_at_++);
+    if (there && same(old, stat)) {
       removed_dir_.clear();
-      entries_.push_back(*old);
+      entries_.append(*old_, old_at_ - 1);
+      written_.push_back(false);
       return ok();
     }
-    bool was_dir = old && old->stat.is_dir(), was_other = old && !was_dir;
+    bool was_dir = there && old.is_dir(), was_other = there && !was_dir;
     if (target_.merge) {
       TreeWriter::Kind kind = writer_->look(stat.path);
       was_dir = kind == TreeWriter::Kind::kDir;
@@ -255,12 +249,13 @@ class TreeReceiver {
     note_change();
     touch_parent(stat.path);
     removed_dir_ = was_dir && !stat.is_dir() ? stat.path + "/" : "";
-    entries_.push_back({std::move(stat), {}});
-    return write_entry(entries_.size() - 1, was_dir, was_other, id);
+    entries_.append(stat, {});
+    written_.push_back(true);
+    return write_entry(stat, was_dir, was_other, id);
   }
 
-  Status write_entry(std::size_t entry, bool was_dir, bool was_other, std::uint32_t id) {
-    const FileStat& stat = entries_[entry].stat;
+  Status write_entry(const FileStat& stat, bool was_dir, bool was_other, std::uint32_t id) {
+    std::size_t entry = entries_.size() - 1;
     bool replace = stat.is_dir() ? was_other : was_dir || (was_other && !stat.is_file());
     if (replace) KILN_RETURN_IF_ERROR(writer_->remove(stat.path, stop_));
     if (stat.is_dir()) {
@@ -272,7 +267,6 @@ class TreeReceiver {
     if (!stat.is_file()) {
       return peer_error(Code::kInvalidArgument, fmt::format("'{}' is of a kind that cannot be sent", stat.path));
     }
-    rewritten_.insert(stat.path);
     if (stat.is_hard_link()) {
       links_.push_back(entry);
     } else {
@@ -307,18 +301,18 @@ class TreeReceiver {
       return peer_error(Code::kInvalidArgument, fmt::format("invalid file request {}", packet.id));
     }
     OpenFile& file = it->second;
-    const FileStat& stat = entries_[file.entry].stat;
     if (!file.fd.valid()) {
-      KILN_ASSIGN_OR_RETURN(file.fd, writer_->create_file(stat.path));
-      if (target_.index) file.hasher = make_hasher(stat);
+      file.stat = entries_.stat(file.entry);
+      KILN_ASSIGN_OR_RETURN(file.fd, writer_->create_file(file.stat.path));
+      if (target_.index) file.hasher = make_hasher(file.stat);
     }
     for (std::string_view piece : packet.data) {
       if (file.hasher) file.hasher->update(piece);
       KILN_RETURN_IF_ERROR(host::write_all(file.fd.get(), piece));
     }
     if (packet.data_size > 0) return ok();
-    KILN_RETURN_IF_ERROR(writer_->finish_file(file.fd.get(), stat));
-    if (file.hasher) entries_[file.entry].digest = file.hasher->finish();
+    KILN_RETURN_IF_ERROR(writer_->finish_file(file.fd.get(), file.stat));
+    if (file.hasher) entries_.set_digest(file.entry, file.hasher->finish());
     ++outcome_.files_written;
     requested_.erase(it);
     return ok();
@@ -328,40 +322,45 @@ class TreeReceiver {
 
   Status finish_tree() {
     for (std::size_t entry : links_) {
-      const FileStat& stat = entries_[entry].stat;
+      FileStat stat = entries_.stat(entry);
       KILN_RETURN_IF_ERROR(writer_->remove(stat.path, stop_));
       KILN_RETURN_IF_ERROR(writer_->make_link(stat));
-    }
-    for (IndexedFile& entry : entries_) {
-      if (!entry.stat.is_hard_link() || !entry.digest.empty()) continue;
-      if (auto first = find_entry(entry.stat.link)) entry.digest = entries_[*first].digest;
+      if (auto first = entries_.find(stat.link)) entries_.set_digest(entry, entries_.digest(*first));
     }
     // Inner directories first; setting an outer one's mode may close the way to them.
     std::vector<std::size_t> dirs(unfinished_dirs_.begin(), unfinished_dirs_.end());
     std::sort(dirs.rbegin(), dirs.rend());
-    for (std::size_t entry : dirs) KILN_RETURN_IF_ERROR(writer_->finish_dir(entries_[entry].stat));
+    for (std::size_t entry : dirs) KILN_RETURN_IF_ERROR(writer_->finish_dir(entries_.stat(entry)));
     return options_.metadata_only ? write_metadata() : ok();
   }
 
   Status write_metadata() {
-    IndexedFile entry;
-    entry.stat.path = kMetadataFile;
-    entry.stat.mode = 0644;
-    entry.stat.size = static_cast<std::int64_t>(metadata_.size());
-    std::unique_ptr<ContentHasher> hasher = make_hasher(entry.stat);
+    FileStat stat;
+    stat.path = kMetadataFile;
+    stat.mode = 0644;
+    stat.size = static_cast<std::int64_t>(metadata_.size());
+    std::unique_ptr<ContentHasher> hasher = make_hasher(stat);
     hasher->update(metadata_);
-    entry.digest = hasher->finish();
-    auto before = [](const IndexedFile& a, const IndexedFile& b) { return compare_paths(a.stat.path, b.stat.path) < 0; };
-    auto was = std::lower_bound(old_->begin(), old_->end(), entry, before);
-    bool unchanged = was != old_->end() && was->stat.path == kMetadataFile && was->digest == entry.digest;
-    if (!unchanged) {
+    Digest digest = hasher->finish();
+    auto was = old_->find(kMetadataFile);
+    if (!was || old_->digest(*was) != digest) {
       note_change();
-      KILN_RETURN_IF_ERROR(writer_->remove(entry.stat.path, stop_));
-      KILN_ASSIGN_OR_RETURN(host::Fd fd, writer_->create_file(entry.stat.path));
+      KILN_RETURN_IF_ERROR(writer_->remove(stat.path, stop_));
+      KILN_ASSIGN_OR_RETURN(host::Fd fd, writer_->create_file(stat.path));
       KILN_RETURN_IF_ERROR(host::write_all(fd.get(), metadata_));
-      KILN_RETURN_IF_ERROR(writer_->finish_file(fd.get(), entry.stat));
+      KILN_RETURN_IF_ERROR(writer_->finish_file(fd.get(), stat));
     }
-    entries_.insert(std::lower_bound(entries_.begin(), entries_.end(), entry, before), entry);
+    // Into its place in the order.
+    TreeIndex all;
+    for (std::size_t entry = 0; entry < entries_.size(); ++entry) {
+      if (!stat.path.empty() && compare_paths(stat.path, entries_.path(entry)) < 0) {
+        all.append(stat, digest);
+        stat.path.clear();
+      }
+      all.append(entries_, entry);
+    }
+    if (!stat.path.empty()) all.append(stat, digest);
+    entries_ = std::move(all);
     return ok();
   }
 
@@ -372,8 +371,8 @@ class TreeReceiver {
   std::unique_ptr<TreeWriter> writer_;
   bool broken_ = false;  // the other end cannot be told
 
-  std::vector<IndexedFile> listed_;
-  const std::vector<IndexedFile>* old_ = &listed_;
+  TreeIndex listed_;
+  const TreeIndex* old_ = &listed_;
   std::size_t old_at_ = 0;
   std::string removed_dir_;  // "dir/": gone with everything below
 
@@ -381,13 +380,13 @@ class TreeReceiver {
   bool stats_done_ = false;
   std::string last_path_;
   std::vector<std::string> told_dirs_;       // from the root to where the stats stand
-  std::vector<IndexedFile> waiting_dirs_;    // metadata only: told, not yet needed
+  std::vector<FileStat> waiting_dirs_;       // metadata only: told, not yet needed
   std::string dropped_dir_;                  // "dir/": left out by the map
   std::string metadata_;
 
-  std::vector<IndexedFile> entries_;  // the new index, in order
+  TreeIndex entries_;         // the new index
+  std::vector<bool> written_;  // by entry: made anew by this sync
   std::unordered_set<std::size_t> unfinished_dirs_;
-  std::unordered_set<std::string> rewritten_;
   std::vector<std::size_t> links_;
   std::deque<std::pair<std::uint32_t, std::size_t>> wanted_;  // id, entry
   std::unordered_map<std::uint32_t, OpenFile> requested_;

@@ -12,7 +12,7 @@
 namespace kiln::source {
 namespace {
 
-constexpr std::size_t kRecentMax = 4;
+constexpr std::size_t kRecentMax = 2;
 constexpr std::string_view kIndexSuffix = ".index";
 
 store::FileFacts facts_of(const session::FileStat& stat) {
@@ -41,10 +41,11 @@ class FactsHasher final : public session::ContentHasher {
 // Every entry, since a tree's digests count as complete once one was told.
 void seed_digests(store::MutableTree& tree, const session::TreeIndex& index) {
   tree.forget_digest("");
-  for (const session::IndexedFile& entry : index.entries()) {
-    store::FileFacts facts = facts_of(entry.stat);
-    tree.seed_digest(entry.stat.path, facts,
-                     entry.digest.empty() ? store::FileDigester(facts).finish() : entry.digest);
+  for (std::size_t entry = 0; entry < index.size(); ++entry) {
+    session::FileStat stat = index.stat(entry);
+    store::FileFacts facts = facts_of(stat);
+    Digest digest = index.digest(entry);
+    tree.seed_digest(stat.path, facts, digest.empty() ? store::FileDigester(facts).finish() : digest);
   }
 }
 

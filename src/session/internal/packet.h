@@ -30,6 +30,7 @@ grpc::ByteBuffer error_packet(std::string_view message);
 
 // The Stat message alone, as it stands in a packet and in ".fsutil-metadata".
 std::string encode_stat(const FileStat& stat);
+std::string encode_stat_without_path(const FileStat& stat);
 
 // A received packet. `data` and `stat_bytes` point into it. Reused for the next one; one thread.
 class Packet {
