@@ -116,6 +116,10 @@ std::optional<Result<graph::build::State>> git_context(const std::string& text, 
 // The state with environment, directory and platform of the image put on it.
 graph::build::State with_image_config(const graph::build::State& state, const content::ImageConfig& image);
 
+// An input as a state. InvalidArgument for a definition that says nothing at all, which clients send
+// by mistake.
+Result<graph::build::State> input_state(const graph::Definition& definition);
+
 // Marshals and solves a state, and gives its one tree.
 Result<RefPtr> solve_state(Bridge& bridge, const graph::build::State& state, bool evaluate, std::stop_token stop);
 

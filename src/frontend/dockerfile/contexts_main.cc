@@ -133,11 +133,11 @@ Status Contexts::use_inputs(Main& main, std::stop_token stop) {
   if (!inputs.ok()) return annotate(inputs.status(), "failed to get frontend inputs");
   if (!main.local_dockerfile) {
     if (auto it = inputs->find(main.dockerfile_local); it != inputs->end()) {
-      KILN_ASSIGN_OR_RETURN(main.dockerfile, gb::from_definition(it->second));
+      KILN_ASSIGN_OR_RETURN(main.dockerfile, input_state(it->second));
     }
   }
   if (auto it = inputs->find("context"); it != inputs->end()) {
-    KILN_ASSIGN_OR_RETURN(main.context, gb::from_definition(it->second));
+    KILN_ASSIGN_OR_RETURN(main.context, input_state(it->second));
   }
   return ok();
 }

@@ -38,6 +38,11 @@ gb::State with_image_config(const gb::State& state, const content::ImageConfig& 
   return out;
 }
 
+Result<gb::State> input_state(const graph::Definition& definition) {
+  if (definition.empty() && definition.metadata.empty()) return invalid("invalid nil input definition to definition op");
+  return gb::from_definition(definition);
+}
+
 std::optional<std::string> Contexts::option(const std::string& name) {
   std::lock_guard lock(mutex_);
   auto it = opts_.find(name);
@@ -188,7 +193,7 @@ Result<LoadedContext> Contexts::load_input(const Named& named, std::stop_token s
   auto it = inputs.find(input);
   if (it == inputs.end()) return invalid(fmt::format("invalid input {} for {}", input, named.key));
   LoadedContext out;
-  KILN_ASSIGN_OR_RETURN(out.state, gb::from_definition(it->second));
+  KILN_ASSIGN_OR_RETURN(out.state, input_state(it->second));
   auto metadata = option("input-metadata:" + input);
   if (!metadata) return out;
   auto json = nlohmann::json::parse(*metadata, nullptr, false);
