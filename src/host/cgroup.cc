@@ -186,7 +186,7 @@ CgroupTree CgroupTree::probe(const std::string& mount_root) {
 
 CgroupLayout CgroupTree::layout() const { return state_->layout; }
 
-Result<Cgroup> CgroupTree::create(const std::string& path) const {
+Result<Cgroup> CgroupTree::create(const std::string& path, CgroupScope scope) const {
   auto state = std::make_unique<Cgroup::State>();
   state->path = path;
   for (const Hierarchy& hierarchy : state_->hierarchies) {
@@ -194,7 +194,7 @@ Result<Cgroup> CgroupTree::create(const std::string& path) const {
     const bool limits_only = !hierarchy.unified() && std::all_of(hierarchy.controllers.begin(), hierarchy.controllers.end(), [](const std::string& name) {
       return name == "cpu" || name == "pids" || name == "cpuset";
     });
-    if (limits_only) {
+    if (limits_only && scope == CgroupScope::kNeeded) {
       state->spare.push_back(hierarchy);
       continue;
     }

@@ -49,6 +49,9 @@ struct DeviceRule {
   std::string access = "rwm";
 };
 
+// kNeeded leaves out hierarchies of version 1 that only limit, until limit() needs them.
+enum class CgroupScope { kNeeded, kAll };
+
 // One group in every hierarchy that was probed (of version 1 those that only limit are joined by
 // limit() when they have something to limit). Owned; the destructor removes what is left without
 // waiting. One thread at a time, except read_usage.
@@ -90,7 +93,7 @@ class CgroupTree {
   CgroupLayout layout() const;
   // Makes the group with its parents, controllers enabled on the way. PermissionDenied when we may
   // not (rootless): callers go on without.
-  Result<Cgroup> create(const std::string& path) const;
+  Result<Cgroup> create(const std::string& path, CgroupScope scope = CgroupScope::kNeeded) const;
   // Moves every process of the root group into /init and enables the controllers, so that groups
   // with processes can stand below the root (needed inside a container with version 2).
   Status make_root_leafless() const;

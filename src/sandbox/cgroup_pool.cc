@@ -54,7 +54,10 @@ std::string CgroupPool::path_for(const ContainerSpec& container) const {
 }
 
 Result<host::Cgroup> CgroupPool::make(const std::string& path, const ContainerSpec& container) const {
-  KILN_ASSIGN_OR_RETURN(host::Cgroup group, tree_.create(path));
+  // A privileged step may run containers of its own, which expect to find every controller.
+  const bool all = container.security == SecurityMode::kInsecure;
+  KILN_ASSIGN_OR_RETURN(host::Cgroup group,
+                        tree_.create(path, all ? host::CgroupScope::kAll : host::CgroupScope::kNeeded));
   if (Status status = group.set_devices(device_rules(container)); !status.ok()) {
     // Inside another container the list may be fixed already; what it forbids stays forbidden.
     log_debug("device rules not set: {}", message_of(status));
@@ -92,6 +95,8 @@ Result<host::Cgroup> CgroupPool::take(const ContainerSpec& container) {
   if (!container.limits.empty()) KILN_RETURN_IF_ERROR(group.limit(limits_of(container.limits)));
   return group;
 }
+
+Status CgroupPool::limit(host::Cgroup& group, const ResourceLimits& limits) { return group.limit(limits_of(limits)); }
 
 void CgroupPool::give_back(host::Cgroup group) {
   if (!group.valid()) return;

@@ -27,6 +27,7 @@ class CgroupPool {
   // A group with the container's limits and device rules. An invalid group (not an error) when the
   // machine lets us make none, as without privileges; said once in the log.
   Result<host::Cgroup> take(const ContainerSpec& container);
+  static Status limit(host::Cgroup& group, const ResourceLimits& limits);
   // Removed soon, whatever is still dying inside.
   void give_back(host::Cgroup group);
   host::CgroupLayout layout() const { return tree_.layout(); }

@@ -170,12 +170,20 @@ void enter_tree(const Life& life) {
   const ChildPlan& plan = *life.plan;
   mount_attr quiet{};
   quiet.propagation = 1u << 18;  // MS_PRIVATE: nothing from or to the host any more
-  if (::syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &quiet, sizeof quiet) != 0) die(life, ChildStage::kRoot);
+  if (!plan.empty_root && ::syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &quiet, sizeof quiet) != 0) {
+    die(life, ChildStage::kRoot);
+  }
   // Over "/" itself: every namespace has one, and it goes from sight with the pivot.
   if (::syscall(SYS_move_mount, plan.root_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) != 0) die(life, ChildStage::kRoot);
   if (::syscall(SYS_fchdir, plan.root_fd) != 0) die(life, ChildStage::kRoot);
   for (std::size_t i = 0; i < plan.step_count; ++i) {
     if (take_step(life, plan.steps[i]) != 0) die(life, ChildStage::kMounts, i);
+  }
+  if (plan.empty_root) {
+    // The tree is the topmost mount of "/", so it is the namespace's root for everyone. Who climbs out
+    // of a chroot finds the empty, read-only tree below, and the host's nowhere.
+    if (::syscall(SYS_chroot, ".") != 0 || ::syscall(SYS_chdir, "/") != 0) die(life, ChildStage::kPivot);
+    return;
   }
   if (::syscall(SYS_pivot_root, ".", ".") != 0) die(life, ChildStage::kPivot);
   if (::syscall(SYS_umount2, ".", 2 /* MNT_DETACH */) != 0) die(life, ChildStage::kPivot);

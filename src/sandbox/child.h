@@ -56,6 +56,7 @@ struct ChildPlan {
 
   // The tree.
   int root_fd = -1;
+  bool empty_root = false;  // "/" holds nothing: the tree covers it, and nothing need be detached
   const SetupStep* steps = nullptr;
   std::size_t step_count = 0;
   const char* cover = nullptr;  // without a tree: this folder of the host is covered in a namespace of its own

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 
@@ -72,7 +73,10 @@ struct NativeRunner::Step {
   const ProcessSpec& process;
   CgroupPool& pool;
 
+  std::unique_ptr<Launcher> launcher;  // outlives the child
   host::Cgroup cgroup;
+  host::Cgroup unused_cgroup;      // the launcher stays in it to its end
+  std::size_t cgroup_entered = 0;  // hierarchies the launcher is in already
   std::unique_ptr<NetworkLease> network;
   RemovedFile hosts;
   host::Fd root;
@@ -88,9 +92,15 @@ struct NativeRunner::Step {
   ChildPlan plan;
 
   ~Step() {
+    // A tree that is written through a mount of its own may be mounted again at once.
+    if (launcher && std::any_of(container.mounts.begin(), container.mounts.end(), [](const Mount& m) { return m.what.type == "overlay"; })) {
+      launcher->finish();
+    }
+    launcher.reset();
     mounts.reset();
     if (points) points->remove_stubs();
     pool.give_back(std::move(cgroup));
+    pool.give_back(std::move(unused_cgroup));
   }
 };
 
@@ -134,9 +144,26 @@ Status NativeRunner::prepare_tree(Step& step) {
   return ok();
 }
 
+// Takes a prepared thread if there is one, and the cgroup: the thread's own, unless the container
+// wants a special one, which its process then enters by itself.
+Status NativeRunner::choose_launcher(Step& step) {
+  const ContainerSpec& container = step.container;
+  if (!options_.no_process_sandbox) step.launcher = launchers_.take();
+  const bool plain = container.cgroup_parent.empty() && container.devices.empty() && container.security == SecurityMode::kSandbox;
+  if (!step.launcher || !step.launcher->cgroup().valid() || !plain) {
+    if (step.launcher) step.unused_cgroup = std::move(step.launcher->cgroup());
+    KILN_ASSIGN_OR_RETURN(step.cgroup, cgroups_.take(container));
+    return ok();
+  }
+  step.cgroup = std::move(step.launcher->cgroup());
+  step.cgroup_entered = step.cgroup.attach_fds().size();
+  if (container.limits.empty()) return ok();
+  return CgroupPool::limit(step.cgroup, container.limits);
+}
+
 Status NativeRunner::prepare_surroundings(Step& step) {
   const ContainerSpec& container = step.container;
-  KILN_ASSIGN_OR_RETURN(step.cgroup, cgroups_.take(container));
+  KILN_RETURN_IF_ERROR(choose_launcher(step));
   NetworkMode mode = container.network;
   if (mode == NetworkMode::kDefault && options_.network) {
     // Who may change its network must not leave it to the next.
@@ -160,8 +187,10 @@ Status NativeRunner::prepare_surroundings(Step& step) {
   step.surroundings.scratch_root = options_.state_root;
 
   ChildPlan& plan = step.plan;
-  plan.namespaces = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
-  if (!options_.no_process_sandbox) plan.namespaces |= CLONE_NEWPID;
+  if (!step.launcher) {
+    plan.namespaces = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
+    if (!options_.no_process_sandbox) plan.namespaces |= CLONE_NEWPID;
+  }
   if (container.network == NetworkMode::kNone) {
     plan.namespaces |= CLONE_NEWNET;
     plan.loopback_up = true;
@@ -182,16 +211,17 @@ Status NativeRunner::prepare_plan(Step& step) {
     plan.clone_cgroup_fd = step.cgroup.clone_fd();
     plan.new_cgroup_namespace = plan.clone_cgroup_fd >= 0;
     if (plan.clone_cgroup_fd < 0) {
-      plan.cgroup_fds = step.cgroup.attach_fds().data();
-      plan.cgroup_count = step.cgroup.attach_fds().size();
+      plan.cgroup_fds = step.cgroup.attach_fds().data() + step.cgroup_entered;
+      plan.cgroup_count = step.cgroup.attach_fds().size() - step.cgroup_entered;
     }
   }
+  plan.empty_root = step.launcher != nullptr;
   step.hostname = step.container.hostname.empty() ? std::string(kDefaultHostname) : step.container.hostname;
   plan.hostname = step.hostname.c_str();
   plan.root_fd = step.root.get();
   plan.steps = step.mounts->steps().data();
   plan.step_count = step.mounts->steps().size();
-  plan.empty_folder = empty_folder_.c_str();
+  plan.empty_folder = step.launcher ? "/" : empty_folder_.c_str();
   plan.argv = step.program->argv();
   plan.envp = step.program->envp();
   plan.candidates = step.program->candidates();
@@ -226,7 +256,7 @@ Result<ExitStatus> NativeRunner::run_step(Step& step, ProcessIo& io, std::stop_t
   if (stop.stop_requested()) return cancelled();
 
   ChildFailure failure;
-  Result<StartedChild> child = start_child(step.plan, failure);
+  Result<StartedChild> child = step.launcher ? step.launcher->start(step.plan, failure) : start_child(step.plan, failure);
   streams.close_child_ends();
   if (!child.ok()) {
     if (!failure.failed()) return child.status();

@@ -11,6 +11,7 @@
 
 #include "sandbox/cgroup_pool.h"
 #include "sandbox/dns_files.h"
+#include "sandbox/launcher.h"
 #include "sandbox/memory_files.h"
 #include "sandbox/running.h"
 #include "sandbox/runtime.h"
@@ -39,6 +40,7 @@ class NativeRunner final : public Runtime {
 
   explicit NativeRunner(RuntimeOptions options);
   Status prepare_tree(Step& step);
+  Status choose_launcher(Step& step);
   Status prepare_surroundings(Step& step);
   Status prepare_plan(Step& step);
   Result<ExitStatus> run_step(Step& step, ProcessIo& io, std::stop_token stop);
@@ -47,6 +49,7 @@ class NativeRunner final : public Runtime {
   RuntimeOptions options_;
   DnsFiles dns_files_;
   CgroupPool cgroups_;
+  Launchers launchers_{cgroups_};
   RunningContainers running_;
   MemoryFiles memory_files_;
   std::string empty_folder_;
