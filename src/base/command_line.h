@@ -1,8 +1,8 @@
 // Command lines from one table: the same rows parse the arguments, print help, complete in shells
 // and become man pages (command_docs.h).
 //
-//   const Command kRoot = {.name = "kiln", .summary = "build utility", .options = {...}, .commands = {...}};
-//   KILN_ASSIGN_OR_RETURN(CommandLine line, CommandLine::parse(kRoot, arguments));
+//   const Command kRoot = {.name = "kiln", .summary = "build utility", .options = {...}, .commands
+//   = {...}}; KILN_ASSIGN_OR_RETURN(CommandLine line, CommandLine::parse(kRoot, arguments));
 //   line.command().name; line.list("opt"); line.on("no-cache"); line.arguments();
 //
 // Accepts --name value, --name=value, -n value, -n=value, --switch, --switch=false; `--` ends the
@@ -39,14 +39,14 @@ struct Option {
 
 struct Command {
   std::string name;
-  std::string aliases = "";  // words parted by blanks
-  std::string summary;       // one line
+  std::string aliases = "";      // words parted by blanks
+  std::string summary;           // one line
   std::string arguments = "";    // "CONTEXT", "<ref>"
   std::string description = "";  // paragraphs for help and man page
   std::vector<Option> options = {};
   std::vector<Command> commands = {};
   bool hidden = false;
-  int id = 0;  // the owner's own number for it
+  int id = 0;                                 // the owner's own number for it
   Completion completion = Completion::kNone;  // of the arguments
 };
 

@@ -1,7 +1,8 @@
 // Names of git repositories as builds write them: URLs, scp-like addresses, fragments, query keys.
 //
 //   KILN_ASSIGN_OR_RETURN(GitUrl url, parse_git_url("git@host:org/repo.git#main:dir"));
-//   auto ref = parse_git_reference("https://host/repo.git?tag=v1&subdir=x");   // optional<Result<…>>
+//   auto ref = parse_git_reference("https://host/repo.git?tag=v1&subdir=x");   //
+//   optional<Result<…>>
 //
 // Pure text work, for the Dockerfile frontend (contexts, ADD), the git source and policy.
 // Reference: git-fetch(1), section GIT URLS; BuildKit's fragment `#ref:subdir` and query keys.
@@ -29,7 +30,8 @@ struct GitUrl {
   std::string subdir;  // of the fragment; clean and relative
   std::string remote;  // what git itself takes: no fragment, no query
 };
-// InvalidArgument "invalid protocol" for other schemes, "unknown protocol" when it is no git remote.
+// InvalidArgument "invalid protocol" for other schemes, "unknown protocol" when it is no git
+// remote.
 Result<GitUrl> parse_git_url(std::string_view text);
 // Whether git would take it as a remote, judged by its beginning.
 bool is_git_transport(std::string_view text);

@@ -32,5 +32,4 @@ Result<std::int64_t> parse_size(std::string_view text);
 // InvalidArgument for a stray or open quote.
 Result<std::vector<std::string>> parse_csv(std::string_view line);
 
-
 }  // namespace kiln

@@ -25,7 +25,9 @@ namespace {
 namespace control = moby::buildkit::v1;
 namespace gateway = moby::buildkit::v1::frontend;
 
-Status fault(std::string message) { return user_error(Code::kInvalidArgument, message); }
+Status fault(std::string message) {
+  return user_error(Code::kInvalidArgument, message);
+}
 
 // What remains to be done with directories once the build is through.
 struct Aftermath {
@@ -42,7 +44,8 @@ std::string attribute(const Attributes& attributes, const char* key) {
 // Fills what the session offers and the request that names it.
 class Preparation {
  public:
-  Preparation(const BuildRequest& request, const BuildHooks& hooks) : request_(request), hooks_(hooks) {}
+  Preparation(const BuildRequest& request, const BuildHooks& hooks)
+      : request_(request), hooks_(hooks) {}
 
   Status prepare() {
     KILN_RETURN_IF_ERROR(offer_dirs());
@@ -80,18 +83,22 @@ class Preparation {
     };
     for (const auto& [name, dir] : request_.local_dirs) {
       session::DirTree::Map map = owned_by_root;
-      Result<std::shared_ptr<session::DirTree>> tree = session::DirTree::at(dir, session::TreeFilter{}, map);
-      if (!tree.ok()) return annotate(tree.status(), fmt::format("local directory {}", quote(name)));
+      Result<std::shared_ptr<session::DirTree>> tree =
+          session::DirTree::at(dir, session::TreeFilter{}, map);
+      if (!tree.ok())
+        return annotate(tree.status(), fmt::format("local directory {}", quote(name)));
       offers.dirs[name] = *std::move(tree);
     }
     if (request_.definition.empty()) return ok();
     // Better here and now than from the daemon later.
     pb::Definition definition;
-    if (!definition.ParseFromString(request_.definition)) return fault("failed to parse llb proto op: the input is no definition");
+    if (!definition.ParseFromString(request_.definition))
+      return fault("failed to parse llb proto op: the input is no definition");
     for (const std::string& bytes : definition.def()) {
       pb::Op op;
       if (!op.ParseFromString(bytes)) return fault("failed to parse llb proto op");
-      std::string_view source = op.has_source() ? std::string_view(op.source().identifier()) : std::string_view();
+      std::string_view source =
+          op.has_source() ? std::string_view(op.source().identifier()) : std::string_view();
       if (source.starts_with("local://") && !offers.dirs.contains(std::string(source.substr(8)))) {
         return fault(fmt::format("local directory {} not enabled", source.substr(8)));
       }
@@ -104,16 +111,21 @@ class Preparation {
     for (const OutputEntry& output : request_.outputs) {
       bool layout = !output.dir.empty() && output.type != "local";
       if (layout) {
-        if (offers.contents.contains("export")) return fault("oci store key \"export\" already exists: only one output may be a layout directory");
+        if (offers.contents.contains("export"))
+          return fault(
+              "oci store key \"export\" already exists: only one output may be a layout directory");
         KILN_ASSIGN_OR_RETURN(offers.contents["export"], open_layout(output.dir, Make::kYes));
         aftermath.image_layouts.push_back(output.dir);
       } else if (!output.dir.empty()) {
         std::string mode = attribute(output.attributes, "mode");
-        if (!mode.empty() && mode != "copy" && mode != "delete") return fault(fmt::format("invalid local exporter mode {}", quote(mode)));
+        if (!mode.empty() && mode != "copy" && mode != "delete")
+          return fault(fmt::format("invalid local exporter mode {}", quote(mode)));
         offers.outputs[id] = {.dir = output.dir, .mirror = mode == "delete", .open = {}};
       } else if (!output.file.empty() || output.to_stdout) {
         std::string file = output.file;
-        offers.outputs[id].open = [file](const Attributes&) { return file.empty() ? open_stdout_sink() : open_file_sink(file); };
+        offers.outputs[id].open = [file](const Attributes&) {
+          return file.empty() ? open_stdout_sink() : open_file_sink(file);
+        };
       }
       ++id;
     }
@@ -122,14 +134,16 @@ class Preparation {
 
   Status export_caches() {
     for (const CacheEntry& cache : request_.cache_exports) {
-      if (cache.type == "registry" && attribute(cache.attributes, "ref").empty()) return fault("registry cache exporter requires ref");
+      if (cache.type == "registry" && attribute(cache.attributes, "ref").empty())
+        return fault("registry cache exporter requires ref");
       if (cache.type == "local") {
         std::string dir = attribute(cache.attributes, "dest");
         if (dir.empty()) return fault("local cache exporter requires dest");
         KILN_ASSIGN_OR_RETURN(offers.contents["local:" + dir], open_layout(dir, Make::kYes));
         std::string tag = attribute(cache.attributes, "tag");
         aftermath.cache_tags[dir] = tag.empty() ? "latest" : tag;
-        if (parse_bool(attribute(cache.attributes, "reset")).value_or(false)) aftermath.cache_resets.push_back(dir);
+        if (parse_bool(attribute(cache.attributes, "reset")).value_or(false))
+          aftermath.cache_resets.push_back(dir);
       }
       add_cache(*solve.mutable_cache()->add_exports(), cache.type, cache.attributes);
     }
@@ -139,7 +153,8 @@ class Preparation {
   Status import_caches() {
     for (const CacheEntry& cache : request_.cache_imports) {
       Attributes attributes = cache.attributes;
-      if (cache.type == "registry" && attribute(attributes, "ref").empty()) return fault("registry cache importer requires ref");
+      if (cache.type == "registry" && attribute(attributes, "ref").empty())
+        return fault("registry cache importer requires ref");
       if (cache.type == "local") {
         std::string dir = attribute(attributes, "src");
         if (dir.empty()) return fault("local cache importer requires src");
@@ -152,7 +167,8 @@ class Preparation {
     // A frontend that solves graphs of its own is told in its options.
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const auto& cache : solve.cache().imports()) {
-      list.push_back({{"Type", cache.type()}, {"Attrs", Attributes(cache.attrs().begin(), cache.attrs().end())}});
+      list.push_back({{"Type", cache.type()},
+                      {"Attrs", Attributes(cache.attrs().begin(), cache.attrs().end())}});
     }
     (*solve.mutable_frontendattrs())["cache-imports"] = list.dump();
     return ok();
@@ -162,14 +178,17 @@ class Preparation {
   Result<bool> find_local_cache(const std::string& dir, Attributes& attributes) {
     Result<std::shared_ptr<content::BlobStore>> store = open_layout(dir, Make::kNo);
     if (!store.ok()) {
-      hooks_.warned(fmt::format("local cache import at {} not found: {}", dir, message_of(store.status())));
+      hooks_.warned(
+          fmt::format("local cache import at {} not found: {}", dir, message_of(store.status())));
       return false;
     }
     if (attribute(attributes, "digest").empty()) {
       std::string tag = attribute(attributes, "tag");
-      Result<std::optional<content::Descriptor>> manifest = find_in_index(dir, tag.empty() ? "latest" : tag);
+      Result<std::optional<content::Descriptor>> manifest =
+          find_in_index(dir, tag.empty() ? "latest" : tag);
       if (!manifest.ok() || !*manifest) {
-        hooks_.warned(fmt::format("local cache import at {}: no entry {} in index.json", dir, quote(tag.empty() ? "latest" : tag)));
+        hooks_.warned(fmt::format("local cache import at {}: no entry {} in index.json", dir,
+                                  quote(tag.empty() ? "latest" : tag)));
         return false;
       }
       attributes["digest"] = (*manifest)->digest.str();
@@ -195,8 +214,10 @@ class Preparation {
   Status fill() {
     solve.set_ref(request_.ref);
     solve.set_frontend(request_.frontend);
-    solve.mutable_frontendattrs()->insert(request_.frontend_attributes.begin(), request_.frontend_attributes.end());
-    if (!request_.definition.empty() && !solve.mutable_definition()->ParseFromString(request_.definition)) {
+    solve.mutable_frontendattrs()->insert(request_.frontend_attributes.begin(),
+                                          request_.frontend_attributes.end());
+    if (!request_.definition.empty() &&
+        !solve.mutable_definition()->ParseFromString(request_.definition)) {
       return fault("failed to parse llb proto op: the input is no definition");
     }
     bool first = true;
@@ -204,11 +225,14 @@ class Preparation {
       add_cache(*solve.add_exporters(), output.type, output.attributes);
       if (std::exchange(first, false)) {
         solve.set_exporterdeprecated(output.type);
-        solve.mutable_exporterattrsdeprecated()->insert(output.attributes.begin(), output.attributes.end());
+        solve.mutable_exporterattrsdeprecated()->insert(output.attributes.begin(),
+                                                        output.attributes.end());
       }
     }
-    for (const std::string& entitlement : request_.entitlements) solve.add_entitlements(entitlement);
-    if (!request_.source_policy.empty() && !solve.mutable_sourcepolicy()->ParseFromString(request_.source_policy)) {
+    for (const std::string& entitlement : request_.entitlements)
+      solve.add_entitlements(entitlement);
+    if (!request_.source_policy.empty() &&
+        !solve.mutable_sourcepolicy()->ParseFromString(request_.source_policy)) {
       return fault("the source policy is not readable");
     }
     solve.set_proxynetwork(request_.proxy_network);
@@ -222,7 +246,8 @@ class Preparation {
 // The frontend called through the gateway, so that its answer comes back to us and is not exported.
 class Subrequest {
  public:
-  Subrequest(const std::shared_ptr<grpc::Channel>& channel, const control::SolveRequest& solve) : channel_(channel), ref_(solve.ref()) {
+  Subrequest(const std::shared_ptr<grpc::Channel>& channel, const control::SolveRequest& solve)
+      : channel_(channel), ref_(solve.ref()) {
     request_.set_frontend(solve.frontend());
     *request_.mutable_frontendopt() = solve.frontendattrs();
     request_.mutable_frontendopt()->insert({"frontend.caps", "moby.buildkit.frontend.subrequests"});
@@ -238,7 +263,9 @@ class Subrequest {
   Status run(Attributes& metadata, std::stop_token stop) {
     auto bridge = gateway::LLBBridge::NewStub(channel_);
     gateway::SolveResponse response;
-    Status solved = call(stop, [&](grpc::ClientContext& context) { return bridge->Solve(&context, request_, &response); });
+    Status solved = call(stop, [&](grpc::ClientContext& context) {
+      return bridge->Solve(&context, request_, &response);
+    });
     gateway::ReturnRequest done;
     if (solved.ok()) {
       *done.mutable_result() = response.result();
@@ -248,7 +275,9 @@ class Subrequest {
       done.mutable_error()->set_message(std::string(message_of(solved)));
     }
     gateway::ReturnResponse returned;
-    Status told = call(stop, [&](grpc::ClientContext& context) { return bridge->Return(&context, done, &returned); });
+    Status told = call(stop, [&](grpc::ClientContext& context) {
+      return bridge->Return(&context, done, &returned);
+    });
     return solved.ok() ? told : solved;
   }
 
@@ -266,7 +295,9 @@ class Subrequest {
   gateway::SolveRequest request_;
 };
 
-Status call_solve(const std::shared_ptr<grpc::Channel>& channel, const control::SolveRequest& request, Attributes& response, std::stop_token stop) {
+Status call_solve(const std::shared_ptr<grpc::Channel>& channel,
+                  const control::SolveRequest& request, Attributes& response,
+                  std::stop_token stop) {
   auto stub = control::Control::NewStub(channel);
   grpc::ClientContext context;
   prepare(context);
@@ -279,7 +310,9 @@ Status call_solve(const std::shared_ptr<grpc::Channel>& channel, const control::
 }
 
 // Both ends of a build that answers to us: Solve holds it open, the frontend is called meanwhile.
-Status solve_subrequest(const std::shared_ptr<grpc::Channel>& channel, control::SolveRequest request, BuildOutcome& outcome, std::stop_token stop) {
+Status solve_subrequest(const std::shared_ptr<grpc::Channel>& channel,
+                        control::SolveRequest request, BuildOutcome& outcome,
+                        std::stop_token stop) {
   Subrequest inner(channel, request);
   request.set_frontend("");
   request.mutable_frontendattrs()->clear();
@@ -304,27 +337,33 @@ Status solve_subrequest(const std::shared_ptr<grpc::Channel>& channel, control::
 Status finish(const Aftermath& aftermath, const Attributes& response) {
   if (std::string manifest = attribute(response, "cache.manifest"); !manifest.empty()) {
     KILN_ASSIGN_OR_RETURN(content::Descriptor descriptor, content::parse_descriptor(manifest));
-    for (const auto& [dir, tag] : aftermath.cache_tags) KILN_RETURN_IF_ERROR(add_to_index(dir, descriptor, {{tag, NameKind::kTag}}));
+    for (const auto& [dir, tag] : aftermath.cache_tags)
+      KILN_RETURN_IF_ERROR(add_to_index(dir, descriptor, {{tag, NameKind::kTag}}));
   }
-  std::optional<std::string> image = content::base64_decode(attribute(response, "containerimage.descriptor"));
+  std::optional<std::string> image =
+      content::base64_decode(attribute(response, "containerimage.descriptor"));
   if (image && !image->empty()) {
     KILN_ASSIGN_OR_RETURN(content::Descriptor descriptor, content::parse_descriptor(*image));
     std::vector<IndexName> names = {{"latest", NameKind::kTag}};
     if (std::string list = attribute(response, "image.name"); !list.empty()) {
       names.clear();
-      for (std::string_view name : split(list, ',')) names.push_back({std::string(name), NameKind::kName});
+      for (std::string_view name : split(list, ','))
+        names.push_back({std::string(name), NameKind::kName});
     }
-    for (const std::string& dir : aftermath.image_layouts) KILN_RETURN_IF_ERROR(add_to_index(dir, descriptor, names));
+    for (const std::string& dir : aftermath.image_layouts)
+      KILN_RETURN_IF_ERROR(add_to_index(dir, descriptor, names));
   }
-  for (const std::string& dir : aftermath.cache_resets) KILN_RETURN_IF_ERROR(drop_unreferenced(dir));
+  for (const std::string& dir : aftermath.cache_resets)
+    KILN_RETURN_IF_ERROR(drop_unreferenced(dir));
   return ok();
 }
 
-// Follows the status on a thread of its own. After the build it waits for the rest of the stream, as
-// long as something still comes.
+// Follows the status on a thread of its own. After the build it waits for the rest of the stream,
+// as long as something still comes.
 class StatusFollower {
  public:
-  StatusFollower(const std::shared_ptr<grpc::Channel>& channel, const std::string& ref, const BuildHooks& hooks)
+  StatusFollower(const std::shared_ptr<grpc::Channel>& channel, const std::string& ref,
+                 const BuildHooks& hooks)
       : thread_([this, channel, ref, told = hooks.told](std::stop_token stop) {
           status_ = follow_status(
               channel, ref,
@@ -342,7 +381,8 @@ class StatusFollower {
     auto asked = std::chrono::steady_clock::now();
     while (!ended_) {
       auto now = std::chrono::steady_clock::now();
-      auto last = std::chrono::steady_clock::time_point(std::chrono::steady_clock::duration(last_.load()));
+      auto last =
+          std::chrono::steady_clock::time_point(std::chrono::steady_clock::duration(last_.load()));
       if (now - std::max(asked, last) > 5s) break;
       std::this_thread::sleep_for(now - asked < 100ms ? 1ms : 10ms);
     }
@@ -360,24 +400,28 @@ class StatusFollower {
 
 }  // namespace
 
-Result<BuildOutcome> run_build(const std::shared_ptr<grpc::Channel>& channel, const BuildRequest& request, const BuildHooks& hooks,
+Result<BuildOutcome> run_build(const std::shared_ptr<grpc::Channel>& channel,
+                               const BuildRequest& request, const BuildHooks& hooks,
                                std::stop_token stop) {
   Preparation prepared(request, hooks);
   KILN_RETURN_IF_ERROR(prepared.prepare());
   KILN_ASSIGN_OR_RETURN(std::unique_ptr<session::ClientSession> session,
-                        session::ClientSession::open(channel, "kiln", request.shared_key, std::move(prepared.offers)));
+                        session::ClientSession::open(channel, "kiln", request.shared_key,
+                                                     std::move(prepared.offers)));
   prepared.solve.set_session(session->id());
   StatusFollower follower(channel, request.ref, hooks);
   BuildOutcome outcome;
   bool asks = request.frontend_attributes.contains("requestid");
-  Status solved = asks ? solve_subrequest(channel, prepared.solve, outcome, stop) : call_solve(channel, prepared.solve, outcome.response, stop);
+  Status solved = asks ? solve_subrequest(channel, prepared.solve, outcome, stop)
+                       : call_solve(channel, prepared.solve, outcome.response, stop);
   session->close();
   Status followed = follower.drain();
   if (!solved.ok()) {
     if (stop.stop_requested()) return cancelled();
     return solved;
   }
-  if (!followed.ok()) hooks.warned(fmt::format("the progress of the build broke off: {}", message_of(followed)));
+  if (!followed.ok())
+    hooks.warned(fmt::format("the progress of the build broke off: {}", message_of(followed)));
   KILN_RETURN_IF_ERROR(finish(prepared.aftermath, outcome.response));
   return outcome;
 }

@@ -1,5 +1,6 @@
-// Runs one build on a daemon: opens the session that answers what the daemon asks, sends the request,
-// follows its progress, and finishes what lies with the client (indexes of written layouts).
+// Runs one build on a daemon: opens the session that answers what the daemon asks, sends the
+// request, follows its progress, and finishes what lies with the client (indexes of written
+// layouts).
 //
 //   KILN_ASSIGN_OR_RETURN(BuildOutcome outcome, run_build(channel, request, hooks, stop));
 #pragma once
@@ -21,8 +22,8 @@ class Channel;
 namespace kiln::client {
 
 struct BuildOutcome {
-  Attributes response;      // of the exporters
-  Attributes subrequest;    // metadata of a frontend's answer, when the request named a subrequest
+  Attributes response;    // of the exporters
+  Attributes subrequest;  // metadata of a frontend's answer, when the request named a subrequest
 };
 
 struct BuildHooks {
@@ -32,7 +33,8 @@ struct BuildHooks {
 };
 
 // Blocking; Cancelled soon after a stop. Errors of the daemon begin with "failed to solve".
-Result<BuildOutcome> run_build(const std::shared_ptr<grpc::Channel>& channel, const BuildRequest& request,
-                               const BuildHooks& hooks, std::stop_token stop);
+Result<BuildOutcome> run_build(const std::shared_ptr<grpc::Channel>& channel,
+                               const BuildRequest& request, const BuildHooks& hooks,
+                               std::stop_token stop);
 
 }  // namespace kiln::client

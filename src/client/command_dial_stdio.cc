@@ -17,12 +17,14 @@ namespace {
 Result<host::Fd> dial(const std::string& address) {
   constexpr std::string_view kUnix = "unix://";
   if (!address.starts_with(kUnix)) {
-    return user_error(Code::kInvalidArgument, fmt::format("invalid address {} (expected unix://)", address));
+    return user_error(Code::kInvalidArgument,
+                      fmt::format("invalid address {} (expected unix://)", address));
   }
   std::string path = address.substr(kUnix.size());
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
-  if (path.size() >= sizeof name.sun_path) return user_error(Code::kInvalidArgument, fmt::format("socket path '{}' is too long", path));
+  if (path.size() >= sizeof name.sun_path)
+    return user_error(Code::kInvalidArgument, fmt::format("socket path '{}' is too long", path));
   path.copy(name.sun_path, path.size());
   host::Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd.valid() || connect(fd.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) != 0) {

@@ -1,5 +1,6 @@
 // Records of builds: list, delete, follow, replay.
 #include <fmt/format.h>
+#include <grpcpp/grpcpp.h>
 #include <unistd.h>
 
 #include "client/go_template.h"
@@ -15,12 +16,14 @@ namespace {
 namespace control = moby::buildkit::v1;
 
 // Calls back for each event until the stream ends or an error comes back.
-Status each_event(const Invocation& call, const Connection& connection, const control::BuildHistoryRequest& request,
+Status each_event(const Invocation& call, const Connection& connection,
+                  const control::BuildHistoryRequest& request,
                   const std::function<Status(const control::BuildHistoryEvent&)>& visit) {
   grpc::ClientContext context;
   prepare(context);
   std::stop_callback cancel(call.stop, [&] { context.TryCancel(); });
-  auto reader = control::Control::NewStub(connection.channel())->ListenBuildHistory(&context, request);
+  auto reader =
+      control::Control::NewStub(connection.channel())->ListenBuildHistory(&context, request);
   control::BuildHistoryEvent event;
   while (reader->Read(&event)) {
     if (Status status = visit(event); !status.ok()) {
@@ -44,24 +47,35 @@ std::string record_row(const control::BuildHistoryEvent& event, Pinned pinned) {
   const auto& record = event.record();
   std::string created = record.has_createdat() ? rfc3339_local(record.createdat()) : "";
   std::string completed = record.has_completedat() ? rfc3339_local(record.completedat()) : "";
-  return fmt::format("{}\t{}\t{}\t{}\t{}{}\n", control::BuildHistoryEventType_Name(event.type()), record.ref(), created, completed,
-                     record.generation(), pinned == Pinned::kHide ? "" : record.pinned() ? "\t*" : "\t");
+  return fmt::format("{}\t{}\t{}\t{}\t{}{}\n", control::BuildHistoryEventType_Name(event.type()),
+                     record.ref(), created, completed, record.generation(),
+                     pinned == Pinned::kHide ? ""
+                     : record.pinned()       ? "\t*"
+                                             : "\t");
 }
 
-std::string descriptor_text(const control::Descriptor& d) { return fmt::format("media_type:\"{}\" digest:\"{}\" size:{}", d.media_type(), d.digest(), d.size()); }
+std::string descriptor_text(const control::Descriptor& d) {
+  return fmt::format("media_type:\"{}\" digest:\"{}\" size:{}", d.media_type(), d.digest(),
+                     d.size());
+}
 
 std::string result_text(const control::BuildResultInfo& result, const std::string& key) {
   std::string prefix = key.empty() ? "  " : fmt::format("  [{}] ", key), out;
-  for (const auto& [index, descriptor] : result.results()) out += fmt::format("{}descriptor: {}\n", prefix, descriptor_text(descriptor));
-  if (result.results().empty() && result.has_resultdeprecated()) out += fmt::format("{}descriptor: {}\n", prefix, descriptor_text(result.resultdeprecated()));
-  for (const auto& attestation : result.attestations()) out += fmt::format("{}attestation: {}\n", prefix, descriptor_text(attestation));
+  for (const auto& [index, descriptor] : result.results())
+    out += fmt::format("{}descriptor: {}\n", prefix, descriptor_text(descriptor));
+  if (result.results().empty() && result.has_resultdeprecated())
+    out += fmt::format("{}descriptor: {}\n", prefix, descriptor_text(result.resultdeprecated()));
+  for (const auto& attestation : result.attestations())
+    out += fmt::format("{}attestation: {}\n", prefix, descriptor_text(attestation));
   return out;
 }
 
 std::string event_text(const control::BuildHistoryEvent& event) {
   const auto& record = event.record();
-  std::string out = fmt::format("event: {} ref:{}\n", control::BuildHistoryEventType_Name(event.type()), record.ref());
-  if (record.numtotalsteps() != 0) out += fmt::format("  cache: {}/{}\n", record.numcachedsteps(), record.numtotalsteps());
+  std::string out = fmt::format("event: {} ref:{}\n",
+                                control::BuildHistoryEventType_Name(event.type()), record.ref());
+  if (record.numtotalsteps() != 0)
+    out += fmt::format("  cache: {}/{}\n", record.numcachedsteps(), record.numtotalsteps());
   if (record.numwarnings() != 0) out += fmt::format("  warnings: {}\n", record.numwarnings());
   if (record.has_logs()) out += fmt::format("  logs: {}\n", descriptor_text(record.logs()));
   if (record.has_trace()) out += fmt::format("  trace: {}\n", descriptor_text(record.trace()));
@@ -76,7 +90,8 @@ Status delete_record(const Invocation& call, const Connection& connection, const
   request.set_delete_(true);
   control::UpdateBuildHistoryResponse response;
   return unary(call, [&](grpc::ClientContext& context) {
-    return control::Control::NewStub(connection.channel())->UpdateBuildHistory(&context, request, &response);
+    return control::Control::NewStub(connection.channel())
+        ->UpdateBuildHistory(&context, request, &response);
   });
 }
 
@@ -99,13 +114,15 @@ Status print_trace(const Invocation& call, const Connection& connection, const s
   request.set_earlyexit(true);
   std::string digest;
   bool found = false;
-  KILN_RETURN_IF_ERROR(each_event(call, connection, request, [&](const control::BuildHistoryEvent& event) {
-    found = true;
-    digest = event.record().trace().digest();
-    return ok();
-  }));
+  KILN_RETURN_IF_ERROR(
+      each_event(call, connection, request, [&](const control::BuildHistoryEvent& event) {
+        found = true;
+        digest = event.record().trace().digest();
+        return ok();
+      }));
   if (!found) return user_error(Code::kNotFound, fmt::format("ref {} not found", ref));
-  if (digest.empty()) return user_error(Code::kNotFound, fmt::format("ref {} does not have trace", ref));
+  if (digest.empty())
+    return user_error(Code::kNotFound, fmt::format("ref {} does not have trace", ref));
   return print_blob(call, connection, digest);
 }
 
@@ -115,14 +132,15 @@ Status run_histories(const Invocation& call) {
   KILN_ASSIGN_OR_RETURN(std::optional<GoTemplate> format, format_of(call));
   KILN_ASSIGN_OR_RETURN(auto connection, connect(call));
   std::string out = format ? "" : "TYPE\tREF\tCREATED\tCOMPLETED\tGENERATION\tPINNED\n";
-  KILN_RETURN_IF_ERROR(each_event(call, *connection, all_records(), [&](const control::BuildHistoryEvent& event) -> Status {
-    if (!format) {
-      out += record_row(event, Pinned::kShow);
-      return ok();
-    }
-    KILN_ASSIGN_OR_RETURN(std::string text, rendered(*format, event));
-    return print(text);
-  }));
+  KILN_RETURN_IF_ERROR(each_event(
+      call, *connection, all_records(), [&](const control::BuildHistoryEvent& event) -> Status {
+        if (!format) {
+          out += record_row(event, Pinned::kShow);
+          return ok();
+        }
+        KILN_ASSIGN_OR_RETURN(std::string text, rendered(*format, event));
+        return print(text);
+      }));
   return print(align_columns(out, Fill::kTabs));
 }
 
@@ -130,10 +148,11 @@ Status run_prune_histories(const Invocation& call) {
   KILN_ASSIGN_OR_RETURN(std::optional<GoTemplate> format, format_of(call));
   KILN_ASSIGN_OR_RETURN(auto connection, connect(call));
   std::vector<control::BuildHistoryEvent> events;
-  KILN_RETURN_IF_ERROR(each_event(call, *connection, all_records(), [&](const control::BuildHistoryEvent& event) {
-    if (event.has_record() && !event.record().pinned()) events.push_back(event);
-    return ok();
-  }));
+  KILN_RETURN_IF_ERROR(
+      each_event(call, *connection, all_records(), [&](const control::BuildHistoryEvent& event) {
+        if (event.has_record() && !event.record().pinned()) events.push_back(event);
+        return ok();
+      }));
   std::string out = format ? "" : "TYPE\tREF\tCREATED\tCOMPLETED\tGENERATION\n";
   Status first_failure;
   for (const control::BuildHistoryEvent& event : events) {
@@ -157,18 +176,24 @@ Status run_monitor(const Invocation& call) {
   control::BuildHistoryRequest request;
   request.set_activeonly(!call.line.on("completed"));
   request.set_ref(call.line.text("ref"));
-  Status status = each_event(call, *connection, request, [](const control::BuildHistoryEvent& event) { return print(event_text(event)); });
+  Status status =
+      each_event(call, *connection, request,
+                 [](const control::BuildHistoryEvent& event) { return print(event_text(event)); });
   return call.stop.stop_requested() ? ok() : status;
 }
 
 Status run_logs(const Invocation& call) {
-  if (call.line.arguments().empty()) return user_error(Code::kInvalidArgument, "build ref must be specified");
+  if (call.line.arguments().empty())
+    return user_error(Code::kInvalidArgument, "build ref must be specified");
   const std::string& ref = call.line.arguments()[0];
   KILN_ASSIGN_OR_RETURN(auto connection, connect(call));
   if (call.line.on("trace")) return print_trace(call, *connection, ref);
-  KILN_ASSIGN_OR_RETURN(std::unique_ptr<ProgressView> view, make_view(call.line.text("progress"), STDOUT_FILENO, call.environment));
+  KILN_ASSIGN_OR_RETURN(std::unique_ptr<ProgressView> view,
+                        make_view(call.line.text("progress"), STDOUT_FILENO, call.environment));
   ViewPump pump(std::move(view), tick_of(call.environment));
-  Status status = follow_status(connection->channel(), ref, [&](const ProgressUpdate& update) { pump.push(update); }, call.stop);
+  Status status = follow_status(
+      connection->channel(), ref, [&](const ProgressUpdate& update) { pump.push(update); },
+      call.stop);
   pump.finish();
   return status;
 }

@@ -26,7 +26,9 @@ namespace {
 
 using Node = GoTemplate::Node;
 
-Status fault(std::string message) { return user_error(Code::kInvalidArgument, fmt::format("template: {}", message)); }
+Status fault(std::string message) {
+  return user_error(Code::kInvalidArgument, fmt::format("template: {}", message));
+}
 
 std::string unquoted(std::string_view text) {
   std::string out;
@@ -50,7 +52,8 @@ Result<std::vector<std::string>> words_of(std::string_view action) {
       ++i;
     } else if (c == '"' || c == '`') {
       std::size_t end = i + 1;
-      while (end < action.size() && action[end] != c) end += c == '"' && action[end] == '\\' ? 2 : 1;
+      while (end < action.size() && action[end] != c)
+        end += c == '"' && action[end] == '\\' ? 2 : 1;
       if (end >= action.size()) return fault("a string has no end");
       std::string_view body = action.substr(i + 1, end - i - 1);
       out.push_back("\"" + (c == '"' ? unquoted(body) : std::string(body)));
@@ -125,7 +128,9 @@ class Parser {
   Result<Node> action_node(std::vector<std::string> words, int depth) {
     Node node;
     if (words[0] == "range" || words[0] == "if" || words[0] == "with") {
-      node.kind = words[0] == "range" ? Node::Kind::kRange : words[0] == "if" ? Node::Kind::kIf : Node::Kind::kWith;
+      node.kind = words[0] == "range" ? Node::Kind::kRange
+                  : words[0] == "if"  ? Node::Kind::kIf
+                                      : Node::Kind::kWith;
       node.words.assign(words.begin() + 1, words.end());
       if (node.words.empty()) return fault(fmt::format("missing value for {}", words[0]));
       std::string ended_by;
@@ -188,13 +193,19 @@ class Renderer {
     }
     KILN_ASSIGN_OR_RETURN(Json value, evaluate(node.words, dot));
     switch (node.kind) {
-      case Node::Kind::kValue: out += shown(value); return ok();
-      case Node::Kind::kIf: return list(truth(value) ? node.body : node.otherwise, dot);
-      case Node::Kind::kWith: return truth(value) ? list(node.body, value) : list(node.otherwise, dot);
-      default: break;
+      case Node::Kind::kValue:
+        out += shown(value);
+        return ok();
+      case Node::Kind::kIf:
+        return list(truth(value) ? node.body : node.otherwise, dot);
+      case Node::Kind::kWith:
+        return truth(value) ? list(node.body, value) : list(node.otherwise, dot);
+      default:
+        break;
     }
     if (value.empty() || value.is_null()) return list(node.otherwise, dot);
-    if (!value.is_structured()) return fault(fmt::format("range can't iterate over {}", shown(value)));
+    if (!value.is_structured())
+      return fault(fmt::format("range can't iterate over {}", shown(value)));
     for (const Json& item : value) KILN_RETURN_IF_ERROR(list(node.body, item));
     return ok();
   }
@@ -213,11 +224,15 @@ class Renderer {
     }
   }
 
-  Result<Json> call(const std::vector<std::string>& words, const Json& dot, const std::optional<Json>& piped) {
-    static constexpr std::string_view kFunctions[] = {"json", "len", "index", "printf", "println", "print", "not"};
-    bool is_function = std::find(std::begin(kFunctions), std::end(kFunctions), words[0]) != std::end(kFunctions);
+  Result<Json> call(const std::vector<std::string>& words, const Json& dot,
+                    const std::optional<Json>& piped) {
+    static constexpr std::string_view kFunctions[] = {"json",    "len",   "index", "printf",
+                                                      "println", "print", "not"};
+    bool is_function =
+        std::find(std::begin(kFunctions), std::end(kFunctions), words[0]) != std::end(kFunctions);
     if (!is_function) {
-      if (words.size() > 1 || piped) return fault(fmt::format("can't give argument to non-function {}", words[0]));
+      if (words.size() > 1 || piped)
+        return fault(fmt::format("can't give argument to non-function {}", words[0]));
       return operand(words[0], dot);
     }
     std::vector<Json> arguments;
@@ -236,8 +251,10 @@ class Renderer {
       return Json(join(texts, " ") + (name == "println" ? "\n" : ""));
     }
     if (name == "printf") return format(arguments);
-    if (arguments.size() != (name == "index" ? 2u : 1u)) return fault(fmt::format("wrong number of arguments for {}", name));
-    if (name == "json") return Json(arguments[0].dump(-1, ' ', false, Json::error_handler_t::replace));
+    if (arguments.size() != (name == "index" ? 2u : 1u))
+      return fault(fmt::format("wrong number of arguments for {}", name));
+    if (name == "json")
+      return Json(arguments[0].dump(-1, ' ', false, Json::error_handler_t::replace));
     if (name == "not") return Json(!truth(arguments[0]));
     if (name == "len") {
       if (arguments[0].is_string()) return Json(arguments[0].get_ref<const std::string&>().size());
@@ -248,8 +265,8 @@ class Renderer {
       auto at = from.find(shown(arguments[1]));
       return at == from.end() ? Json("") : *at;
     }
-    if (from.is_array() && arguments[1].is_number_integer() && arguments[1].get<std::int64_t>() >= 0 &&
-        arguments[1].get<std::size_t>() < from.size()) {
+    if (from.is_array() && arguments[1].is_number_integer() &&
+        arguments[1].get<std::int64_t>() >= 0 && arguments[1].get<std::size_t>() < from.size()) {
       return from[arguments[1].get<std::size_t>()];
     }
     return fault(fmt::format("index {} is out of range", shown(arguments[1])));

@@ -5,8 +5,8 @@
 //   KILN_ASSIGN_OR_RETURN(GoTemplate format, GoTemplate::parse("{{range .}}{{.ID}}\n{{end}}"));
 //   KILN_ASSIGN_OR_RETURN(std::string text, format.render(json_text));
 //
-// Data is given as JSON text; a field is found by its name as written, or without regard to case, so
-// that Go's {{.ID}} finds "id". The format "json" stands for {{json .}}. Immutable; any thread.
+// Data is given as JSON text; a field is found by its name as written, or without regard to case,
+// so that Go's {{.ID}} finds "id". The format "json" stands for {{json .}}. Immutable; any thread.
 #pragma once
 
 #include <memory>

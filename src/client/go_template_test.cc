@@ -15,7 +15,8 @@ std::string rendered(std::string_view text, std::string_view json) {
   return out.ok() ? *out : "error: " + std::string(message_of(out.status()));
 }
 
-constexpr std::string_view kData = R"([{"id":"a","size":1,"tags":["x","y"],"labels":{"k":"v"},"gone":null},{"id":"b","size":0,"tags":[]}])";
+constexpr std::string_view kData =
+    R"([{"id":"a","size":1,"tags":["x","y"],"labels":{"k":"v"},"gone":null},{"id":"b","size":0,"tags":[]}])";
 
 TEST(GoTemplate, prints_json_and_fields) {
   EXPECT_EQ(rendered("json", R"({"b":1,"a":"<&>"})"), R"({"b":1,"a":"<&>"})");
@@ -25,16 +26,21 @@ TEST(GoTemplate, prints_json_and_fields) {
 }
 
 TEST(GoTemplate, walks_lists_and_chooses) {
-  EXPECT_EQ(rendered("{{range .}}{{.ID}}:{{len .Tags}}{{if .Size}}+{{else}}-{{end}} {{end}}", kData), "a:2+ b:0- ");
+  EXPECT_EQ(
+      rendered("{{range .}}{{.ID}}:{{len .Tags}}{{if .Size}}+{{else}}-{{end}} {{end}}", kData),
+      "a:2+ b:0- ");
   EXPECT_EQ(rendered("{{range .}}x{{else}}none{{end}}", "[]"), "none");
-  EXPECT_EQ(rendered("{{range .}}{{with .labels}}{{index . \"k\"}}{{end}}{{end}}", R"([{"labels":{"k":"v"}}])"), "v");
+  EXPECT_EQ(rendered("{{range .}}{{with .labels}}{{index . \"k\"}}{{end}}{{end}}",
+                     R"([{"labels":{"k":"v"}}])"),
+            "v");
   EXPECT_EQ(rendered("{{range . -}}\n  {{.id | printf \"%s;\"}}\n{{- end}}", kData), "a;b;");
 }
 
 TEST(GoTemplate, says_what_is_wrong) {
   EXPECT_EQ(rendered("{{range .}}", "[]"), "error: template: range has no end");
   EXPECT_EQ(rendered("{{.x", "{}"), "error: template: unclosed action");
-  EXPECT_EQ(rendered("{{foo .}}", "{}"), "error: template: can't give argument to non-function foo");
+  EXPECT_EQ(rendered("{{foo .}}", "{}"),
+            "error: template: can't give argument to non-function foo");
   EXPECT_EQ(rendered("{{.nope}}", "{}"), "error: template: can't evaluate field nope");
   EXPECT_EQ(rendered("{{end}}", "{}"), "error: template: unexpected {{end}}");
 }

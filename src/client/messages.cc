@@ -1,12 +1,15 @@
+#include "client/internal/messages.h"
+
 #include <fmt/format.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/timestamp.pb.h>
+#include <grpcpp/grpcpp.h>
 
 #include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "client/go_template.h"
-#include "client/internal/messages.h"
 #include "content/base64.h"
 
 namespace kiln::client {
@@ -22,15 +25,24 @@ Json value_json(const pbuf::Message& m, const pbuf::FieldDescriptor* f, int inde
   using Field = pbuf::FieldDescriptor;
   const bool many = index >= 0;
   switch (f->cpp_type()) {
-    case Field::CPPTYPE_INT32: return many ? r->GetRepeatedInt32(m, f, index) : r->GetInt32(m, f);
-    case Field::CPPTYPE_INT64: return many ? r->GetRepeatedInt64(m, f, index) : r->GetInt64(m, f);
-    case Field::CPPTYPE_UINT32: return many ? r->GetRepeatedUInt32(m, f, index) : r->GetUInt32(m, f);
-    case Field::CPPTYPE_UINT64: return many ? r->GetRepeatedUInt64(m, f, index) : r->GetUInt64(m, f);
-    case Field::CPPTYPE_DOUBLE: return many ? r->GetRepeatedDouble(m, f, index) : r->GetDouble(m, f);
-    case Field::CPPTYPE_FLOAT: return many ? r->GetRepeatedFloat(m, f, index) : r->GetFloat(m, f);
-    case Field::CPPTYPE_BOOL: return many ? r->GetRepeatedBool(m, f, index) : r->GetBool(m, f);
-    case Field::CPPTYPE_ENUM: return many ? r->GetRepeatedEnumValue(m, f, index) : r->GetEnumValue(m, f);
-    case Field::CPPTYPE_MESSAGE: return to_json(many ? r->GetRepeatedMessage(m, f, index) : r->GetMessage(m, f));
+    case Field::CPPTYPE_INT32:
+      return many ? r->GetRepeatedInt32(m, f, index) : r->GetInt32(m, f);
+    case Field::CPPTYPE_INT64:
+      return many ? r->GetRepeatedInt64(m, f, index) : r->GetInt64(m, f);
+    case Field::CPPTYPE_UINT32:
+      return many ? r->GetRepeatedUInt32(m, f, index) : r->GetUInt32(m, f);
+    case Field::CPPTYPE_UINT64:
+      return many ? r->GetRepeatedUInt64(m, f, index) : r->GetUInt64(m, f);
+    case Field::CPPTYPE_DOUBLE:
+      return many ? r->GetRepeatedDouble(m, f, index) : r->GetDouble(m, f);
+    case Field::CPPTYPE_FLOAT:
+      return many ? r->GetRepeatedFloat(m, f, index) : r->GetFloat(m, f);
+    case Field::CPPTYPE_BOOL:
+      return many ? r->GetRepeatedBool(m, f, index) : r->GetBool(m, f);
+    case Field::CPPTYPE_ENUM:
+      return many ? r->GetRepeatedEnumValue(m, f, index) : r->GetEnumValue(m, f);
+    case Field::CPPTYPE_MESSAGE:
+      return to_json(many ? r->GetRepeatedMessage(m, f, index) : r->GetMessage(m, f));
     case Field::CPPTYPE_STRING: {
       std::string text = many ? r->GetRepeatedString(m, f, index) : r->GetString(m, f);
       return f->type() == Field::TYPE_BYTES ? content::base64_encode(text) : text;
@@ -51,7 +63,8 @@ Json field_json(const pbuf::Message& message, const pbuf::FieldDescriptor* field
     }
     const pbuf::Message& entry = reflection->GetRepeatedMessage(message, field, i);
     Json key = value_json(entry, entry.GetDescriptor()->map_key(), -1);
-    sorted[key.is_string() ? key.get<std::string>() : key.dump()] = value_json(entry, entry.GetDescriptor()->map_value(), -1);
+    sorted[key.is_string() ? key.get<std::string>() : key.dump()] =
+        value_json(entry, entry.GetDescriptor()->map_value(), -1);
   }
   for (auto& [key, value] : sorted) out[key] = std::move(value);
   return out;
@@ -66,12 +79,14 @@ Json to_json(const pbuf::Message& message) {
 }
 
 Time time_of(const pbuf::Timestamp& stamp) {
-  return Time(std::chrono::duration_cast<Time::duration>(std::chrono::seconds(stamp.seconds()) + std::chrono::nanoseconds(stamp.nanos())));
+  return Time(std::chrono::duration_cast<Time::duration>(std::chrono::seconds(stamp.seconds()) +
+                                                         std::chrono::nanoseconds(stamp.nanos())));
 }
 
 }  // namespace
 
-Status unary(const Invocation& call, const std::function<grpc::Status(grpc::ClientContext&)>& make) {
+Status unary(const Invocation& call,
+             const std::function<grpc::Status(grpc::ClientContext&)>& make) {
   grpc::ClientContext context;
   prepare(context);
   std::stop_callback cancel(call.stop, [&] { context.TryCancel(); });
@@ -84,7 +99,9 @@ Status print_formatted(const std::string& format, const std::string& json) {
   return print(text + "\n");
 }
 
-std::string rfc3339(const pbuf::Timestamp& time) { return format_rfc3339(time_of(time)); }
+std::string rfc3339(const pbuf::Timestamp& time) {
+  return format_rfc3339(time_of(time));
+}
 
 std::string rfc3339_local(const pbuf::Timestamp& time) {
   std::time_t seconds = time.seconds();
@@ -110,9 +127,12 @@ std::string go_duration(std::int64_t nanoseconds) {
   std::int64_t minutes = nanoseconds / 60'000'000'000;
   std::string rest = fmt::format("{:.9g}s", seconds - static_cast<double>(minutes) * 60);
   if (minutes == 0) return rest;
-  return minutes < 60 ? fmt::format("{}m{}", minutes, rest) : fmt::format("{}h{}m{}", minutes / 60, minutes % 60, rest);
+  return minutes < 60 ? fmt::format("{}m{}", minutes, rest)
+                      : fmt::format("{}h{}m{}", minutes / 60, minutes % 60, rest);
 }
 
-std::string message_json(const pbuf::Message& message) { return to_json(message).dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string message_json(const pbuf::Message& message) {
+  return to_json(message).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 }  // namespace kiln::client

@@ -21,7 +21,8 @@ namespace {
 Result<host::Fd> connect_socket(const std::string& path) {
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
-  if (path.size() >= sizeof name.sun_path) return user_error(Code::kInvalidArgument, fmt::format("socket path '{}' is too long", path));
+  if (path.size() >= sizeof name.sun_path)
+    return user_error(Code::kInvalidArgument, fmt::format("socket path '{}' is too long", path));
   path.copy(name.sun_path, path.size());
   host::Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd.valid() || connect(fd.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) != 0) {
@@ -40,14 +41,16 @@ Status read_exact(int fd, std::string& out, std::size_t size) {
   return ok();
 }
 
-// One message of the agent protocol (draft-miller-ssh-agent): four bytes of length, one of type, body.
+// One message of the agent protocol (draft-miller-ssh-agent): four bytes of length, one of type,
+// body.
 Status read_message(int fd, std::string& out) {
   constexpr std::uint32_t kMessageMax = 256 * 1024;
   std::string head;
   KILN_RETURN_IF_ERROR(read_exact(fd, head, 4));
   std::uint32_t size = 0;
   for (unsigned char byte : head) size = size << 8 | byte;
-  if (size == 0 || size > kMessageMax) return peer_error(Code::kInvalidArgument, "agent message of a wrong size");
+  if (size == 0 || size > kMessageMax)
+    return peer_error(Code::kInvalidArgument, "agent message of a wrong size");
   std::string body;
   KILN_RETURN_IF_ERROR(read_exact(fd, body, size));
   out = head + body;
@@ -65,7 +68,9 @@ void filter_agent(int asker, int agent) {
       if (!host::write_all(asker, kFailure).ok()) return;
       continue;
     }
-    if (!host::write_all(agent, message).ok() || !read_message(agent, message).ok() || !host::write_all(asker, message).ok()) return;
+    if (!host::write_all(agent, message).ok() || !read_message(agent, message).ok() ||
+        !host::write_all(asker, message).ok())
+      return;
   }
 }
 
@@ -77,12 +82,19 @@ class KeyAgent {
     std::string dir = "/tmp/kiln-agent-XXXXXX";
     if (!mkdtemp(dir.data())) return errno_error(errno, "make a directory for an ssh agent");
     agent->dir_ = dir;
-    KILN_ASSIGN_OR_RETURN(agent->process_, Child::start({"ssh-agent", "-D", "-a", agent->socket()}, {}));
-    for (int i = 0; i < 200 && !host::exists(agent->socket()); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    KILN_ASSIGN_OR_RETURN(agent->process_,
+                          Child::start({"ssh-agent", "-D", "-a", agent->socket()}, {}));
+    for (int i = 0; i < 200 && !host::exists(agent->socket()); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
     for (const std::string& key : keys) {
-      KILN_ASSIGN_OR_RETURN(Ran ran, run_program({"env", "SSH_AUTH_SOCK=" + agent->socket(), "SSH_ASKPASS_REQUIRE=never", "ssh-add", "-q", key}, ""));
+      KILN_ASSIGN_OR_RETURN(Ran ran,
+                            run_program({"env", "SSH_AUTH_SOCK=" + agent->socket(),
+                                         "SSH_ASKPASS_REQUIRE=never", "ssh-add", "-q", key},
+                                        ""));
       if (ran.exit_status != 0) {
-        return user_error(Code::kInvalidArgument, fmt::format("failed to load ssh key '{}'; keys with a passphrase need an agent", key));
+        return user_error(
+            Code::kInvalidArgument,
+            fmt::format("failed to load ssh key '{}'; keys with a passphrase need an agent", key));
       }
     }
     return agent;
@@ -118,7 +130,9 @@ class FlagAgents final : public session::AgentSource {
   }
 
   Status check(const std::string& id) override {
-    return agents_.contains(name_of(id)) ? ok() : user_error(Code::kNotFound, fmt::format("unset ssh forward key {}", name_of(id)));
+    return agents_.contains(name_of(id))
+               ? ok()
+               : user_error(Code::kNotFound, fmt::format("unset ssh forward key {}", name_of(id)));
   }
 
   Result<host::Fd> connect(const std::string& id) override {
@@ -127,7 +141,8 @@ class FlagAgents final : public session::AgentSource {
     KILN_ASSIGN_OR_RETURN(host::Fd there, connect_socket(agent.socket));
     if (agent.raw) return there;
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return errno_error(errno, "socketpair");
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+      return errno_error(errno, "socketpair");
     host::Fd theirs(pair[0]);
     std::lock_guard lock(mutex_);
     Filter& filter = filters_.emplace_back();
@@ -157,14 +172,19 @@ Result<Agent> make_agent(const AgentEntry& entry, const EnvironmentLookup& envir
   if (paths.empty() || (paths.size() == 1 && paths[0].empty())) {
     auto socket = environment("SSH_AUTH_SOCK");
     if (!socket || socket->empty()) {
-      return user_error(Code::kInvalidArgument, fmt::format("invalid empty ssh agent socket for {}: SSH_AUTH_SOCK is not set; start an agent or give a key", quote(entry.id)));
+      return user_error(Code::kInvalidArgument,
+                        fmt::format("invalid empty ssh agent socket for {}: SSH_AUTH_SOCK is not "
+                                    "set; start an agent or give a key",
+                                    quote(entry.id)));
     }
     paths = {*socket};
   }
   struct stat stat {};
-  if (::stat(paths[0].c_str(), &stat) != 0) return errno_error(errno, fmt::format("ssh '{}'", paths[0]));
+  if (::stat(paths[0].c_str(), &stat) != 0)
+    return errno_error(errno, fmt::format("ssh '{}'", paths[0]));
   if (S_ISSOCK(stat.st_mode)) {
-    if (paths.size() > 1) return user_error(Code::kInvalidArgument, "only a single socket is allowed for an ssh agent");
+    if (paths.size() > 1)
+      return user_error(Code::kInvalidArgument, "only a single socket is allowed for an ssh agent");
     return Agent{paths[0], entry.raw, nullptr};
   }
   KILN_ASSIGN_OR_RETURN(std::shared_ptr<KeyAgent> keys, KeyAgent::start(paths));
@@ -174,11 +194,13 @@ Result<Agent> make_agent(const AgentEntry& entry, const EnvironmentLookup& envir
 
 }  // namespace
 
-Result<std::shared_ptr<session::AgentSource>> make_agents(const std::vector<AgentEntry>& entries, const EnvironmentLookup& environment) {
+Result<std::shared_ptr<session::AgentSource>> make_agents(const std::vector<AgentEntry>& entries,
+                                                          const EnvironmentLookup& environment) {
   std::map<std::string, Agent> agents;
   for (const AgentEntry& entry : entries) {
     std::string id = entry.id.empty() ? "default" : entry.id;
-    if (agents.contains(id)) return user_error(Code::kInvalidArgument, fmt::format("invalid duplicate ID {}", id));
+    if (agents.contains(id))
+      return user_error(Code::kInvalidArgument, fmt::format("invalid duplicate ID {}", id));
     KILN_ASSIGN_OR_RETURN(agents[id], make_agent(entry, environment));
   }
   return std::make_shared<FlagAgents>(std::move(agents));

@@ -48,14 +48,18 @@ class FdExportSink final : public session::ExportSink {
 
 }  // namespace
 
-Result<std::shared_ptr<session::SecretSource>> make_secrets(const std::vector<SecretEntry>& entries, const EnvironmentLookup& environment) {
+Result<std::shared_ptr<session::SecretSource>> make_secrets(const std::vector<SecretEntry>& entries,
+                                                            const EnvironmentLookup& environment) {
   std::map<std::string, SecretEntry> by_id;
   for (const SecretEntry& entry : entries) {
     if (!entry.file.empty()) {
       struct stat stat {};
-      if (::stat(entry.file.c_str(), &stat) != 0) return annotate(errno_error(errno, fmt::format("stat '{}'", entry.file)), fmt::format("secret {}", quote(entry.id)));
+      if (::stat(entry.file.c_str(), &stat) != 0)
+        return annotate(errno_error(errno, fmt::format("stat '{}'", entry.file)),
+                        fmt::format("secret {}", quote(entry.id)));
       if (static_cast<std::size_t>(stat.st_size) > kSecretMax) {
-        return user_error(Code::kInvalidArgument, fmt::format("secret {} too big. max size 500KB", entry.id));
+        return user_error(Code::kInvalidArgument,
+                          fmt::format("secret {} too big. max size 500KB", entry.id));
       }
     }
     by_id[entry.id] = entry;
@@ -69,6 +73,8 @@ Result<std::unique_ptr<session::ExportSink>> open_file_sink(const std::string& p
   return std::make_unique<FdExportSink>(std::move(file), fd);
 }
 
-Result<std::unique_ptr<session::ExportSink>> open_stdout_sink() { return std::make_unique<FdExportSink>(host::Fd(), STDOUT_FILENO); }
+Result<std::unique_ptr<session::ExportSink>> open_stdout_sink() {
+  return std::make_unique<FdExportSink>(host::Fd(), STDOUT_FILENO);
+}
 
 }  // namespace kiln::client

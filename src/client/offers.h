@@ -17,16 +17,17 @@ namespace kiln::client {
 
 // Values are read when asked for. InvalidArgument for a file that is missing or above 500 kB.
 Result<std::shared_ptr<session::SecretSource>> make_secrets(const std::vector<SecretEntry>& entries,
-                                                           const EnvironmentLookup& environment);
+                                                            const EnvironmentLookup& environment);
 
 // Agents: SSH_AUTH_SOCK, another socket, or a private agent that holds the given keys. A daemon may
 // list keys and have things signed, nothing else; a raw socket passes everything.
 Result<std::shared_ptr<session::AgentSource>> make_agents(const std::vector<AgentEntry>& entries,
-                                                         const EnvironmentLookup& environment);
+                                                          const EnvironmentLookup& environment);
 
-// Logins of docker's configuration (DOCKER_CONFIG or ~/.docker/config.json): stored ones, credential
-// helpers, and the store. A missing file means anonymous.
-std::shared_ptr<session::LoginSource> make_logins(const EnvironmentLookup& environment, std::vector<RegistryTls> tls);
+// Logins of docker's configuration (DOCKER_CONFIG or ~/.docker/config.json): stored ones,
+// credential helpers, and the store. A missing file means anonymous.
+std::shared_ptr<session::LoginSource> make_logins(const EnvironmentLookup& environment,
+                                                  std::vector<RegistryTls> tls);
 
 // A sink into a file, made when the first output comes, or into standard output.
 Result<std::unique_ptr<session::ExportSink>> open_file_sink(const std::string& path);

@@ -11,8 +11,8 @@
 
 namespace kiln::client {
 
-// Exit status: 0, 1 after an error (told on stderr), 130 when interrupted. Blocks signals SIGINT and
-// SIGTERM for its own use; call before any thread is started.
+// Exit status: 0, 1 after an error (told on stderr), 130 when interrupted. Blocks signals SIGINT
+// and SIGTERM for its own use; call before any thread is started.
 int run_program_main(int argc, char** argv);
 
 // The tables, for documentation.

@@ -27,8 +27,8 @@ struct Step {
   std::string name;
   std::string error;
   bool cached = false;
-  bool seen_started = false;  // stands in ProgressModel::started()
-  bool hidden = false;        // a group in which only weak members started
+  bool seen_started = false;   // stands in ProgressModel::started()
+  bool hidden = false;         // a group in which only weak members started
   std::map<Time, Span> spans;  // by start
 
   std::vector<std::string> part_order;  // ids of the parts that started

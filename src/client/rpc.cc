@@ -22,7 +22,9 @@ namespace {
 
 constexpr std::string_view kDetails = "kiln/rpc-details";
 
-Status fault(std::string message) { return user_error(Code::kInvalidArgument, message); }
+Status fault(std::string message) {
+  return user_error(Code::kInvalidArgument, message);
+}
 
 struct Address {
   std::string scheme;
@@ -36,7 +38,10 @@ Result<Address> parse_address(std::string_view text) {
   Address address;
   auto at = text.find("://");
   if (at == std::string_view::npos) {
-    return fault(fmt::format("invalid address '{}': want a form such as unix:///run/buildkit/buildkitd.sock or tcp://host:1234", text));
+    return fault(
+        fmt::format("invalid address '{}': want a form such as unix:///run/buildkit/buildkitd.sock "
+                    "or tcp://host:1234",
+                    text));
   }
   address.scheme = text.substr(0, at);
   auto [place, query] = split_once(text.substr(at + 3), '?');
@@ -75,8 +80,10 @@ grpc::ChannelArguments channel_arguments() {
   return arguments;
 }
 
-Result<std::shared_ptr<grpc::ChannelCredentials>> channel_credentials(const ConnectOptions& options) {
-  if (options.tls_ca.empty() && options.tls_cert.empty() && options.tls_key.empty()) return grpc::InsecureChannelCredentials();
+Result<std::shared_ptr<grpc::ChannelCredentials>> channel_credentials(
+    const ConnectOptions& options) {
+  if (options.tls_ca.empty() && options.tls_cert.empty() && options.tls_key.empty())
+    return grpc::InsecureChannelCredentials();
   if (options.tls_cert.empty() != options.tls_key.empty()) {
     return fault("--tlscert and --tlskey belong together; give both");
   }
@@ -94,26 +101,33 @@ Result<std::shared_ptr<grpc::ChannelCredentials>> channel_credentials(const Conn
 
 Result<std::unique_ptr<Connection>> open_carried(const std::vector<std::string>& command) {
   int pair[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return errno_error(errno, "socketpair");
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+    return errno_error(errno, "socketpair");
   host::Fd ours(pair[0]), theirs(pair[1]);
-  KILN_ASSIGN_OR_RETURN(Child child, Child::start(command, {.in = theirs.get(), .out = theirs.get()}));
+  KILN_ASSIGN_OR_RETURN(Child child,
+                        Child::start(command, {.in = theirs.get(), .out = theirs.get()}));
   if (fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return errno_error(errno, "fcntl");
-  auto channel = grpc::CreateCustomInsecureChannelFromFd("carrier", ours.release(), channel_arguments());
+  auto channel =
+      grpc::CreateCustomInsecureChannelFromFd("carrier", ours.release(), channel_arguments());
   return std::make_unique<ChannelConnection>(std::move(channel), std::move(child));
 }
 
-Result<std::unique_ptr<Connection>> open_direct(const Address& address, const ConnectOptions& options) {
+Result<std::unique_ptr<Connection>> open_direct(const Address& address,
+                                                const ConnectOptions& options) {
   KILN_ASSIGN_OR_RETURN(auto credentials, channel_credentials(options));
   grpc::ChannelArguments arguments = channel_arguments();
-  std::string target = address.scheme == "unix" ? "unix:" + address.host + address.path : "dns:///" + address.host;
+  std::string target =
+      address.scheme == "unix" ? "unix:" + address.host + address.path : "dns:///" + address.host;
   if (!options.tls_server_name.empty()) arguments.SetSslTargetNameOverride(options.tls_server_name);
   auto channel = grpc::CreateCustomChannel(target, credentials, arguments);
   return std::make_unique<ChannelConnection>(std::move(channel), std::nullopt);
 }
 
 Status unreachable(const ConnectOptions& options, std::string_view why) {
-  return environment_error(Code::kUnavailable,
-                           fmt::format("failed to reach '{}': {}; make sure the daemon is running there", options.address, why));
+  return environment_error(
+      Code::kUnavailable,
+      fmt::format("failed to reach '{}': {}; make sure the daemon is running there",
+                  options.address, why));
 }
 
 // Why a unix socket cannot be connected to; gRPC itself only says that it cannot.
@@ -129,15 +143,22 @@ std::string socket_problem(const Address& address) {
 }
 
 // Blocks until the channel is ready, has failed (unless told to wait), or time is up.
-Status await_ready(grpc::Channel& channel, const Address& address, const ConnectOptions& options, std::stop_token stop) {
+Status await_ready(grpc::Channel& channel, const Address& address, const ConnectOptions& options,
+                   std::stop_token stop) {
   auto forever = std::chrono::system_clock::time_point::max();
-  Time deadline = options.timeout.count() > 0 ? system_clock().now() + std::chrono::duration_cast<Time::duration>(options.timeout) : forever;
-  for (grpc_connectivity_state state = channel.GetState(true); state != GRPC_CHANNEL_READY; state = channel.GetState(true)) {
+  Time deadline =
+      options.timeout.count() > 0
+          ? system_clock().now() + std::chrono::duration_cast<Time::duration>(options.timeout)
+          : forever;
+  for (grpc_connectivity_state state = channel.GetState(true); state != GRPC_CHANNEL_READY;
+       state = channel.GetState(true)) {
     if (stop.stop_requested()) return cancelled();
     bool failed = state == GRPC_CHANNEL_TRANSIENT_FAILURE && options.wait == Wait::kNo;
     Time now = system_clock().now();
     if (failed || now >= deadline) {
-      return unreachable(options, address.scheme == "unix" ? socket_problem(address) : failed ? "connection refused or not possible" : "no answer in time");
+      return unreachable(options, address.scheme == "unix" ? socket_problem(address)
+                                  : failed                 ? "connection refused or not possible"
+                                                           : "no answer in time");
     }
     channel.WaitForStateChange(state, std::min(deadline, now + std::chrono::milliseconds(100)));
   }
@@ -149,9 +170,12 @@ Status await_ready(grpc::Channel& channel, const Address& address, const Connect
 Result<std::vector<std::string>> carrier_command(std::string_view text) {
   KILN_ASSIGN_OR_RETURN(Address address, parse_address(text));
   const std::string& scheme = address.scheme;
-  auto query = [&](const char* key) { return address.query.contains(key) ? address.query[key] : std::string(); };
+  auto query = [&](const char* key) {
+    return address.query.contains(key) ? address.query[key] : std::string();
+  };
   if (scheme == "unix" || scheme == "tcp") return std::vector<std::string>();
-  if (address.host.empty()) return fault(fmt::format("address '{}' names no container or host", text));
+  if (address.host.empty())
+    return fault(fmt::format("address '{}' names no container or host", text));
   std::vector<std::string> out;
   if (scheme == "docker-container") {
     out = {"docker"};
@@ -164,10 +188,19 @@ Result<std::vector<std::string>> carrier_command(std::string_view text) {
     if (!query("namespace").empty()) out.push_back("--namespace=" + query("namespace"));
     out.insert(out.end(), {"exec", "-i", address.host, "buildctl", "dial-stdio"});
   } else if (scheme == "kube-pod") {
-    out = {"kubectl", "--context=" + query("context"), "--namespace=" + query("namespace"), "exec",
-           "--container=" + query("container"), "-i", address.host, "--", "buildctl", "dial-stdio"};
+    out = {"kubectl",
+           "--context=" + query("context"),
+           "--namespace=" + query("namespace"),
+           "exec",
+           "--container=" + query("container"),
+           "-i",
+           address.host,
+           "--",
+           "buildctl",
+           "dial-stdio"};
   } else if (scheme == "ssh") {
-    if (address.user.find(':') != std::string::npos) return fault("an ssh:// address must not hold a password");
+    if (address.user.find(':') != std::string::npos)
+      return fault("an ssh:// address must not hold a password");
     auto [host, port] = split_once(address.host, ':');
     out = {"ssh"};
     if (!address.user.empty()) out.insert(out.end(), {"-l", address.user});
@@ -176,9 +209,10 @@ Result<std::vector<std::string>> carrier_command(std::string_view text) {
     if (!address.path.empty()) out.insert(out.end(), {"--addr", "unix://" + address.path});
     out.push_back("dial-stdio");
   } else {
-    return fault(fmt::format("unsupported address '{}': there are unix, tcp, docker-container, podman-container, "
-                             "nerdctl-container, kube-pod and ssh",
-                             text));
+    return fault(fmt::format(
+        "unsupported address '{}': there are unix, tcp, docker-container, podman-container, "
+        "nerdctl-container, kube-pod and ssh",
+        text));
   }
   return out;
 }
@@ -189,14 +223,17 @@ Status read_tls_dir(const std::string& dir, ConnectOptions& options) {
       out = dir + "/" + name;
       if (host::exists(out)) return ok();
     }
-    return user_error(Code::kNotFound, fmt::format("directory did not contain one of the needed files: {} or {}", first, second));
+    return user_error(
+        Code::kNotFound,
+        fmt::format("directory did not contain one of the needed files: {} or {}", first, second));
   };
   KILN_RETURN_IF_ERROR(one_of("ca.pem", "ca.crt", options.tls_ca));
   KILN_RETURN_IF_ERROR(one_of("cert.pem", "tls.crt", options.tls_cert));
   return one_of("key.pem", "tls.key", options.tls_key);
 }
 
-Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& options, std::stop_token stop) {
+Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& options,
+                                                     std::stop_token stop) {
   KILN_ASSIGN_OR_RETURN(Address address, parse_address(options.address));
   KILN_ASSIGN_OR_RETURN(std::vector<std::string> command, carrier_command(options.address));
   if (!command.empty()) return open_carried(command);
@@ -207,7 +244,8 @@ Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& optio
 
 Status rpc_status(const grpc::Status& status) {
   if (status.ok()) return ok();
-  Status out(static_cast<Code>(status.error_code()), status.error_message().empty() ? "the daemon gave no reason" : status.error_message());
+  Status out(static_cast<Code>(status.error_code()),
+             status.error_message().empty() ? "the daemon gave no reason" : status.error_message());
   if (!status.error_details().empty()) set_detail(out, kDetails, status.error_details());
   return out;
 }
@@ -218,7 +256,8 @@ void prepare(grpc::ClientContext& context) {
   }
 }
 
-std::string source_excerpt(std::string_view filename, std::string_view data, const std::vector<LineRange>& ranges) {
+std::string source_excerpt(std::string_view filename, std::string_view data,
+                           const std::vector<LineRange>& ranges) {
   std::vector<std::string_view> lines = split(data, '\n');
   int count = static_cast<int>(lines.size()), first = 0, last = 0;
   for (const LineRange& range : ranges) {
@@ -236,8 +275,9 @@ std::string source_excerpt(std::string_view filename, std::string_view data, con
   }
   std::string out = fmt::format("{}:{}\n--------------------\n", filename, marked_first);
   for (int line = first; line <= last; ++line) {
-    bool marked = std::any_of(ranges.begin(), ranges.end(),
-                              [&](const LineRange& r) { return line >= r.first && line <= std::max(r.first, r.last); });
+    bool marked = std::any_of(ranges.begin(), ranges.end(), [&](const LineRange& r) {
+      return line >= r.first && line <= std::max(r.first, r.last);
+    });
     std::string_view text = lines[static_cast<std::size_t>(line - 1)];
     if (text.ends_with('\r')) text.remove_suffix(1);
     out += fmt::format(" {:3} | {} {}\n", line, marked ? ">>>" : "   ", text);
@@ -250,18 +290,24 @@ namespace {
 int line_of(const nlohmann::json& range, const char* end) {
   if (!range.is_object() || !range.contains(end) || !range[end].is_object()) return 0;
   const auto& position = range[end];
-  return position.contains("line") && position["line"].is_number() ? position["line"].get<int>() : 0;
+  return position.contains("line") && position["line"].is_number() ? position["line"].get<int>()
+                                                                   : 0;
 }
 
 std::string excerpt_of(const nlohmann::json& source) {
   if (!source.contains("info") || !source["info"].is_object()) return "";
   const auto& info = source["info"];
-  auto text = [&](const char* key) { return info.contains(key) && info[key].is_string() ? info[key].get<std::string>() : std::string(); };
+  auto text = [&](const char* key) {
+    return info.contains(key) && info[key].is_string() ? info[key].get<std::string>()
+                                                       : std::string();
+  };
   std::vector<LineRange> ranges;
   if (source.contains("ranges") && source["ranges"].is_array()) {
-    for (const auto& range : source["ranges"]) ranges.push_back({line_of(range, "start"), line_of(range, "end")});
+    for (const auto& range : source["ranges"])
+      ranges.push_back({line_of(range, "start"), line_of(range, "end")});
   }
-  return source_excerpt(text("filename"), content::base64_decode(text("data")).value_or(""), ranges);
+  return source_excerpt(text("filename"), content::base64_decode(text("data")).value_or(""),
+                        ranges);
 }
 
 std::string policy_words(const nlohmann::json& decision) {
@@ -269,7 +315,8 @@ std::string policy_words(const nlohmann::json& decision) {
   for (const char* key : {"denyMessages", "deny_messages"}) {
     if (!decision.contains(key) || !decision[key].is_array()) continue;
     for (const auto& deny : decision[key]) {
-      if (deny.is_object() && deny.contains("message") && deny["message"].is_string()) out += fmt::format("policy deny: {}\n", deny["message"].get<std::string>());
+      if (deny.is_object() && deny.contains("message") && deny["message"].is_string())
+        out += fmt::format("policy deny: {}\n", deny["message"].get<std::string>());
     }
   }
   return out;
@@ -289,12 +336,17 @@ std::string error_report(const Status& status, Verbosity verbosity) {
       } else if (type.find("DecisionResponse") != std::string_view::npos && value.is_object()) {
         out += policy_words(value);
       } else {
-        others += fmt::format("  {}: {}\n", type, value.is_discarded() ? fmt::format("{} bytes", detail.value().size()) : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+        others +=
+            fmt::format("  {}: {}\n", type,
+                        value.is_discarded()
+                            ? fmt::format("{} bytes", detail.value().size())
+                            : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
       }
     }
   }
   out += fmt::format("error: {}\n", message_of(status));
-  if (verbosity == Verbosity::kDebug) out += fmt::format("code: {}\n{}", absl::StatusCodeToString(status.code()), others);
+  if (verbosity == Verbosity::kDebug)
+    out += fmt::format("code: {}\n{}", absl::StatusCodeToString(status.code()), others);
   return out;
 }
 

@@ -1,7 +1,7 @@
 // Talking to a daemon: where it is, how to get there, what its errors say.
 //
-//   KILN_ASSIGN_OR_RETURN(auto connection, Connection::open({.address = "unix:///run/x.sock"}, stop));
-//   auto control = Control::NewStub(connection->channel());
+//   KILN_ASSIGN_OR_RETURN(auto connection, Connection::open({.address = "unix:///run/x.sock"},
+//   stop)); auto control = Control::NewStub(connection->channel());
 //
 // Addresses: unix://, tcp:// (TLS when a CA or a certificate is given), and those that start a
 // program which carries the bytes: docker-container://, podman-container://, nerdctl-container://,
@@ -44,7 +44,8 @@ class Connection {
  public:
   // Unavailable (fault: environment) when nobody answers there; InvalidArgument for a bad address.
   // Blocking, cancellable.
-  static Result<std::unique_ptr<Connection>> open(const ConnectOptions& options, std::stop_token stop);
+  static Result<std::unique_ptr<Connection>> open(const ConnectOptions& options,
+                                                  std::stop_token stop);
   virtual ~Connection() = default;
   virtual std::shared_ptr<grpc::Channel> channel() const = 0;
 };
@@ -68,6 +69,7 @@ struct LineRange {
   int first = 0;
   int last = 0;
 };
-std::string source_excerpt(std::string_view filename, std::string_view data, const std::vector<LineRange>& ranges);
+std::string source_excerpt(std::string_view filename, std::string_view data,
+                           const std::vector<LineRange>& ranges);
 
 }  // namespace kiln::client

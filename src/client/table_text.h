@@ -1,5 +1,5 @@
-// Columns of text as Go's text/tabwriter aligns them: a cell ends with a tab, columns are as wide as
-// the widest cell of neighbouring lines, filled with tabs of eight or with blanks.
+// Columns of text as Go's text/tabwriter aligns them: a cell ends with a tab, columns are as wide
+// as the widest cell of neighbouring lines, filled with tabs of eight or with blanks.
 #pragma once
 
 #include <string>

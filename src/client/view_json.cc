@@ -78,7 +78,8 @@ Json to_json(const event::VertexWarning& w) {
     set_text(source, "language", w.source->language);
     out["sourceInfo"] = std::move(source);
   }
-  for (const event::Range& range : w.ranges) out["range"].push_back({{"start", to_json(range.start)}, {"end", to_json(range.end)}});
+  for (const event::Range& range : w.ranges)
+    out["range"].push_back({{"start", to_json(range.start)}, {"end", to_json(range.end)}});
   return out;
 }
 
@@ -109,6 +110,8 @@ std::string progress_json(const ProgressUpdate& update) {
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::unique_ptr<ProgressView> make_json_view(std::unique_ptr<Output> out) { return std::make_unique<JsonView>(std::move(out)); }
+std::unique_ptr<ProgressView> make_json_view(std::unique_ptr<Output> out) {
+  return std::make_unique<JsonView>(std::move(out));
+}
 
 }  // namespace kiln::client

@@ -1,4 +1,5 @@
-// Runs a view on a thread of its own, so that neither the network nor the screen waits for the other.
+// Runs a view on a thread of its own, so that neither the network nor the screen waits for the
+// other.
 //
 //   ViewPump pump(std::move(view));
 //   pump.push(update);   // any thread
@@ -17,7 +18,8 @@ namespace kiln::client {
 
 class ViewPump {
  public:
-  explicit ViewPump(std::unique_ptr<ProgressView> view, Duration tick = std::chrono::milliseconds(150));
+  explicit ViewPump(std::unique_ptr<ProgressView> view,
+                    Duration tick = std::chrono::milliseconds(150));
   ~ViewPump();
   void push(ProgressUpdate update);
   // Blocks until all is shown.

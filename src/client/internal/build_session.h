@@ -1,4 +1,5 @@
-// A build as a command runs it: progress shown, files written, answers printed. Private to the room.
+// A build as a command runs it: progress shown, files written, answers printed. Private to the
+// room.
 #pragma once
 
 #include "client/build_run.h"

@@ -1,9 +1,6 @@
 // Small shared work of the commands that print the daemon's answers. Private to the room.
 #pragma once
 
-#include <google/protobuf/timestamp.pb.h>
-#include <grpcpp/grpcpp.h>
-
 #include <functional>
 #include <string>
 
@@ -11,7 +8,12 @@
 
 namespace google::protobuf {
 class Message;
-}
+class Timestamp;
+}  // namespace google::protobuf
+namespace grpc {
+class ClientContext;
+class Status;
+}  // namespace grpc
 
 namespace kiln::client {
 
@@ -21,10 +23,11 @@ Status unary(const Invocation& call, const std::function<grpc::Status(grpc::Clie
 // JSON as --format prints it, with a line end.
 Status print_formatted(const std::string& format, const std::string& json);
 
-std::string rfc3339(const google::protobuf::Timestamp& time);          // UTC, nanoseconds as needed
-std::string rfc3339_local(const google::protobuf::Timestamp& time);    // local zone, seconds
-std::string go_time(const google::protobuf::Timestamp& time);          // "2006-01-02 15:04:05.999 +0000 UTC"
-std::string go_duration(std::int64_t nanoseconds);                     // "48h0m0s", "1.5s"
+std::string rfc3339(const google::protobuf::Timestamp& time);        // UTC, nanoseconds as needed
+std::string rfc3339_local(const google::protobuf::Timestamp& time);  // local zone, seconds
+std::string go_time(
+    const google::protobuf::Timestamp& time);       // "2006-01-02 15:04:05.999 +0000 UTC"
+std::string go_duration(std::int64_t nanoseconds);  // "48h0m0s", "1.5s"
 
 // A message as Go's encoding/json prints its generated struct: fields named as in the .proto, empty
 // ones left out, bytes in base64, 64-bit numbers as numbers, times as {seconds, nanos}.

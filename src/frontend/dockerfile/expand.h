@@ -5,9 +5,10 @@
 //   e.text; e.used; e.unset;
 //   KILN_ASSIGN_OR_RETURN(auto ports, lexer.words("80 $MORE", env));
 //
-// Forms: $v ${v} ${v:-w} ${v-w} ${v:+w} ${v+w} ${v:?m} ${v?m} ${v#p} ${v##p} ${v%p} ${v%%p} ${v/p/r}
-// ${v//p/r}; patterns know * and ? and \ before them. Expansion happens once: what a variable holds is
-// not expanded again. Pure functions; a WordLexer is immutable, any thread.
+// Forms: $v ${v} ${v:-w} ${v-w} ${v:+w} ${v+w} ${v:?m} ${v?m} ${v#p} ${v##p} ${v%p} ${v%%p}
+// ${v/p/r}
+// ${v//p/r}; patterns know * and ? and \ before them. Expansion happens once: what a variable holds
+// is not expanded again. Pure functions; a WordLexer is immutable, any thread.
 #pragma once
 
 #include <functional>
@@ -57,9 +58,9 @@ class EnvironmentList final : public Environment {
 
 struct Expansion {
   std::string text;
-  std::vector<std::string> words;                 // the same, split at unquoted blanks
-  std::set<std::string, std::less<>> used;        // names that were found
-  std::set<std::string, std::less<>> unset;       // names that were not
+  std::vector<std::string> words;            // the same, split at unquoted blanks
+  std::set<std::string, std::less<>> used;   // names that were found
+  std::set<std::string, std::less<>> unset;  // names that were not
 };
 
 class WordLexer {

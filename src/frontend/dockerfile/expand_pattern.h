@@ -1,6 +1,7 @@
-// The patterns inside ${v#p}, ${v%p} and ${v/p/r}: `*` any run of characters, `?` any one, `\` before
-// `*`, `?` and `\` makes them literal, and is dropped before `/` and `}`. Neither wildcard matches a
-// line end. Private to the expansion of words.
+// The patterns inside ${v#p}, ${v%p} and ${v/p/r}: `*` any run of characters, `?` any one, `\`
+// before
+// `*`, `?` and `\` makes them literal, and is dropped before `/` and `}`. Neither wildcard matches
+// a line end. Private to the expansion of words.
 #pragma once
 
 #include <string>
@@ -30,7 +31,8 @@ class ExpandPattern {
     char32_t literal;
   };
   // Length of the match at the front of the characters, or -1.
-  static std::ptrdiff_t match(const std::vector<Token>& tokens, std::u32string_view text, Extent extent);
+  static std::ptrdiff_t match(const std::vector<Token>& tokens, std::u32string_view text,
+                              Extent extent);
 
   std::vector<Token> tokens_;
 };

@@ -15,7 +15,8 @@ Result<std::vector<std::string>> parse_ignore_file(std::string_view text) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   std::vector<std::string> out;
   for (std::string_view line : split(text, '\n')) {
-    if (line.size() >= kLineMax) return user_error(Code::kInvalidArgument, "a line of the ignore file is longer than 64 KiB");
+    if (line.size() >= kLineMax)
+      return user_error(Code::kInvalidArgument, "a line of the ignore file is longer than 64 KiB");
     if (line.starts_with('#')) continue;
     line = trim_blanks(line);
     if (line.empty()) continue;

@@ -8,7 +8,9 @@
 namespace kiln::frontend::dockerfile {
 namespace {
 
-Status fault(std::string message) { return user_error(Code::kInvalidArgument, message); }
+Status fault(std::string message) {
+  return user_error(Code::kInvalidArgument, message);
+}
 
 }  // namespace
 
@@ -20,13 +22,16 @@ Status FlagSet::parse(const std::vector<std::string>& words) {
   for (const std::string& word : words) {
     auto [shown, value] = split_once(word, '=');
     std::string_view name = shown.substr(2);
-    auto flag = std::find_if(flags_.begin(), flags_.end(), [&](const Flag& f) { return f.name == name; });
+    auto flag =
+        std::find_if(flags_.begin(), flags_.end(), [&](const Flag& f) { return f.name == name; });
     if (flag == flags_.end()) {
       std::vector<std::string> known;
       for (const Flag& f : flags_) known.push_back(f.name);
-      return fault(fmt::format("unknown flag: {}{}", shown, suggestion_suffix(name, known, MatchCase::kSensitive)));
+      return fault(fmt::format("unknown flag: {}{}", shown,
+                               suggestion_suffix(name, known, MatchCase::kSensitive)));
     }
-    if (flag->used && flag->kind != Kind::kList) return fault(fmt::format("duplicate flag specified: {}", shown));
+    if (flag->used && flag->kind != Kind::kList)
+      return fault(fmt::format("duplicate flag specified: {}", shown));
     flag->used = true;
     KILN_RETURN_IF_ERROR(set(*flag, shown, value, shown.size() < word.size()));
   }

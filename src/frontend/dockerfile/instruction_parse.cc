@@ -14,23 +14,30 @@ namespace {
 
 using Body = decltype(Instruction::body);
 
-Status fault(std::string message) { return user_error(Code::kInvalidArgument, message); }
-
-Status need_words(const Statement& statement, std::string_view name) {
-  return statement.words.empty() ? fault(fmt::format("{} requires at least one argument", name)) : ok();
+Status fault(std::string message) {
+  return user_error(Code::kInvalidArgument, message);
 }
 
-Status no_flags(const Statement& statement) { return FlagSet().parse(statement.flags); }
+Status need_words(const Statement& statement, std::string_view name) {
+  return statement.words.empty() ? fault(fmt::format("{} requires at least one argument", name))
+                                 : ok();
+}
+
+Status no_flags(const Statement& statement) {
+  return FlagSet().parse(statement.flags);
+}
 
 Result<std::string> only_word(const Statement& statement, std::string_view name) {
-  if (statement.words.size() != 1) return fault(fmt::format("{} requires exactly one argument", name));
+  if (statement.words.size() != 1)
+    return fault(fmt::format("{} requires exactly one argument", name));
   return statement.words[0];
 }
 
 Result<SourcesAndDest> sources_and_dest(const Statement& statement, std::string_view name) {
   SourcesAndDest out;
   out.dest = statement.words.back();
-  if (heredoc_of_word(out.dest)) return fault(fmt::format("{} cannot accept a heredoc as a destination", name));
+  if (heredoc_of_word(out.dest))
+    return fault(fmt::format("{} cannot accept a heredoc as a destination", name));
   for (std::size_t i = 0; i + 1 < statement.words.size(); ++i) {
     const std::string& word = statement.words[i];
     std::optional<Heredoc> announced = statement.json ? std::nullopt : heredoc_of_word(word);
@@ -50,8 +57,10 @@ Result<SourcesAndDest> sources_and_dest(const Statement& statement, std::string_
 
 Status need_destination(const Statement& statement, std::string_view name) {
   if (statement.words.size() >= 2) return ok();
-  return fault(fmt::format(
-      "{} requires at least two arguments, but only one was provided. Destination could not be determined", name));
+  return fault(
+      fmt::format("{} requires at least two arguments, but only one was provided. Destination "
+                  "could not be determined",
+                  name));
 }
 
 Result<Body> parse_add(const Statement& statement) {
@@ -148,7 +157,8 @@ Result<Body> parse_healthcheck(const Statement& statement) {
   auto& start_interval = flags.text("start-interval");
   auto& retries = flags.text("retries");
   KILN_RETURN_IF_ERROR(flags.parse(statement.flags));
-  if (kind != "CMD") return fault(fmt::format("Unknown type {} in HEALTHCHECK (try CMD)", quote(kind)));
+  if (kind != "CMD")
+    return fault(fmt::format("Unknown type {} in HEALTHCHECK (try CMD)", quote(kind)));
   if (command.empty()) return fault("Missing command after HEALTHCHECK CMD");
   health.test = {statement.json ? "CMD" : "CMD-SHELL"};
   health.test.insert(health.test.end(), command.begin(), command.end());
@@ -158,7 +168,8 @@ Result<Body> parse_healthcheck(const Statement& statement) {
   KILN_ASSIGN_OR_RETURN(health.start_interval, interval(start_interval));
   if (!retries.value.empty()) {
     std::optional<std::int64_t> count = parse_integer(retries.value);
-    if (!count || *count > INT32_MAX) return fault(fmt::format("--retries must be a whole number, not {}", quote(retries.value)));
+    if (!count || *count > INT32_MAX)
+      return fault(fmt::format("--retries must be a whole number, not {}", quote(retries.value)));
     if (*count < 0) return fault(fmt::format("--retries cannot be negative ({})", *count));
     health.retries = static_cast<int>(*count);
   }
@@ -170,10 +181,12 @@ Result<Body> parse_onbuild(const Statement& statement) {
   KILN_RETURN_IF_ERROR(no_flags(statement));
   std::string trigger = to_upper(trim(statement.words[0]));
   if (trigger == "ONBUILD") return fault("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
-  if (trigger == "MAINTAINER" || trigger == "FROM") return fault(fmt::format("{} isn't allowed as an ONBUILD trigger", trigger));
+  if (trigger == "MAINTAINER" || trigger == "FROM")
+    return fault(fmt::format("{} isn't allowed as an ONBUILD trigger", trigger));
   std::string_view payload = trim_leading_blanks(statement.text).substr(statement.name.size());
   Onbuild out{std::string(trim_leading_blanks(payload))};
-  for (const Heredoc& heredoc : statement.heredocs) out.payload += "\n" + heredoc.data + heredoc.name;
+  for (const Heredoc& heredoc : statement.heredocs)
+    out.payload += "\n" + heredoc.data + heredoc.name;
   return out;
 }
 
@@ -181,8 +194,10 @@ Result<Body> parse_shell(const Statement& statement) {
   KILN_RETURN_IF_ERROR(no_flags(statement));
   KILN_RETURN_IF_ERROR(need_words(statement, "SHELL"));
   if (!statement.json) {
-    return fault(fmt::format("SHELL requires the arguments to be in JSON form, as in SHELL [\"/bin/sh\", \"-c\"]; found {}",
-                             quote(trim(statement.text))));
+    return fault(
+        fmt::format("SHELL requires the arguments to be in JSON form, as in SHELL [\"/bin/sh\", "
+                    "\"-c\"]; found {}",
+                    quote(trim(statement.text))));
   }
   return Shell{statement.words};
 }
@@ -216,10 +231,13 @@ bool valid_stage_name(std::string_view name) {
 
 Result<std::string> stage_name(const std::vector<std::string>& words) {
   if (words.size() == 1) return std::string();
-  if (words.size() != 3 || !equals_ignore_case(words[1], "as")) return fault("FROM requires either one or three arguments");
+  if (words.size() != 3 || !equals_ignore_case(words[1], "as"))
+    return fault("FROM requires either one or three arguments");
   std::string name = to_lower(words[2]);
   if (valid_stage_name(name)) return name;
-  return fault(fmt::format("invalid name for build stage: {}, name can't start with a number or contain symbols", quote(words[2])));
+  return fault(fmt::format(
+      "invalid name for build stage: {}, name can't start with a number or contain symbols",
+      quote(words[2])));
 }
 
 }  // namespace
@@ -277,28 +295,38 @@ Result<Run> parse_run(const Statement& statement) {
   } else if (network.value == "host") {
     run.network = Network::kHost;
   } else if (network.value != "default") {
-    return fault(fmt::format("invalid network mode {}{}", quote(network.value),
-                             suggestion_suffix(network.value, {"default", "none", "host"}, MatchCase::kSensitive)));
+    return fault(fmt::format(
+        "invalid network mode {}{}", quote(network.value),
+        suggestion_suffix(network.value, {"default", "none", "host"}, MatchCase::kSensitive)));
   }
   if (security.value == "insecure") {
     run.security = Security::kInsecure;
   } else if (security.value != "sandbox") {
-    return fault(fmt::format("security {} is not valid{}", quote(security.value),
-                             suggestion_suffix(security.value, {"sandbox", "insecure"}, MatchCase::kSensitive)));
+    return fault(fmt::format(
+        "security {} is not valid{}", quote(security.value),
+        suggestion_suffix(security.value, {"sandbox", "insecure"}, MatchCase::kSensitive)));
   }
   return run;
 }
 
 Result<Body> parse_body(const Statement& statement, Keyword keyword) {
   switch (keyword) {
-    case Keyword::kAdd: return parse_add(statement);
-    case Keyword::kCopy: return parse_copy(statement);
-    case Keyword::kArg: return parse_arg(statement);
-    case Keyword::kHealthcheck: return parse_healthcheck(statement);
-    case Keyword::kOnbuild: return parse_onbuild(statement);
-    case Keyword::kShell: return parse_shell(statement);
-    case Keyword::kExpose: return parse_expose(statement);
-    case Keyword::kVolume: return parse_volume(statement);
+    case Keyword::kAdd:
+      return parse_add(statement);
+    case Keyword::kCopy:
+      return parse_copy(statement);
+    case Keyword::kArg:
+      return parse_arg(statement);
+    case Keyword::kHealthcheck:
+      return parse_healthcheck(statement);
+    case Keyword::kOnbuild:
+      return parse_onbuild(statement);
+    case Keyword::kShell:
+      return parse_shell(statement);
+    case Keyword::kExpose:
+      return parse_expose(statement);
+    case Keyword::kVolume:
+      return parse_volume(statement);
     case Keyword::kRun: {
       KILN_ASSIGN_OR_RETURN(Run run, parse_run(statement));
       return run;
@@ -338,7 +366,8 @@ Result<Body> parse_body(const Statement& statement, Keyword keyword) {
       KILN_ASSIGN_OR_RETURN(std::string signal, only_word(statement, "STOPSIGNAL"));
       return StopSignal{signal};
     }
-    case Keyword::kFrom: break;
+    case Keyword::kFrom:
+      break;
   }
   return fault("FROM cannot be used here");
 }

@@ -1,4 +1,5 @@
-// From a statement to a typed instruction: flags, number of words, forms. Private to the text layer.
+// From a statement to a typed instruction: flags, number of words, forms. Private to the text
+// layer.
 #pragma once
 
 #include <variant>

@@ -8,8 +8,8 @@
 //
 // Stands between the client's text and lowering (text → statements → instructions → graph). No I/O.
 // All of it is plain data: copyable, immutable by convention once parsed, any thread. Variables are
-// not expanded here; expand_instruction (below) does it for exactly the fields in which a Dockerfile
-// allows them, when lowering knows the environment.
+// not expanded here; expand_instruction (below) does it for exactly the fields in which a
+// Dockerfile allows them, when lowering knows the environment.
 //
 // Reference: Dockerfile reference (docs.docker.com/reference/dockerfile); behaviour follows
 // BuildKit's dockerfile.v0 frontend.
@@ -31,8 +31,24 @@
 namespace kiln::frontend::dockerfile {
 
 enum class Keyword {
-  kAdd, kArg, kCmd, kCopy, kEntrypoint, kEnv, kExpose, kFrom, kHealthcheck,
-  kLabel, kMaintainer, kOnbuild, kRun, kShell, kStopSignal, kUser, kVolume, kWorkdir,
+  kAdd,
+  kArg,
+  kCmd,
+  kCopy,
+  kEntrypoint,
+  kEnv,
+  kExpose,
+  kFrom,
+  kHealthcheck,
+  kLabel,
+  kMaintainer,
+  kOnbuild,
+  kRun,
+  kShell,
+  kStopSignal,
+  kUser,
+  kVolume,
+  kWorkdir,
 };
 // "ADD", ...; upper case.
 std::string_view keyword_name(Keyword keyword);
@@ -49,8 +65,8 @@ struct KeyValue {
 };
 
 // A heredoc of RUN: `name` is the delimiter, `data` the lines with their ends (not yet chomped).
-// `descriptor` is the number before `<<` (0 when none), `expand` whether the delimiter was unquoted,
-// `strip_tabs` whether it was `<<-`.
+// `descriptor` is the number before `<<` (0 when none), `expand` whether the delimiter was
+// unquoted, `strip_tabs` whether it was `<<-`.
 struct Heredoc {
   std::string name;
   std::string data;
@@ -209,8 +225,8 @@ struct Instruction {
   std::string code;  // the whole instruction, continuations joined, heredoc bodies left out
   Ranges ranges;
   std::vector<std::string> comments;  // the comment lines directly above, without '#'
-  std::variant<Add, Arg, Cmd, Copy, Entrypoint, Env, Expose, Healthcheck, Label, Maintainer, Onbuild,
-               Run, Shell, StopSignal, User, Volume, Workdir>
+  std::variant<Add, Arg, Cmd, Copy, Entrypoint, Env, Expose, Healthcheck, Label, Maintainer,
+               Onbuild, Run, Shell, StopSignal, User, Volume, Workdir>
       body;
 
   Keyword keyword() const;
@@ -218,13 +234,13 @@ struct Instruction {
 
 // FROM and what follows it.
 struct Stage {
-  std::string name;      // lower case; empty: unnamed
-  std::string base;      // as written; may hold variables
-  std::string platform;  // --platform as written; may be empty
-  std::string doc;       // doc comment without the name; may be empty
-  std::string from_word; // "FROM" as written
-  std::string code;      // the FROM instruction
-  Ranges ranges;         // of the FROM instruction
+  std::string name;       // lower case; empty: unnamed
+  std::string base;       // as written; may hold variables
+  std::string platform;   // --platform as written; may be empty
+  std::string doc;        // doc comment without the name; may be empty
+  std::string from_word;  // "FROM" as written
+  std::string code;       // the FROM instruction
+  Ranges ranges;          // of the FROM instruction
   std::vector<std::string> comments;
   std::vector<Instruction> steps;
 };
@@ -248,15 +264,18 @@ Result<Instruction> parse_trigger(std::string_view payload, const Ranges& ranges
 // nothing. A number is not resolved here: see stage_by_reference.
 std::optional<std::size_t> find_stage(const std::vector<Stage>& stages, std::string_view name);
 // Name or zero-based index.
-std::optional<std::size_t> stage_by_reference(const std::vector<Stage>& stages, std::string_view reference);
+std::optional<std::size_t> stage_by_reference(const std::vector<Stage>& stages,
+                                              std::string_view reference);
 
 // Gives the text with variables replaced; an error stops the expansion.
 using Expander = std::function<Result<std::string>(std::string_view)>;
 
-// Expands, in place, the fields in which the Dockerfile format allows variables: ADD and COPY (paths,
-// --chown, --chmod, ADD --checksum), ENV, LABEL, USER, WORKDIR, VOLUME, STOPSIGNAL, ARG, RUN --mount
-// (which are validated then). Nothing in CMD, ENTRYPOINT, RUN's command, EXPOSE (split into words by
-// lowering, see WordLexer::words), ONBUILD. On error the instruction is half expanded; drop it.
+// Expands, in place, the fields in which the Dockerfile format allows variables: ADD and COPY
+// (paths,
+// --chown, --chmod, ADD --checksum), ENV, LABEL, USER, WORKDIR, VOLUME, STOPSIGNAL, ARG, RUN
+// --mount (which are validated then). Nothing in CMD, ENTRYPOINT, RUN's command, EXPOSE (split into
+// words by lowering, see WordLexer::words), ONBUILD. On error the instruction is half expanded;
+// drop it.
 Status expand_instruction(Instruction& instruction, const Expander& expand);
 // Expands the bodies of COPY and ADD heredocs; the expander must leave quotes alone
 // (WordLexer::Options::ignore_quotes).

@@ -1,6 +1,7 @@
 // Places in a Dockerfile, and errors that know their place.
 //
-//   return with_ranges(user_error(Code::kInvalidArgument, "unknown instruction: FOO"), line.ranges);
+//   return with_ranges(user_error(Code::kInvalidArgument, "unknown instruction: FOO"),
+//   line.ranges);
 //   ...
 //   for (const Ranges& place : ranges_of(status)) mark(place);
 //

@@ -36,7 +36,7 @@ struct Statement {
 };
 
 struct StatementList {
-  std::vector<Statement> statements;  // at least one
+  std::vector<Statement> statements;     // at least one
   std::vector<int> empty_continuations;  // last lines of the statements that have one
   char escape = '\\';
 };

@@ -1,4 +1,5 @@
-// How each keyword's text falls into words: by blanks, by quotes, as name=value, as JSON, or not at all.
+// How each keyword's text falls into words: by blanks, by quotes, as name=value, as JSON, or not at
+// all.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -11,9 +12,12 @@
 namespace kiln::frontend::dockerfile {
 namespace {
 
-bool narrow_blank(char c) { return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\r'; }
+bool narrow_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\r';
+}
 
-// The text up to the first run of blanks, and what stands behind it; nothing behind when there is none.
+// The text up to the first run of blanks, and what stands behind it; nothing behind when there is
+// none.
 std::pair<std::string_view, std::optional<std::string_view>> cut_at_blanks(std::string_view text) {
   std::size_t at = 0;
   while (at < text.size() && !narrow_blank(text[at])) ++at;
@@ -37,7 +41,9 @@ std::vector<std::string> take_flags(std::string_view& text, char escape) {
     std::size_t at = 0;
     for (; at < rest.size(); ++at) {
       char c = rest[at];
-      if (quote == 0 && is_blank(static_cast<unsigned char>(c)) && static_cast<unsigned char>(c) < 0x80) break;
+      if (quote == 0 && is_blank(static_cast<unsigned char>(c)) &&
+          static_cast<unsigned char>(c) < 0x80)
+        break;
       if (quote == 0 && (c == '"' || c == '\'')) {
         quote = c;
       } else if (quote != 0 && c == quote) {
@@ -96,7 +102,8 @@ std::vector<std::string> blank_separated(std::string_view text) {
   return words;
 }
 
-// Fills words from a JSON array of strings; false when the text is not one and must be read otherwise.
+// Fills words from a JSON array of strings; false when the text is not one and must be read
+// otherwise.
 Result<bool> take_json(std::string_view text, std::vector<std::string>& words) {
   text = trim_leading_blanks(text);
   if (!text.starts_with('[')) return false;
@@ -104,7 +111,8 @@ Result<bool> take_json(std::string_view text, std::vector<std::string>& words) {
   if (!array.is_array()) return false;
   for (const nlohmann::json& item : array) {
     if (!item.is_string()) {
-      return user_error(Code::kInvalidArgument, "when using JSON array syntax, arrays must be comprised of strings only");
+      return user_error(Code::kInvalidArgument,
+                        "when using JSON array syntax, arrays must be comprised of strings only");
     }
     words.push_back(item.get<std::string>());
   }
@@ -116,14 +124,18 @@ Status take_pairs(Statement& statement, std::string_view text, char escape) {
   if (words.empty()) return ok();
   if (words[0].find('=') == std::string::npos) {
     auto [name, value] = cut_at_blanks(text);
-    if (!value) return user_error(Code::kInvalidArgument, fmt::format("{} must have two arguments", to_upper(statement.name)));
+    if (!value)
+      return user_error(Code::kInvalidArgument,
+                        fmt::format("{} must have two arguments", to_upper(statement.name)));
     statement.words = {std::string(name), std::string(*value), ""};
     return ok();
   }
   for (const std::string& word : words) {
     if (word.find('=') == std::string::npos) {
-      return user_error(Code::kInvalidArgument,
-                        fmt::format("Syntax error - can't find = in {}. Must be of the form: name=value", quote(word)));
+      return user_error(
+          Code::kInvalidArgument,
+          fmt::format("Syntax error - can't find = in {}. Must be of the form: name=value",
+                      quote(word)));
     }
     auto [name, value] = split_once(word, '=');
     statement.words.insert(statement.words.end(), {std::string(name), std::string(value), "="});
@@ -139,7 +151,8 @@ Status take_text_or_json(Statement& statement, std::string_view text) {
 
 Result<Statement> parse_nested(std::string_view line, char escape, int depth);
 
-Status take_words(Statement& statement, Keyword keyword, std::string_view text, char escape, int depth) {
+Status take_words(Statement& statement, Keyword keyword, std::string_view text, char escape,
+                  int depth) {
   switch (keyword) {
     case Keyword::kAdd:
     case Keyword::kCopy:
@@ -180,7 +193,8 @@ Status take_words(Statement& statement, Keyword keyword, std::string_view text, 
       KILN_ASSIGN_OR_RETURN(Statement trigger, parse_nested(text, escape, depth + 1));
       statement.trigger = std::make_unique<Statement>(std::move(trigger));
       statement.words = {statement.trigger->name};
-      statement.words.insert(statement.words.end(), statement.trigger->words.begin(), statement.trigger->words.end());
+      statement.words.insert(statement.words.end(), statement.trigger->words.begin(),
+                             statement.trigger->words.end());
       return ok();
     }
   }
@@ -198,12 +212,15 @@ Result<Statement> parse_nested(std::string_view line, char escape, int depth) {
   statement.flags = take_flags(text, escape);
   text = trim_blanks(text);
   std::optional<Keyword> keyword = find_keyword(name);
-  if (keyword && depth <= kDepthMax) KILN_RETURN_IF_ERROR(take_words(statement, *keyword, text, escape, depth));
+  if (keyword && depth <= kDepthMax)
+    KILN_RETURN_IF_ERROR(take_words(statement, *keyword, text, escape, depth));
   return statement;
 }
 
 }  // namespace
 
-Result<Statement> parse_statement(std::string_view line, char escape) { return parse_nested(line, escape, 0); }
+Result<Statement> parse_statement(std::string_view line, char escape) {
+  return parse_nested(line, escape, 0);
+}
 
 }  // namespace kiln::frontend::dockerfile
