@@ -438,4 +438,16 @@ Status Cgroup::remove(std::chrono::milliseconds wait) {
   return ok();
 }
 
+void CgroupTree::remove_children(const std::string& path, const std::function<bool(std::string_view)>& chosen) const {
+  for (const Hierarchy& hierarchy : state_->hierarchies) {
+    const std::string folder = hierarchy.folder + path;
+    DIR* dir = ::opendir(folder.c_str());
+    if (dir == nullptr) continue;
+    while (dirent* entry = ::readdir(dir)) {
+      if (entry->d_type == DT_DIR && chosen(entry->d_name)) (void)remove_group(folder + "/" + entry->d_name);
+    }
+    ::closedir(dir);
+  }
+}
+
 }  // namespace kiln::host

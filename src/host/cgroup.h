@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -94,6 +95,8 @@ class CgroupTree {
   // Makes the group with its parents, controllers enabled on the way. PermissionDenied when we may
   // not (rootless): callers go on without.
   Result<Cgroup> create(const std::string& path, CgroupScope scope = CgroupScope::kNeeded) const;
+  // Removes the empty groups right below `path` whose names `chosen` accepts, in every hierarchy.
+  void remove_children(const std::string& path, const std::function<bool(std::string_view)>& chosen) const;
   // Moves every process of the root group into /init and enables the controllers, so that groups
   // with processes can stand below the root (needed inside a container with version 2).
   Status make_root_leafless() const;

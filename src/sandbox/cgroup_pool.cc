@@ -1,5 +1,11 @@
 #include "sandbox/cgroup_pool.h"
 
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+
 #include "base/id.h"
 #include "base/log.h"
 #include "sandbox/security.h"
@@ -31,6 +37,17 @@ host::CgroupLimits limits_of(const ResourceLimits& limits) {
           .pids_max = limits.pids_max};
 }
 
+// Groups made ahead carry our pid, so that a later daemon knows those whose owner was killed.
+std::string pooled_id() { return fmt::format("{}p{}", ::getpid(), new_id()); }
+
+// Whether the name is a pooled group's of a process that lives no more.
+bool is_orphan(std::string_view name) {
+  long pid = 0;
+  auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
+  if (error != std::errc() || pid <= 0 || end == name.data() + name.size() || *end != 'p') return false;
+  return ::kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH;
+}
+
 bool is_plain(const ContainerSpec& container) {
   return container.cgroup_parent.empty() && container.devices.empty() && container.security == SecurityMode::kSandbox;
 }
@@ -50,7 +67,7 @@ CgroupPool::~CgroupPool() {
 
 std::string CgroupPool::path_for(const ContainerSpec& container) const {
   return group_path(container.cgroup_parent.empty() ? default_parent_ : container.cgroup_parent,
-                    container.id.empty() ? new_id() : container.id);
+                    container.id.empty() ? pooled_id() : container.id);
 }
 
 Result<host::Cgroup> CgroupPool::make(const std::string& path, const ContainerSpec& container) const {
@@ -105,7 +122,13 @@ void CgroupPool::give_back(host::Cgroup group) {
   wake_.notify_all();
 }
 
+void CgroupPool::sweep() {
+  const std::string parent = path_for(ContainerSpec{});
+  tree_.remove_children(parent.substr(0, parent.rfind('/')), is_orphan);
+}
+
 void CgroupPool::work() {
+  sweep();
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait(lock, [&] { return ending_ || !used_.empty() || (ready_.size() < wanted_ && !unusable_); });

@@ -34,6 +34,7 @@ class CgroupPool {
 
  private:
   void work();
+  void sweep();
   std::string path_for(const ContainerSpec& container) const;
   Result<host::Cgroup> make(const std::string& path, const ContainerSpec& container) const;
 
