@@ -11,6 +11,7 @@
 
 #include "base/id.h"
 #include "base/text.h"
+#include "session/internal/packet_pipe.h"
 #include "session/internal/reactors.h"
 #include "session/internal/serve.h"
 
@@ -30,7 +31,8 @@ class GrpcClientSession final : public ClientSession {
     host::Fd ours(ends[0]), servers(ends[1]);
     internal::Metadata metadata = {{"x-docker-expose-session-uuid", id_},
                                    {"x-docker-expose-session-name", name},
-                                   {"x-docker-expose-session-sharedkey", shared_key}};
+                                   {"x-docker-expose-session-sharedkey", shared_key},
+                                   {internal::kBatchHeader, "1"}};
     serve(metadata);
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(-1);

@@ -93,7 +93,8 @@ Status ExportTarget::send_tree(FileTree& tree, const TreeExport& wanted, std::st
   options.metadata.emplace_back("buildkit-attachable-exporter-id", std::to_string(wanted.exporter_id));
   if (wanted.multi_platform_transfer) options.metadata.emplace_back("buildkit-exporter-multi-platform", "1");
   internal::RawCall call(*session, kSend, options);
-  Status sent = internal::send_tree(call, tree, [&] { call.cancel(); }, wanted.progress, stop);
+  internal::PacketPipe pipe(call, session->batches() ? internal::Batching::kOn : internal::Batching::kOff);
+  Status sent = internal::send_tree(pipe, tree, [&] { call.cancel(); }, wanted.progress, stop);
   if (!sent.ok()) {
     if (sent.code() != Code::kUnavailable) return annotate(sent, "copy files to the client");
     Status ended = call.finish();

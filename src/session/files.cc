@@ -33,8 +33,10 @@ class SessionFiles final : public FileGiver {
     internal::add_list(call_options.metadata, "include-patterns", request.filter.include_patterns);
     internal::add_list(call_options.metadata, "exclude-patterns", request.filter.exclude_patterns);
     internal::add_list(call_options.metadata, "followpaths", request.filter.follow_paths);
+    call_options.metadata.emplace_back(internal::kBatchKey, "1");
     internal::RawCall call(session_, kDiffCopy, call_options);
-    Result<SyncOutcome> outcome = internal::receive_tree(call, target, options, stop);
+    internal::PacketPipe pipe(call, internal::Batching::kOff);
+    Result<SyncOutcome> outcome = internal::receive_tree(pipe, target, options, stop);
     if (outcome.ok()) {
       call.writes_done();
       KILN_RETURN_IF_ERROR(call.finish());

@@ -63,71 +63,87 @@ std::string encode_stat_without_path(const FileStat& stat) {
   return out;
 }
 
-grpc::ByteBuffer stat_packet(const FileStat& stat) {
-  std::string body = encode_stat(stat), out;
-  out.reserve(body.size() + 8);
-  put_bytes(out, 2, body);
-  return to_buffer(out);
+std::string stat_packet(const FileStat& stat) {
+  std::string out;
+  put_bytes(out, 2, encode_stat(stat));
+  return out;
 }
 
-grpc::ByteBuffer stat_end_packet() { return to_buffer({}); }
+std::string stat_end_packet() { return {}; }
 
-grpc::ByteBuffer request_packet(std::uint32_t id) {
+std::string request_packet(std::uint32_t id) {
   std::string out;
   put_uint(out, 1, static_cast<int>(PacketType::kRequest));
   put_uint(out, 3, id);
-  return to_buffer(out);
+  return out;
+}
+
+std::string data_packet_text(std::uint32_t id, std::string_view bytes) {
+  std::string out;
+  out.reserve(bytes.size() + 16);
+  put_uint(out, 1, static_cast<int>(PacketType::kData));
+  put_uint(out, 3, id);
+  put_bytes(out, 4, bytes);
+  return out;
 }
 
 grpc::ByteBuffer data_packet(std::uint32_t id, const grpc::Slice& bytes) {
+  if (bytes.size() < 4096) return to_buffer(data_packet_text(id, view_of(bytes)));
   std::string head;
   put_uint(head, 1, static_cast<int>(PacketType::kData));
   put_uint(head, 3, id);
   put_varint(head, 4 << 3 | 2);
   put_varint(head, bytes.size());
-  if (bytes.size() < 4096) return to_buffer(head.append(view_of(bytes)));
   grpc::Slice slices[2] = {grpc::Slice(head.data(), head.size()), bytes};
   return grpc::ByteBuffer(slices, 2);
 }
 
-grpc::ByteBuffer data_end_packet(std::uint32_t id) {
+std::string data_end_packet(std::uint32_t id) {
   std::string out;
   put_uint(out, 1, static_cast<int>(PacketType::kData));
   put_uint(out, 3, id);
-  return to_buffer(out);
+  return out;
 }
 
-grpc::ByteBuffer fin_packet() {
+std::string fin_packet() {
   std::string out;
   put_uint(out, 1, static_cast<int>(PacketType::kFin));
-  return to_buffer(out);
+  return out;
 }
 
-grpc::ByteBuffer error_packet(std::string_view message) {
+std::string error_packet(std::string_view message) {
   std::string out;
   put_uint(out, 1, static_cast<int>(PacketType::kError));
   put_bytes(out, 4, message);
-  return to_buffer(out);
+  return out;
 }
 
-Status Packet::parse(const grpc::ByteBuffer& message) {
+Status Packet::parse(std::vector<grpc::Slice> slices) {
+  slices_ = std::move(slices);
+  std::size_t total = 0;
+  for (const grpc::Slice& slice : slices_) total += slice.size();
+  std::string_view head = slices_.empty() ? std::string_view() : view_of(slices_[0]);
+  // Only large contents come in pieces; everything up to them fits the first piece then.
+  if (slices_.size() > 1 && (total < 64 * 1024 || head.size() < 64)) {
+    flat_.clear();
+    for (const grpc::Slice& slice : slices_) flat_.append(view_of(slice));
+    head = flat_;
+  }
+  return parse_head(head, total - head.size());
+}
+
+Status Packet::parse(std::string_view bytes) {
+  slices_.clear();
+  return parse_head(bytes, 0);
+}
+
+Status Packet::parse_head(std::string_view head, std::size_t behind) {
   type = PacketType::kStat;
   id = 0;
   has_stat = false;
   stat_bytes = {};
   data.clear();
   data_size = 0;
-  slices_.clear();
-  if (!message.Dump(&slices_).ok()) return not_a_packet();
-  std::string_view head = slices_.empty() ? std::string_view() : view_of(slices_[0]);
-  std::size_t total = message.Length();
-  // Only large contents come in pieces; everything up to them fits the first piece then.
-  bool flat = slices_.size() > 1 && (total < 64 * 1024 || head.size() < 64);
-  if (flat) {
-    flat_.clear();
-    for (const grpc::Slice& slice : slices_) flat_.append(view_of(slice));
-    head = flat_;
-  }
   ProtoReader reader(head);
   while (!reader.done()) {
     int field, wire;
@@ -135,18 +151,16 @@ Status Packet::parse(const grpc::ByteBuffer& message) {
     if (!reader.tag(field, wire)) return not_a_packet();
     if (field == 4 && wire == 2) {
       if (!reader.varint(value)) return not_a_packet();
-      std::size_t offset = static_cast<std::size_t>(reader.at() - head.data());
-      std::string_view rest = head.substr(offset);
+      std::string_view rest = head.substr(static_cast<std::size_t>(reader.at() - head.data()));
       data_size = static_cast<std::size_t>(value);
-      if (value <= rest.size()) {
+      if (behind == 0 && value <= rest.size()) {
         if (value > 0) data.push_back(rest.substr(0, data_size));
         reader = ProtoReader(rest.substr(data_size));
-        if (slices_.size() > 1 && !flat && value != rest.size()) return not_a_packet();
         continue;
       }
       // The contents go on in the other slices and end the message, as all known writers order it.
-      if (flat || value != total - offset) return not_a_packet();
-      data.push_back(rest);
+      if (value != rest.size() + behind) return not_a_packet();
+      if (!rest.empty()) data.push_back(rest);
       for (std::size_t i = 1; i < slices_.size(); ++i) data.push_back(view_of(slices_[i]));
       return ok();
     }
@@ -164,7 +178,8 @@ Status Packet::parse(const grpc::ByteBuffer& message) {
       return not_a_packet();
     }
   }
-  return ok();
+  // Nothing but contents may be spread over slices.
+  return behind == 0 ? ok() : not_a_packet();
 }
 
 std::string Packet::data_text() const {

@@ -33,7 +33,8 @@ Status give_files(const Offers& offers, grpc::ServerContext& context, MessagePip
   KILN_ASSIGN_OR_RETURN(std::shared_ptr<FileTree> tree, dir->second->filtered(filter));
   std::function<void(std::int64_t)> progress;
   if (offers.progress) progress = [&](std::int64_t bytes) { offers.progress(name, bytes); };
-  return send_tree(pipe, *tree, [&] { context.TryCancel(); }, progress, stop);
+  PacketPipe packets(pipe, first_of(headers, kBatchKey) == "1" ? Batching::kOn : Batching::kOff);
+  return send_tree(packets, *tree, [&] { context.TryCancel(); }, progress, stop);
 }
 
 Status take_tree(const OutputTarget& output, const std::multimap<std::string, std::string>& headers, MessagePipe& pipe,
@@ -53,7 +54,8 @@ Status take_tree(const OutputTarget& output, const std::multimap<std::string, st
   };
   ReceiveOptions options;
   if (output.mirror) options.differ = Differ::kNone;
-  return receive_tree(pipe, target, options, stop).status();
+  PacketPipe packets(pipe, Batching::kOff);
+  return receive_tree(packets, target, options, stop).status();
 }
 
 Status take_stream(const OutputTarget& output, const std::multimap<std::string, std::string>& headers,

@@ -37,6 +37,7 @@ struct Hello {
   std::string name;
   std::string shared_key;         // names the client's machine and directory; trees are reused by it
   std::set<std::string> methods;  // lower case: "/moby.filesync.v1.filesync/diffcopy"
+  bool batches = false;  // understands many file packets in one message (ours do)
   // Replaces the health check's interval and patience, at least a second; for tests of clients.
   std::optional<std::chrono::milliseconds> health_timeout;
 };
@@ -57,6 +58,7 @@ class Session {
   const std::set<std::string>& methods() const { return hello_.methods; }
   // Whether the client offers the method, e.g. "/moby.filesync.v1.FileSync/DiffCopy" (any case).
   bool offers(std::string_view method) const;
+  bool batches() const { return hello_.batches; }
   bool closed() const;
   // Ends the connection: pending calls fail, the client's Session call ends. Not blocking.
   void close();

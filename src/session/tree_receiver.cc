@@ -36,7 +36,7 @@ class PlainHasher final : public ContentHasher {
 
 class TreeReceiver {
  public:
-  TreeReceiver(MessagePipe& pipe, const SyncTarget& target, const ReceiveOptions& options, std::stop_token stop)
+  TreeReceiver(PacketPipe& pipe, const SyncTarget& target, const ReceiveOptions& options, std::stop_token stop)
       : pipe_(pipe), target_(target), options_(options), stop_(std::move(stop)) {}
 
   Result<SyncOutcome> run() {
@@ -72,21 +72,19 @@ class TreeReceiver {
   Status receive() {
     KILN_ASSIGN_OR_RETURN(writer_, TreeWriter::open(target_.dir));
     KILN_RETURN_IF_ERROR(load_old());
-    grpc::ByteBuffer message;
     Packet packet;
     while (!(stats_done_ && requested_.empty() && wanted_.empty())) {
-      KILN_RETURN_IF_ERROR(read(message, packet));
+      KILN_RETURN_IF_ERROR(read(packet));
       KILN_RETURN_IF_ERROR(handle(packet));
       KILN_RETURN_IF_ERROR(send_requests());
     }
     KILN_RETURN_IF_ERROR(finish_tree());
-    if (!pipe_.write(fin_packet())) return lost();
+    if (!pipe_.write(fin_packet(), MessagePipe::Flush::kNow)) return lost();
     while (packet.type != PacketType::kFin) {
-      KILN_RETURN_IF_ERROR(read(message, packet));
+      KILN_RETURN_IF_ERROR(read(packet));
       if (packet.type == PacketType::kError) return sender_error(packet);
     }
-    while (pipe_.read(message)) {
-    }
+    pipe_.drain();
     return ok();
   }
 
@@ -100,10 +98,12 @@ class TreeReceiver {
     return peer_error(Code::kUnknown, fmt::format("error from sender: {}", packet.data_text()));
   }
 
-  Status read(grpc::ByteBuffer& message, Packet& packet) {
+  Status read(Packet& packet) {
     if (stop_.stop_requested()) return cancelled();
-    if (!pipe_.read(message)) return lost();
-    outcome_.bytes += static_cast<std::int64_t>(message.Length());
+    KILN_ASSIGN_OR_RETURN(bool got, pipe_.read(packet));
+    if (!got) return lost();
+    if (pipe_.peer_batches() && !pipe_.batching()) pipe_.set_batching();
+    outcome_.bytes = pipe_.bytes_read();
     if (target_.progress && ++packets_ % 32 == 0) {
       auto now = std::chrono::steady_clock::now();
       if (now - told_ > std::chrono::milliseconds(100)) {
@@ -111,7 +111,7 @@ class TreeReceiver {
         target_.progress(outcome_.bytes);
       }
     }
-    return packet.parse(message);
+    return ok();
   }
 
   Status handle(const Packet& packet) {
@@ -364,7 +364,7 @@ class TreeReceiver {
     return ok();
   }
 
-  MessagePipe& pipe_;
+  PacketPipe& pipe_;
   const SyncTarget& target_;
   const ReceiveOptions& options_;
   std::stop_token stop_;
@@ -398,7 +398,7 @@ class TreeReceiver {
 
 }  // namespace
 
-Result<SyncOutcome> receive_tree(MessagePipe& pipe, const SyncTarget& target, const ReceiveOptions& options,
+Result<SyncOutcome> receive_tree(PacketPipe& pipe, const SyncTarget& target, const ReceiveOptions& options,
                                  std::stop_token stop) {
   return TreeReceiver(pipe, target, options, std::move(stop)).run();
 }

@@ -16,6 +16,7 @@ namespace kiln::session::internal {
 namespace {
 
 constexpr std::size_t kDataBytes = 512 * 1024;
+constexpr std::size_t kSmallBytes = 32 * 1024;
 
 // What the other end asked for, filled by the reading thread.
 class Requests {
@@ -71,16 +72,17 @@ class Requests {
 
 class TreeSender {
  public:
-  TreeSender(MessagePipe& pipe, FileTree& tree, const std::function<void(std::int64_t)>& progress,
+  TreeSender(PacketPipe& pipe, FileTree& tree, const std::function<void(std::int64_t)>& progress,
              std::stop_token stop)
       : pipe_(pipe), tree_(tree), progress_(progress), stop_(std::move(stop)) {}
 
   // The reading thread's work.
   void read_requests() {
-    grpc::ByteBuffer message;
     Packet packet;
-    while (pipe_.read(message)) {
-      if (Status parsed = packet.parse(message); !parsed.ok()) return requests_.end(Requests::State::kFailed, parsed);
+    while (true) {
+      Result<bool> got = pipe_.read(packet);
+      if (!got.ok()) return requests_.end(Requests::State::kFailed, got.status());
+      if (!*got) break;
       if (packet.type == PacketType::kRequest) {
         requests_.add(packet.id);
       } else if (packet.type == PacketType::kFin) {
@@ -97,7 +99,7 @@ class TreeSender {
     Status sent = send_all();
     // The receiver's own words say more than a broken pipe.
     if (!sent.ok() && !requests_.failure().ok() && !is_cancelled(sent)) sent = requests_.failure();
-    if (progress_) progress_(bytes_);
+    if (progress_) progress_(pipe_.bytes_written());
     return sent;
   }
 
@@ -105,7 +107,7 @@ class TreeSender {
   Status send_all() {
     Status walked = tree_.walk([this](FileStat& stat) { return send_stat(stat); }, stop_);
     if (!walked.ok()) {
-      pipe_.write(error_packet(message_of(walked)));
+      pipe_.write(error_packet(message_of(walked)), MessagePipe::Flush::kNow);
       return walked;
     }
     KILN_RETURN_IF_ERROR(write(stat_end_packet(), MessagePipe::Flush::kNow));
@@ -119,16 +121,17 @@ class TreeSender {
     return peer_error(Code::kUnavailable, "the connection broke during the transfer of files");
   }
 
-  Status write(const grpc::ByteBuffer& message, MessagePipe::Flush flush) {
-    bytes_ += static_cast<std::int64_t>(message.Length());
-    if (progress_ && ++packets_ % 32 == 0) {
-      auto now = std::chrono::steady_clock::now();
-      if (now - told_ > std::chrono::milliseconds(100)) {
-        told_ = now;
-        progress_(bytes_);
-      }
-    }
-    return pipe_.write(message, flush) ? ok() : lost();
+  Status write(std::string_view packet, MessagePipe::Flush flush) {
+    tell_progress();
+    return pipe_.write(packet, flush) ? ok() : lost();
+  }
+
+  void tell_progress() {
+    if (!progress_ || ++packets_ % 32 != 0) return;
+    auto now = std::chrono::steady_clock::now();
+    if (now - told_ <= std::chrono::milliseconds(100)) return;
+    told_ = now;
+    progress_(pipe_.bytes_written());
   }
 
   Status send_stat(FileStat& stat) {
@@ -153,34 +156,51 @@ class TreeSender {
     files_.erase(it);
     // A file that went away meanwhile is sent empty, as every sender does.
     Result<host::Fd> fd = tree_.open(path);
-    std::size_t chunk = 16 * 1024;
-    while (fd.ok()) {
-      if (stop_.stop_requested()) return cancelled();
-      grpc::Slice slice(chunk);
-      char* buffer = reinterpret_cast<char*>(const_cast<std::uint8_t*>(slice.begin()));
-      KILN_ASSIGN_OR_RETURN(std::size_t got, host::read_some(fd->get(), {buffer, chunk}));
-      if (got == 0) break;
-      KILN_RETURN_IF_ERROR(write(data_packet(id, slice.sub(0, got)), MessagePipe::Flush::kLater));
-      if (got == chunk) chunk = kDataBytes;
-    }
+    if (fd.ok()) KILN_RETURN_IF_ERROR(send_contents(id, fd->get()));
     return write(data_end_packet(id), requests_.pending() ? MessagePipe::Flush::kLater : MessagePipe::Flush::kNow);
   }
 
-  MessagePipe& pipe_;
+  Status send_contents(std::uint32_t id, int fd) {
+    if (small_.empty()) small_.resize(kSmallBytes);
+    KILN_ASSIGN_OR_RETURN(std::size_t got, host::read_some(fd, {small_.data(), small_.size()}));
+    if (got > 0) {
+      std::string_view bytes(small_.data(), got);
+      KILN_RETURN_IF_ERROR(write(data_packet_text(id, bytes), MessagePipe::Flush::kLater));
+    }
+    while (got > 0) {
+      if (stop_.stop_requested()) return cancelled();
+      // Most files end here; the second read tells.
+      if (got < kSmallBytes) {
+        KILN_ASSIGN_OR_RETURN(got, host::read_some(fd, {small_.data(), small_.size()}));
+        if (got == 0) break;
+        KILN_RETURN_IF_ERROR(write(data_packet_text(id, {small_.data(), got}), MessagePipe::Flush::kLater));
+        continue;
+      }
+      grpc::Slice slice(kDataBytes);
+      char* buffer = reinterpret_cast<char*>(const_cast<std::uint8_t*>(slice.begin()));
+      KILN_ASSIGN_OR_RETURN(std::size_t more, host::read_some(fd, {buffer, kDataBytes}));
+      if (more == 0) break;
+      tell_progress();
+      if (!pipe_.write_data(id, slice.sub(0, more))) return lost();
+    }
+    return ok();
+  }
+
+  PacketPipe& pipe_;
   FileTree& tree_;
   const std::function<void(std::int64_t)>& progress_;
   std::stop_token stop_;
   Requests requests_;
   std::unordered_map<std::uint32_t, std::string> files_;
   std::uint32_t next_id_ = 0;
-  std::int64_t bytes_ = 0;
+  std::string small_;
   std::uint64_t packets_ = 0;
   std::chrono::steady_clock::time_point told_{};
 };
 
 }  // namespace
 
-Status send_tree(MessagePipe& pipe, FileTree& tree, const std::function<void()>& cancel,
+Status send_tree(PacketPipe& pipe, FileTree& tree, const std::function<void()>& cancel,
                  const std::function<void(std::int64_t)>& progress, std::stop_token stop) {
   TreeSender sender(pipe, tree, progress, std::move(stop));
   std::jthread reader([&] { sender.read_requests(); });

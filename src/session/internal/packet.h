@@ -18,15 +18,17 @@ namespace kiln::session::internal {
 
 enum class PacketType { kStat = 0, kRequest = 1, kData = 2, kFin = 3, kError = 4 };
 
-grpc::ByteBuffer stat_packet(const FileStat& stat);
+std::string stat_packet(const FileStat& stat);
 // The end of the stats.
-grpc::ByteBuffer stat_end_packet();
-grpc::ByteBuffer request_packet(std::uint32_t id);
-// The first `size` bytes of a slice that the packet takes over; no slice ends the file.
+std::string stat_end_packet();
+std::string request_packet(std::uint32_t id);
+std::string data_packet_text(std::uint32_t id, std::string_view bytes);
+// The same without copying large contents.
 grpc::ByteBuffer data_packet(std::uint32_t id, const grpc::Slice& bytes);
-grpc::ByteBuffer data_end_packet(std::uint32_t id);
-grpc::ByteBuffer fin_packet();
-grpc::ByteBuffer error_packet(std::string_view message);
+// Ends a file.
+std::string data_end_packet(std::uint32_t id);
+std::string fin_packet();
+std::string error_packet(std::string_view message);
 
 // The Stat message alone, as it stands in a packet and in ".fsutil-metadata".
 std::string encode_stat(const FileStat& stat);
@@ -35,8 +37,10 @@ std::string encode_stat_without_path(const FileStat& stat);
 // A received packet. `data` and `stat_bytes` point into it. Reused for the next one; one thread.
 class Packet {
  public:
-  // InvalidArgument (fault: peer) for bytes that are no packet.
-  Status parse(const grpc::ByteBuffer& message);
+  // InvalidArgument (fault: peer) for bytes that are no packet. The views point into the slices,
+  // which the packet keeps, or into `bytes`, which the caller does.
+  Status parse(std::vector<grpc::Slice> slices);
+  Status parse(std::string_view bytes);
 
   PacketType type = PacketType::kStat;
   std::uint32_t id = 0;
@@ -47,6 +51,8 @@ class Packet {
   std::string data_text() const;
 
  private:
+  // `behind`: bytes of the message that follow `head` in the other slices.
+  Status parse_head(std::string_view head, std::size_t behind);
   std::vector<grpc::Slice> slices_;
   std::string flat_;
 };

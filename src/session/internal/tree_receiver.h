@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "session/files.h"
-#include "session/internal/call.h"
+#include "session/internal/packet_pipe.h"
 
 namespace kiln::session::internal {
 
@@ -23,7 +23,7 @@ struct ReceiveOptions {
 
 // Blocking; the caller cancels the call when the stop token asks for it, too. An error of ours has
 // been told to the other end. After success the pipe has been read to its end.
-Result<SyncOutcome> receive_tree(MessagePipe& pipe, const SyncTarget& target, const ReceiveOptions& options,
+Result<SyncOutcome> receive_tree(PacketPipe& pipe, const SyncTarget& target, const ReceiveOptions& options,
                                  std::stop_token stop);
 
 }  // namespace kiln::session::internal

@@ -7,13 +7,13 @@
 #include <stop_token>
 
 #include "session/file_tree.h"
-#include "session/internal/call.h"
+#include "session/internal/packet_pipe.h"
 
 namespace kiln::session::internal {
 
 // Blocking. `cancel` ends the call, so that a reader in another thread comes back; it is called only
 // after an error. `progress`: bytes sent so far, about ten times a second.
-Status send_tree(MessagePipe& pipe, FileTree& tree, const std::function<void()>& cancel,
+Status send_tree(PacketPipe& pipe, FileTree& tree, const std::function<void()>& cancel,
                  const std::function<void(std::int64_t bytes)>& progress, std::stop_token stop);
 
 }  // namespace kiln::session::internal
