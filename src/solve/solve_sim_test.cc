@@ -249,5 +249,26 @@ TEST(SolverSim, AVeryDeepChainIsSolvedAndFoundAgain) {
   for (const auto& [value, count] : world.runs) ASSERT_EQ(count, 1);
 }
 
+// Every vertex uses all the earlier ones several times: the number of paths explodes, the work must not.
+TEST(SolverSim, AGraphOfManyPathsTakesNoLongerThanItsEdges) {
+  Sim sim(11);
+  World world;
+  std::vector<Node> nodes(40);
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    nodes[i].name = "m" + std::to_string(i);
+    for (std::size_t k = 0; k < i; ++k) {
+      nodes[i].inputs.push_back(static_cast<int>(k));
+      nodes[i].inputs.push_back(static_cast<int>(i - 1));
+    }
+  }
+  NullSink sink;
+  auto job = sim.solver->new_job({&sink, {}, {}});
+  std::optional<Result<Solved>> got;
+  job->solve({to_vertices(nodes, world).back(), 0}, [&](Result<Solved> r) { got = std::move(r); });
+  sim.run();
+  ASSERT_TRUE(got && got->ok());
+  EXPECT_EQ(world.runs.size(), nodes.size());
+}
+
 }  // namespace
 }  // namespace kiln::solve

@@ -10,6 +10,7 @@ void Loop::advance(EdgeState& edge) {
     if (edge.step->stale_tasks > 0) return;  // the drain of cancelled work comes back here
     switch (edge.phase) {
       case Phase::kIdle:
+        edge.told = Phase::kIdle;
         moved = edge.wanted();
         if (moved) edge.phase = Phase::kMapping;
         break;
@@ -78,8 +79,15 @@ bool Loop::on_asking_keys(EdgeState& edge) {
   return true;
 }
 
-bool Loop::on_keyed(EdgeState& edge) {
+// Once a phase: a graph may have very many edges between few vertices.
+void Loop::wake_wanters(EdgeState& edge) {
+  if (std::exchange(edge.told, edge.phase) == edge.phase) return;
   for (auto* wanter : edge.key_wanters) queue(*wanter);
+  for (auto* wanter : edge.output_wanters) queue(*wanter);
+}
+
+bool Loop::on_keyed(EdgeState& edge) {
+  wake_wanters(edge);
   if (!edge.output_wanted()) return false;
   if (!edge.candidates.empty()) {
     edge.phase = Phase::kLoading;
@@ -182,8 +190,7 @@ void Loop::fail(EdgeState& edge, const Status& status) {
 }
 
 void Loop::deliver(EdgeState& edge) {
-  for (auto* wanter : edge.key_wanters) queue(*wanter);
-  for (auto* wanter : edge.output_wanters) queue(*wanter);
+  wake_wanters(edge);
   for (auto& request : edge.requests) {
     requests_.erase(request.id);
     auto answer = edge.phase == Phase::kDone ? Result<Solved>(Solved{edge.result, edge.keys_in(kOwn)})

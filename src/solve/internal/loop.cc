@@ -59,6 +59,7 @@ void Loop::settle() {
     auto [step, edge] = std::move(list.front());
     list.pop_front();
     if (advancing) {
+      edge->queued = false;
       advance(*edge);
     } else if (!edge->wanted()) {
       abandon(*edge);

@@ -121,7 +121,10 @@ class Loop : public std::enable_shared_from_this<Loop> {
   std::deque<std::shared_ptr<Step>> slot_queue_;
   int slots_taken_ = 0;
 
-  void queue(EdgeState& edge) { agenda_.emplace_back(edge.step->shared_from_this(), &edge); }
+  void queue(EdgeState& edge) {
+    if (!std::exchange(edge.queued, true)) agenda_.emplace_back(edge.step->shared_from_this(), &edge);
+  }
+  void wake_wanters(EdgeState& edge);
   void reconsider(EdgeState& edge) { unwanted_.emplace_back(edge.step->shared_from_this(), &edge); }
 };
 

@@ -65,6 +65,8 @@ struct EdgeState {
   std::set<EdgeState*> key_wanters;
   std::set<EdgeState*> output_wanters;
   std::vector<Request> requests;
+  bool queued = false;        // stands on the loop's agenda
+  Phase told = Phase::kIdle;  // the last phase that the wanters were woken for
   bool wants_inputs = false;  // whether this edge stands in wanter sets of its inputs
 
   int map_index = 0;
