@@ -204,7 +204,11 @@ DirTree::DirTree(std::unique_ptr<State> state) : state_(std::move(state)) {}
 DirTree::~DirTree() = default;
 
 Result<std::shared_ptr<DirTree>> DirTree::at(const std::string& path, TreeFilter filter, Map map) {
-  std::unique_ptr<char, decltype(&free)> real(realpath(path.c_str(), nullptr), free);
+  // A name of an open directory stays as it is: its target, read as text, is another directory when
+  // the open one lies on a mount that is attached nowhere ("/" then).
+  const bool open_directory = path.starts_with("/proc/self/fd/");
+  std::unique_ptr<char, decltype(&free)> real(
+      open_directory ? strdup((path + "/.").c_str()) : realpath(path.c_str(), nullptr), free);
   if (!real) return errno_error(errno, fmt::format("resolve '{}'", path));
   struct stat info;
   if (stat(real.get(), &info) != 0) return errno_error(errno, fmt::format("stat '{}'", path));
