@@ -63,7 +63,7 @@ class RepositoryProvider final : public content::BlobProvider {
                                            std::stop_token stop) override {
     Access access = access_;
     access.stop = std::move(stop);
-    return open_blob(state_->exchange, ref_, blob, static_cast<std::uint64_t>(offset), access);
+    return open_blob(state_->exchange, ref_, blob, static_cast<std::uint64_t>(offset), access, Verify::kNo);
   }
 
  private:
@@ -87,8 +87,8 @@ Result<std::string> Registry::fetch_manifest(const Reference& ref, const content
 }
 
 Result<std::unique_ptr<ByteSource>> Registry::open_blob(const Reference& ref, const content::Descriptor& descriptor,
-                                                        std::uint64_t offset, const Access& access) {
-  return registry::open_blob(state_->exchange, ref, descriptor, offset, with_credentials(access));
+                                                        std::uint64_t offset, const Access& access, Verify verify) {
+  return registry::open_blob(state_->exchange, ref, descriptor, offset, with_credentials(access), verify);
 }
 
 Result<std::optional<std::int64_t>> Registry::stat_blob(const Reference& ref, const Digest& digest,

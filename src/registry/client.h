@@ -64,6 +64,9 @@ struct Resolved {
 using BlobOpener = std::function<Result<std::unique_ptr<ByteSource>>(std::uint64_t offset)>;
 using Progress = std::function<void(std::uint64_t bytes)>;
 
+// Whoever writes the bytes into a blob store verifies them there; hashing them twice is waste.
+enum class Verify { kYes, kNo };
+
 enum class Pushed { kUploaded, kExisted, kMounted };
 
 // Any thread; the Transport must outlive it. Every call blocks and is cancelled by access.stop.
@@ -85,10 +88,11 @@ class Registry {
   Result<std::string> fetch_manifest(const Reference& ref, const content::Descriptor& descriptor, const Access& access);
 
   // The blob's bytes from `offset`. A connection cut short is resumed by Range; when read from 0
-  // the end gives FailedPrecondition unless size and digest are right. Foreign URLs of the
+  // the end gives FailedPrecondition unless size and (with kYes) digest are right. Foreign URLs of the
   // descriptor are tried when the registry does not have it.
   Result<std::unique_ptr<ByteSource>> open_blob(const Reference& ref, const content::Descriptor& descriptor,
-                                                std::uint64_t offset, const Access& access);
+                                                std::uint64_t offset, const Access& access,
+                                                Verify verify = Verify::kYes);
 
   // Size of a blob when it is there.
   Result<std::optional<std::int64_t>> stat_blob(const Reference& ref, const Digest& digest, const Access& access);
@@ -103,7 +107,7 @@ class Registry {
   Status push_manifest(const Reference& ref, const content::Descriptor& descriptor, std::string_view bytes,
                        const Access& access);
 
-  // A repository seen as a blob store for lazy layers. Holds `access` and this registry.
+  // A repository seen as a provider of blobs, unverified. Holds `access` and this registry.
   std::shared_ptr<content::BlobProvider> provider(const Reference& ref, const Access& access);
 
  private:

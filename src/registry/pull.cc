@@ -123,14 +123,14 @@ Result<content::Descriptor> resolve_at(Exchange& exchange, Endpoint& at, const R
 class BlobStream final : public ByteSource {
  public:
   BlobStream(Exchange& exchange, std::vector<Endpoint> endpoints, const Reference& ref, content::Descriptor descriptor,
-             std::uint64_t offset, Access access)
+             std::uint64_t offset, Access access, Verify verify)
       : exchange_(exchange),
         endpoints_(std::move(endpoints)),
         ref_(ref),
         descriptor_(std::move(descriptor)),
         at_(offset),
         access_(std::move(access)) {
-    if (offset == 0 && !descriptor_.digest.empty()) hasher_.emplace(descriptor_.digest.algorithm());
+    if (verify == Verify::kYes && offset == 0 && !descriptor_.digest.empty()) hasher_.emplace(descriptor_.digest.algorithm());
   }
 
   // First connection; NotFound and the like come from here.
@@ -283,7 +283,7 @@ Result<std::string> fetch_manifest(Exchange& exchange, const Reference& ref, con
       KILN_ASSIGN_OR_RETURN(FetchedManifest got, get_manifest(exchange, at, ref, object, descriptor.media_type, access));
       bytes = std::move(got.bytes);
     } else {
-      BlobStream stream(exchange, {at}, ref, descriptor, 0, access);
+      BlobStream stream(exchange, {at}, ref, descriptor, 0, access, Verify::kNo);
       KILN_RETURN_IF_ERROR(stream.open());
       KILN_ASSIGN_OR_RETURN(bytes, read_all(stream, kManifestMax));
     }
@@ -294,9 +294,9 @@ Result<std::string> fetch_manifest(Exchange& exchange, const Reference& ref, con
 
 Result<std::unique_ptr<ByteSource>> open_blob(Exchange& exchange, const Reference& ref,
                                               const content::Descriptor& descriptor, std::uint64_t offset,
-                                              const Access& access) {
+                                              const Access& access, Verify verify) {
   KILN_ASSIGN_OR_RETURN(std::vector<Endpoint> endpoints, exchange.hosts().for_pull(ref, access.insecure));
-  auto stream = std::make_unique<BlobStream>(exchange, std::move(endpoints), ref, descriptor, offset, access);
+  auto stream = std::make_unique<BlobStream>(exchange, std::move(endpoints), ref, descriptor, offset, access, verify);
   KILN_RETURN_IF_ERROR(stream->open());
   return std::unique_ptr<ByteSource>(std::move(stream));
 }

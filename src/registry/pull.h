@@ -10,7 +10,7 @@ Result<std::string> fetch_manifest(Exchange& exchange, const Reference& ref, con
                                    const Access& access);
 Result<std::unique_ptr<ByteSource>> open_blob(Exchange& exchange, const Reference& ref,
                                               const content::Descriptor& descriptor, std::uint64_t offset,
-                                              const Access& access);
+                                              const Access& access, Verify verify);
 Result<std::optional<std::int64_t>> stat_blob(Exchange& exchange, Endpoint& at, const Reference& ref,
                                               const Digest& digest, const Scopes& scopes, const Access& access);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/id.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "content/image_config.h"
@@ -16,6 +15,8 @@ namespace {
 constexpr std::size_t kDocumentMax = 16 << 20;
 constexpr int kIndexDepthMax = 4;
 constexpr auto kHoldFor = std::chrono::minutes(5);
+constexpr const char* kShelves[] = {"source.image.0", "source.image.1"};
+
 constexpr std::string_view kReferenceType = "vnd.docker.reference.type";
 constexpr std::string_view kReferenceDigest = "vnd.docker.reference.digest";
 
@@ -44,17 +45,19 @@ class RegistryLayers final : public content::BlobProvider {
 
   void asked_by(std::vector<std::string> ids) {
     std::lock_guard guard(mutex_);
+    if (sessions_ == nullptr || (credentials_ && ids == ids_)) return;
     ids_ = std::move(ids);
+    credentials_ = session::session_credentials(session::SessionGroup(*sessions_, [ids = ids_] { return ids; }));
   }
 
   Result<std::unique_ptr<ByteSource>> open(const content::Descriptor& blob, std::int64_t offset,
                                            std::stop_token stop) override {
     registry::Access access{.credentials = nullptr, .insecure = false, .stop = std::move(stop)};
-    if (sessions_ != nullptr) {
+    {
       std::lock_guard guard(mutex_);
-      access.credentials = session::session_credentials(session::SessionGroup(*sessions_, [ids = ids_] { return ids; }));
+      access.credentials = credentials_;
     }
-    return registry_.open_blob(ref_, blob, static_cast<std::uint64_t>(offset), access);
+    return registry_.open_blob(ref_, blob, static_cast<std::uint64_t>(offset), access, registry::Verify::kNo);
   }
 
  private:
@@ -63,6 +66,7 @@ class RegistryLayers final : public content::BlobProvider {
   Reference ref_;
   std::mutex mutex_;
   std::vector<std::string> ids_;
+  std::shared_ptr<registry::Credentials> credentials_;
 };
 
 session::SessionGroup fixed_group(session::Sessions* sessions, const Asker& asker) {
@@ -81,6 +85,8 @@ std::string source_label(const Reference& ref) { return "containerd.io/distribut
 
 ImageSource::ImageSource(ImageSourceOptions options) : options_(std::move(options)) {
   if (options_.clock == nullptr) options_.clock = &system_clock();
+  turned_ = options_.clock->now();
+  release_looked_at();
 }
 
 std::shared_ptr<content::BlobProvider> ImageSource::provider(const ImagePlace& place, const Asker& asker) {
@@ -166,34 +172,34 @@ Result<std::string> ImageSource::document(const ImagePlace& place, const content
   return bytes;
 }
 
+// Two shelves under two owners: what is looked at goes on the newer one; every five minutes the older
+// one, untouched for as long, is emptied and becomes the newer. Nothing has to be remembered over a
+// restart, which empties both.
 void ImageSource::hold_for_a_while(const Digest& digest) {
-  std::string owner = "source.image." + new_id();
-  Time now = options_.clock->now();
-  std::vector<std::string> over;
-  {
-    std::lock_guard guard(mutex_);
-    held_.emplace_back(now, owner);
-    while (!held_.empty() && held_.front().first + kHoldFor < now) {
-      over.push_back(std::move(held_.front().second));
-      held_.pop_front();
-    }
-  }
   if (options_.trees == nullptr) return;
-  if (Status status = options_.trees->hold_blob(owner, digest); !status.ok()) log_debug("{}", message_of(status));
-  for (const std::string& name : over) {
-    if (Status status = options_.trees->release_blobs(name); !status.ok()) log_debug("{}", message_of(status));
+  Time now = options_.clock->now();
+  std::lock_guard guard(mutex_);
+  if (now >= turned_ + kHoldFor) {
+    turned_ = now;
+    newer_ = 1 - newer_;
+    empty_shelf(newer_);
   }
+  if (!held_[newer_].insert(digest).second) return;
+  Status status = options_.trees->hold_blob(kShelves[newer_], digest);
+  if (!status.ok()) log_debug("{}", message_of(status));
+}
+
+void ImageSource::empty_shelf(int shelf) {
+  held_[shelf].clear();
+  Status status = options_.trees->release_blobs(kShelves[shelf]);
+  if (!status.ok()) log_debug("{}", message_of(status));
 }
 
 void ImageSource::release_looked_at() {
-  std::deque<std::pair<Time, std::string>> over;
-  {
-    std::lock_guard guard(mutex_);
-    over.swap(held_);
-  }
-  for (const auto& [time, owner] : over) {
-    if (Status status = options_.trees->release_blobs(owner); !status.ok()) log_debug("{}", message_of(status));
-  }
+  if (options_.trees == nullptr) return;
+  std::lock_guard guard(mutex_);
+  empty_shelf(0);
+  empty_shelf(1);
 }
 
 namespace {

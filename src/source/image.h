@@ -10,11 +10,11 @@
 // still hits.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -85,11 +85,14 @@ class ImageSource final : public Source, public std::enable_shared_from_this<Ima
   Result<AttestationChain> attestations(const ImagePlace& place, const ImageDocuments& image,
                                         const std::vector<std::string>& predicates, const Asker& asker);
   void hold_for_a_while(const Digest& digest);
+  void empty_shelf(int shelf);
 
   ImageSourceOptions options_;
   Flight<ImageDocuments> resolving_;
   std::mutex mutex_;
-  std::deque<std::pair<Time, std::string>> held_;  // owners of temporary holds, oldest first
+  std::set<Digest> held_[2];  // documents held for a while
+  int newer_ = 0;
+  Time turned_{};
   std::map<std::string, std::shared_ptr<content::BlobProvider>> providers_;  // by repository
 };
 
