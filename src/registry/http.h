@@ -71,6 +71,9 @@ struct Request {
   ByteSource* body = nullptr;
   std::optional<std::uint64_t> body_bytes;
 
+  // Offers gzip and decodes what comes so; Content-Length then counts the encoded bytes.
+  bool accept_gzip = false;
+
   Tls tls;
   // At most ten hops. Authorization and Cookie never travel to another host, port or scheme.
   Redirects redirects = Redirects::kFollow;
@@ -92,7 +95,7 @@ class Response : public ByteSource {
   std::optional<std::uint64_t> content_length() const;
 };
 
-// Any thread. An implementer gives: no retries, no cookies, no transparent decompression, errors
+// Any thread. An implementer gives: no retries, no cookies, errors
 // as peer or environment errors of code Unavailable (could not connect, reset, cut short, timed
 // out: worth another try) or FailedPrecondition (certificate refused, plain text where TLS was
 // expected: not worth one), Cancelled within 100 ms of a stop.

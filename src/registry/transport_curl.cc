@@ -123,6 +123,7 @@ class CurlResponse final : public Response {
     while (!head_done_ && !finished_) KILN_RETURN_IF_ERROR(drive());
     if (!head_done_) return outcome_.ok() ? broken("server closed the connection without an answer") : outcome_;
     expected_ = request_.method == "HEAD" || status == 204 || status == 304 ? 0 : content_length();
+    if (request_.accept_gzip && headers.has("Content-Encoding") && expected_ != 0) expected_.reset();
     KILN_RETURN_IF_ERROR(finish_when_whole());
     char* effective = nullptr;
     curl_easy_getinfo(easy_, CURLINFO_EFFECTIVE_URL, &effective);
@@ -283,6 +284,7 @@ class CurlResponse final : public Response {
       set(CURLOPT_FOLLOWLOCATION, 1L);
       set(CURLOPT_MAXREDIRS, kRedirectsMax);
     }
+    if (request_.accept_gzip) set(CURLOPT_ACCEPT_ENCODING, "gzip");
     configure_proxy();
     configure_tls();
     configure_body();

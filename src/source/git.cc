@@ -174,7 +174,8 @@ Result<GitTip> GitSource::resolve(const GitWish& wish, const Asker& asker) {
     return GitTip{.ref = ref, .object = wish.checksum, .commit = {}};
   }
   std::string key = fmt::format("{}#{}#{}#{}", wish.remote, wish.ref, wish.checksum, wish.keep_git_dir);
-  return resolving_.run(key, asker.stop, [&]() -> Result<GitTip> {
+  if (auto seen = seen_.find(asker.sessions, key)) return *std::move(seen);
+  Result<GitTip> tip = resolving_.run(key, asker.stop, [&]() -> Result<GitTip> {
     KILN_ASSIGN_OR_RETURN(GitSession session, GitSession::open(wish, asker));
     std::string name = redact_url(wish.remote);
     if (wish.ref.empty()) {
@@ -191,6 +192,8 @@ Result<GitTip> GitSource::resolve(const GitWish& wish, const Asker& asker) {
     if (!text.ok()) return annotate(text.status(), "failed to fetch remote " + name);
     return choose(wish, wish.ref, parse_refs(*text, nullptr));
   });
+  if (tip.ok()) seen_.keep(asker, key, *tip);
+  return tip;
 }
 
 Result<store::TreeRef> GitSource::checkout(const GitWish& wish, const GitTip& tip, const std::string& key,

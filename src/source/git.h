@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "source/build_memory.h"
 #include "source/flight.h"
 #include "source/meta.h"
 #include "source/source.h"
@@ -83,7 +84,7 @@ class GitSource final : public Source, public std::enable_shared_from_this<GitSo
   std::vector<std::string> schemes() const override { return {"git"}; }
   Result<std::unique_ptr<Fetch>> open(const graph::SourceOp& op, const std::optional<Platform>& platform) override;
 
-  // Asks the remote (not for commits). Blocking, cancellable.
+  // What this build saw already, or what the remote says (not asked for commits). Blocking, cancellable.
   Result<GitTip> resolve(const GitWish& wish, const Asker& asker);
   // The tree of what resolve gave; one in progress is shared.
   Result<store::TreeRef> checkout(const GitWish& wish, const GitTip& tip, const std::string& key, const Asker& asker);
@@ -94,6 +95,7 @@ class GitSource final : public Source, public std::enable_shared_from_this<GitSo
   GitSourceOptions options_;
   NamedLocks repositories_;
   Flight<GitTip> resolving_;
+  BuildMemory<GitTip> seen_;
   Flight<store::TreeRef> checking_out_;
 };
 

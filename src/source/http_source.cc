@@ -202,8 +202,14 @@ Result<std::unique_ptr<Fetch>> HttpSource::open(const graph::SourceOp& op, const
 }
 
 Result<HttpFound> HttpSource::find(const HttpWish& wish, const Asker& asker) {
-  Result<HttpFound> found = finding_.run(url_key_of(wish) + wish.checksum.str(), asker.stop, [&] { return find_now(wish, asker); });
+  const std::string key = url_key_of(wish);
+  if (auto seen = seen_.find(asker.sessions, key)) {
+    KILN_RETURN_IF_ERROR(check_digest(wish, seen->digest));
+    return *std::move(seen);
+  }
+  Result<HttpFound> found = finding_.run(key + wish.checksum.str(), asker.stop, [&] { return find_now(wish, asker); });
   if (!found.ok()) return found;
+  seen_.keep(asker, key, *found);
   KILN_RETURN_IF_ERROR(check_digest(wish, found->digest));
   return found;
 }
@@ -216,7 +222,7 @@ Result<HttpFound> HttpSource::find_now(const HttpWish& wish, const Asker& asker)
   std::vector<std::string> etags;
   KILN_ASSIGN_OR_RETURN(std::optional<HttpFound> same, unchanged(wish, url_key, headers, etags, asker));
   if (same) return *std::move(same);
-  registry::Request request{.method = "GET", .url = wish.url, .headers = headers};
+  registry::Request request{.method = "GET", .url = wish.url, .headers = headers, .accept_gzip = true};
   KILN_ASSIGN_OR_RETURN(auto response, options_.http->send(request, asker.stop));
   if (response->status < 200 || response->status >= 300) {
     return user_error(Code::kFailedPrecondition, fmt::format("{}: invalid response status {}", wish.url, response->status));
@@ -243,7 +249,8 @@ Result<std::optional<HttpFound>> HttpSource::unchanged(const HttpWish& wish, con
     if (etag && !etag->empty() && tree_by_etag.try_emplace(*etag, id).second) etags.push_back(*etag);
   }
   if (tree_by_etag.empty()) return std::optional<HttpFound>();
-  registry::Request request{.method = "HEAD", .url = wish.url, .headers = headers};
+  // Some servers tag what they compress differently, so both requests offer the same.
+  registry::Request request{.method = "HEAD", .url = wish.url, .headers = headers, .accept_gzip = true};
   request.headers.set("If-None-Match", join(etags, ", "));
   Result<std::unique_ptr<registry::Response>> response = options_.http->send(request, asker.stop);
   if (!response.ok()) {

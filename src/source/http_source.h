@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "registry/http.h"
+#include "source/build_memory.h"
 #include "source/flight.h"
 #include "source/meta.h"
 #include "source/source.h"
@@ -51,7 +52,7 @@ class HttpSource final : public Source, public std::enable_shared_from_this<Http
   std::vector<std::string> schemes() const override { return {"http", "https"}; }
   Result<std::unique_ptr<Fetch>> open(const graph::SourceOp& op, const std::optional<Platform>& platform) override;
 
-  // Asks the server, and downloads unless we hold what it has. Blocking, cancellable. An answer other
+  // What this build saw already; else asks the server, and downloads unless we hold what it has. Blocking, cancellable. An answer other
   // than 2xx gives FailedPrecondition "invalid response status 404".
   Result<HttpFound> find(const HttpWish& wish, const Asker& asker);
   // For frontends; a checksum that was given is believed.
@@ -69,12 +70,13 @@ class HttpSource final : public Source, public std::enable_shared_from_this<Http
 
   HttpSourceOptions options_;
   Flight<HttpFound> finding_;
+  BuildMemory<HttpFound> seen_;
 };
 
 Result<HttpWish> read_http_wish(const graph::SourceOp& op);
 // The text of the key of such a file.
 std::string http_key(const HttpWish& wish, const HttpFound& found);
-// RFC 9110 section 5.6.7, all three forms; nothing when it is none.
+// RFC 9110 section 5.6.7, all three forms (the obsolete one also with "UTC"); nothing when it is none.
 std::optional<Time> parse_http_time(std::string_view text);
 std::string format_http_time(Time time);
 

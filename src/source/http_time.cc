@@ -9,7 +9,7 @@ namespace kiln::source {
 std::optional<Time> parse_http_time(std::string_view text) {
   std::string value(trim(text));
   if (value.empty()) return std::nullopt;
-  for (const char* form : {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"}) {
+  for (const char* form : {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S UTC", "%a %b %e %H:%M:%S %Y"}) {
     std::tm parts{};
     const char* end = ::strptime(value.c_str(), form, &parts);
     if (end != nullptr && *end == '\0') return std::chrono::system_clock::from_time_t(::timegm(&parts));
