@@ -8,7 +8,6 @@
 #include "daemon/gateway.h"
 #include "daemon/internal_step.h"
 #include "op/tree_output.h"
-#include "policy/source_policy.h"
 
 namespace kiln::daemon {
 namespace {
@@ -42,7 +41,7 @@ Status run_all(Pool& pool, std::vector<std::function<Status()>> tasks) {
 Result<store::TreeRef> solve_nested(std::shared_ptr<BridgeContext> build, const graph::Definition& definition,
                                     solve::RunContext& context) {
   if (!build) return cancelled("the build that began this step has ended");
-  KILN_ASSIGN_OR_RETURN(auto graph, load_graph(*build, definition));
+  KILN_ASSIGN_OR_RETURN(auto graph, load_graph(*build, definition, context.stop));
   if (!graph->result) return store::TreeRef();
   KILN_ASSIGN_OR_RETURN(auto solved, build->refs->job->solve(op::to_solver(*graph, build->ports), context.stop));
   return op::tree_of(solved.output);
@@ -182,14 +181,8 @@ Status BuildLife::begin() {
 
 // What the request says about sources, asked before each is used.
 Status BuildLife::read_policy() {
-  if (!request_.source_policy) return ok();
-  KILN_ASSIGN_OR_RETURN(auto parsed, policy::parse_policy(*request_.source_policy));
-  auto rules = std::make_shared<const policy::SourcePolicy>(std::vector<policy::Policy>{std::move(parsed)});
-  context_->rewrite_source = [rules](graph::Op& op) -> Result<bool> {
-    auto* source = std::get_if<graph::SourceOp>(&op.kind);
-    return source ? rules->evaluate(*source) : Result<bool>(false);
-  };
-  return ok();
+  context_->rules = std::make_shared<SourceRules>(own_session(), request_.source_policy_session);
+  return request_.source_policy ? context_->rules->add(*request_.source_policy) : ok();
 }
 
 session::SessionGroup BuildLife::own_session() const {

@@ -62,14 +62,42 @@ frontend::SourceMeta to_frontend(const graph::SourceOp& source, source::SourceMe
   return out;
 }
 
+source::Asker asker_of(const BridgeContext& context, event::Reporter& reporter, std::stop_token stop) {
+  std::string session = context.build->request().session;
+  return {stop, reporter, {*context.sessions, [session] { return std::vector<std::string>{session}; }}, nullptr};
+}
+
+// Asks about a source that was decided about.
+Result<frontend::SourceMeta> resolve_decided(const BridgeContext& context, const graph::SourceOp& source,
+                                             const std::optional<Platform>& platform,
+                                             const frontend::ResolveOptions& options, std::stop_token stop) {
+  InternalStep step(context.build->events(),
+                    options.log_name.empty() ? "resolve metadata for " + source.identifier : options.log_name);
+  auto meta = context.meta->resolve(source, platform ? platform : options.platform, to_meta_options(options),
+                                    asker_of(context, step, stop));
+  step.done(meta.status());
+  if (!meta.ok()) return meta.status();
+  return to_frontend(source, *std::move(meta));
+}
+
 }  // namespace
 
-Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& context, const graph::Definition& definition) {
+Result<bool> check_source(const BridgeContext& context, graph::Op& op, std::stop_token stop) {
+  if (!context.rules) return false;
+  auto resolve = [&](const graph::SourceOp& source, const std::optional<Platform>& platform,
+                     const frontend::ResolveOptions& options) {
+    return resolve_decided(context, source, platform, options, stop);
+  };
+  return context.rules->rewrite(op, resolve, stop);
+}
+
+Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& context, const graph::Definition& definition,
+                                                       std::stop_token stop) {
   graph::LoadOptions options;
   options.default_platform = context.workers.empty() || context.workers[0].platforms.empty()
                                  ? Platform::host()
                                  : context.workers[0].platforms[0];
-  options.rewrite_source = context.rewrite_source;
+  options.rewrite_source = [&](graph::Op& op) { return check_source(context, op, stop); };
   options.check_op = [&](const graph::Op& op, const graph::OpMetadata&) {
     return check_entitlements(op, context.entitlements);
   };
@@ -89,20 +117,20 @@ BuildBridge::BuildBridge(std::shared_ptr<BridgeContext> context, std::map<std::s
 }
 
 source::Asker BuildBridge::asker(event::Reporter& reporter, std::stop_token stop) const {
-  std::string session = context_->build->request().session;
-  return {stop, reporter, {*context_->sessions, [session] { return std::vector<std::string>{session}; }}, nullptr};
+  return asker_of(*context_, reporter, stop);
 }
 
 Result<frontend::SolveResult> BuildBridge::solve(const frontend::SolveRequest& request, std::stop_token stop) {
   if (request.definition && !request.frontend.empty()) {
     return user_error(Code::kInvalidArgument, "cannot solve with both Definition and Frontend specified");
   }
+  KILN_RETURN_IF_ERROR(add_rules(request.source_policies));
   if (context_->import_cache) {
     for (const auto& import : request.cache_imports) context_->import_cache(import);
   }
   frontend::SolveResult result;
   if (request.definition && !request.definition->empty()) {
-    KILN_ASSIGN_OR_RETURN(result, solve_definition(*request.definition));
+    KILN_ASSIGN_OR_RETURN(result, solve_definition(*request.definition, stop));
   } else if (!request.frontend.empty()) {
     KILN_ASSIGN_OR_RETURN(result, solve_frontend(request, stop));
   }
@@ -115,8 +143,8 @@ Result<frontend::SolveResult> BuildBridge::solve(const frontend::SolveRequest& r
   return result;
 }
 
-Result<frontend::SolveResult> BuildBridge::solve_definition(const graph::Definition& definition) {
-  KILN_ASSIGN_OR_RETURN(auto graph, load_graph(*context_, definition));
+Result<frontend::SolveResult> BuildBridge::solve_definition(const graph::Definition& definition, std::stop_token stop) {
+  KILN_ASSIGN_OR_RETURN(auto graph, load_graph(*context_, definition, stop));
   frontend::SolveResult result;
   if (!graph->result) return result;
   solve::Edge edge = op::to_solver(*graph, context_->ports);
@@ -139,28 +167,42 @@ Result<frontend::SolveResult> BuildBridge::solve_frontend(const frontend::SolveR
 Result<frontend::ImageConfig> BuildBridge::resolve_image_config(const std::string& ref,
                                                                 const frontend::ResolveOptions& options,
                                                                 std::stop_token stop) {
+  KILN_RETURN_IF_ERROR(add_rules(options.source_policies));
+  const std::string scheme = options.oci_store ? "oci-layout://" : "docker-image://";
+  graph::Op op;
+  op.kind = graph::SourceOp{.identifier = scheme + ref, .attrs = {}};
+  op.platform = options.platform;
+  KILN_RETURN_IF_ERROR(check_source(*context_, op, stop).status());
+  const std::string& decided = std::get<graph::SourceOp>(op.kind).identifier;
+  if (!decided.starts_with(scheme)) {
+    return user_error(Code::kFailedPrecondition,
+                      fmt::format("ref mutated by policy to non-image: {}{} -> {}", scheme, ref, decided));
+  }
+  const std::string name = decided.substr(scheme.size());
   InternalStep step(context_->build->events(),
-                    options.log_name.empty() ? "resolve image config for " + ref : options.log_name);
-  auto meta = context_->meta->resolve_image(ref, options.platform, to_meta_options(options), asker(step, stop));
+                    options.log_name.empty() ? "resolve image config for " + name : options.log_name);
+  auto meta = context_->meta->resolve_image(name, options.platform, to_meta_options(options), asker(step, stop));
   step.done(meta.status());
   if (!meta.ok()) return meta.status();
-  return frontend::ImageConfig{ref, meta->digest, std::move(meta->config)};
+  return frontend::ImageConfig{name, meta->digest, std::move(meta->config)};
 }
 
 Result<frontend::SourceMeta> BuildBridge::resolve_source(const graph::SourceOp& source,
                                                          const std::optional<Platform>& platform,
                                                          const frontend::ResolveOptions& options, std::stop_token stop) {
+  KILN_RETURN_IF_ERROR(add_rules(options.source_policies));
   graph::Op op;
   op.kind = source;
-  if (context_->rewrite_source) KILN_RETURN_IF_ERROR(context_->rewrite_source(op).status());
-  const auto& decided = std::get<graph::SourceOp>(op.kind);
-  InternalStep step(context_->build->events(),
-                    options.log_name.empty() ? "resolve metadata for " + decided.identifier : options.log_name);
-  auto meta = context_->meta->resolve(decided, platform ? platform : options.platform, to_meta_options(options),
-                                      asker(step, stop));
-  step.done(meta.status());
-  if (!meta.ok()) return meta.status();
-  return to_frontend(decided, *std::move(meta));
+  op.platform = platform ? platform : options.platform;
+  KILN_RETURN_IF_ERROR(check_source(*context_, op, stop).status());
+  return resolve_decided(*context_, std::get<graph::SourceOp>(op.kind), platform, options, stop);
+}
+
+Status BuildBridge::add_rules(const std::vector<std::string>& policies) {
+  for (const std::string& policy : policies) {
+    if (context_->rules) KILN_RETURN_IF_ERROR(context_->rules->add(policy));
+  }
+  return ok();
 }
 
 Status BuildBridge::warn(const frontend::Warning& warning) {

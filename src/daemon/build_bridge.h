@@ -12,6 +12,7 @@
 #include "daemon/build_ref.h"
 #include "daemon/builds.h"
 #include "daemon/failed_trees.h"
+#include "daemon/source_rules.h"
 #include "frontend/bridge.h"
 #include "op/op_factory.h"
 #include "source/meta.h"
@@ -32,12 +33,16 @@ struct BridgeContext {
   std::string product = "buildkit";
   // Adds a cache to look into; called once for each different import. May be null.
   std::function<void(const frontend::CacheImport&)> import_cache;
-  // Decides about sources; may be null. See graph::LoadOptions::rewrite_source.
-  graph::SourceRewrite rewrite_source;
+  // Decides about sources; may be null.
+  std::shared_ptr<SourceRules> rules;
 };
 
-// Loads a graph as the build is allowed to run it; PermissionDenied names what is missing.
-Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& context, const graph::Definition& definition);
+// Loads a graph as the build is allowed to run it; PermissionDenied names what is missing. Blocks on
+// the client when it verifies sources itself.
+Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& context, const graph::Definition& definition,
+                                                       std::stop_token stop = {});
+// Lets the build's rules decide about a source, which may change.
+Result<bool> check_source(const BridgeContext& context, graph::Op& op, std::stop_token stop);
 
 // Any thread.
 class BuildBridge final : public frontend::Bridge {
@@ -56,7 +61,8 @@ class BuildBridge final : public frontend::Bridge {
   Status warn(const frontend::Warning& warning) override;
 
  private:
-  Result<frontend::SolveResult> solve_definition(const graph::Definition& definition);
+  Result<frontend::SolveResult> solve_definition(const graph::Definition& definition, std::stop_token stop);
+  Status add_rules(const std::vector<std::string>& policies);
   Result<frontend::SolveResult> solve_frontend(const frontend::SolveRequest& request, std::stop_token stop);
   source::Asker asker(event::Reporter& reporter, std::stop_token stop) const;
 
