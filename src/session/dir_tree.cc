@@ -211,12 +211,16 @@ Result<std::shared_ptr<DirTree>> DirTree::at(const std::string& path, TreeFilter
       open_directory ? strdup((path + "/.").c_str()) : realpath(path.c_str(), nullptr), free);
   if (!real) return errno_error(errno, fmt::format("resolve '{}'", path));
   struct stat info;
-  if (stat(real.get(), &info) != 0) return errno_error(errno, fmt::format("stat '{}'", path));
+  if (stat(path.c_str(), &info) != 0) return errno_error(errno, fmt::format("stat '{}'", path));
   if (!S_ISDIR(info.st_mode)) {
     return user_error(Code::kFailedPrecondition, fmt::format("'{}' is not a directory", path));
   }
   auto state = std::make_unique<State>();
-  state->root = real.get();
+  state->root = path;
+  // A mount without a place, named by its descriptor, "really" lies at "/": not our root at all.
+  struct stat really;
+  bool same = stat(real.get(), &really) == 0 && really.st_dev == info.st_dev && really.st_ino == info.st_ino;
+  if (same) state->root = real.get();
   if (state->root == "/") state->root.clear();
   std::optional<std::vector<std::string>> resolved;
   if (!filter.follow_paths.empty()) {
