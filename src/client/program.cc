@@ -112,6 +112,8 @@ void warn(std::string_view text) {
 }
 
 int run_program_main(int argc, char** argv) {
+  // gRPC writes its own view of a failure to stderr; ours is enough unless somebody asks.
+  setenv("GRPC_VERBOSITY", "NONE", 0);
   std::string program(
       argc > 0 ? std::string_view(argv[0]).substr(std::string_view(argv[0]).rfind('/') + 1)
                : "kiln");

@@ -157,8 +157,8 @@ Status await_ready(grpc::Channel& channel, const Address& address, const Connect
     Time now = system_clock().now();
     if (failed || now >= deadline) {
       return unreachable(options, address.scheme == "unix" ? socket_problem(address)
-                                  : failed                 ? "connection refused or not possible"
-                                                           : "no answer in time");
+                                  : failed ? "no connection: refused, or TLS that does not fit"
+                                           : "no answer in time");
     }
     channel.WaitForStateChange(state, std::min(deadline, now + std::chrono::milliseconds(100)));
   }
