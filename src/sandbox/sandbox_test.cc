@@ -13,6 +13,7 @@
 
 #include "base/id.h"
 #include "host/fs.h"
+#include "sandbox/container_devices.h"
 #include "sandbox/dns_files.h"
 #include "sandbox/mount_points.h"
 #include "sandbox/network_bridge.h"
@@ -302,6 +303,55 @@ TEST(Users, AreFoundAsDockerFindsThem) {
   EXPECT_EQ(find_user(root.get(), "www:extra")->gid, 77u);
   EXPECT_EQ(find_user(root.get(), "12:13")->gid, 13u);
   EXPECT_EQ(message_of(find_user(root.get(), "0:none").status()), "unable to find group none: no matching entries in group file");
+}
+
+TEST(ContainerDevices, AreFoundByNameKindWildcardAndClass) {
+  Box box;
+  std::filesystem::create_directories(box.path("cdi"));
+  ASSERT_TRUE(host::write_file(box.path("cdi/a.yaml"), R"(
+cdiVersion: "0.6.0"
+kind: "vendor1.com/device"   # a comment
+annotations:
+  org.mobyproject.buildkit.device.autoallow: true
+devices:
+- name: foo
+  annotations:
+    org.mobyproject.buildkit.device.class: class1
+  containerEdits:
+    env:
+    - FOO=injected
+    deviceNodes:
+      - path: /dev/zero0
+        hostPath: /dev/zero
+        fileMode: 0640
+- name: 'bar'
+  containerEdits:
+    env: ["BAR=injected"]
+    mounts:
+    - hostPath: /etc
+      containerPath: /host/etc
+      options: [ro, "bind"]
+containerEdits:
+  env:
+  - ALL=1
+)").ok());
+  ContainerDevices devices({.folders = {box.path("cdi")}});
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(*devices.find("vendor1.com/device", false), Names{"vendor1.com/device=bar"});
+  EXPECT_EQ(*devices.find("vendor1.com/device=*", false), (Names{"vendor1.com/device=bar", "vendor1.com/device=foo"}));
+  EXPECT_EQ(*devices.find("class1", false), Names{"vendor1.com/device=foo"});
+  EXPECT_EQ(*devices.find("vendor3.com/device=baz", true), Names{});
+  EXPECT_EQ(message_of(devices.find("vendor3.com/device=baz", false).status()), "required device \"vendor3.com/device=baz\" is not registered");
+  EXPECT_TRUE(devices.list()[0].auto_allowed);
+  ContainerSpec container;
+  ProcessSpec process;
+  ASSERT_TRUE(devices.inject(*devices.find("vendor1.com/device=*", false), container, process).ok());
+  EXPECT_EQ(process.env, (Names{"ALL=1", "BAR=injected", "FOO=injected"}));
+  ASSERT_EQ(container.devices.size(), 1u);
+  EXPECT_EQ(container.devices[0].mode, 0640u);
+  EXPECT_EQ(container.devices[0].minor, 5u);
+  ASSERT_EQ(container.mounts.size(), 1u);
+  EXPECT_TRUE(container.mounts[0].what.readonly());
 }
 
 TEST(ResolvConf, LeavesOutWhatAContainerCannotReach) {
