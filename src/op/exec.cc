@@ -12,6 +12,7 @@
 #include "op/exec_mounts.h"
 #include "op/op_factory.h"
 #include "op/tree_output.h"
+#include "sandbox/container_devices.h"
 #include "sandbox/runtime.h"
 
 namespace kiln::op {
@@ -79,6 +80,7 @@ class ExecOp final : public solve::Op {
     sandbox::ProcessSpec process{.args = meta.args, .cwd = meta.cwd, .user = meta.user};
     for (const graph::Ulimit& ulimit : meta.ulimits) process.ulimits.push_back({ulimit.name, ulimit.soft, ulimit.hard});
     KILN_ASSIGN_OR_RETURN(process.env, exec_environment(meta, op().secret_env, ports_, context));
+    KILN_RETURN_IF_ERROR(inject_devices(container, process));
     if (std::optional<std::string> emulator = emulator_for(vertex_->op.platform)) {
       process.args.insert(process.args.begin(), kEmulatorTarget);
       container.mounts.push_back({.what = {"bind", *emulator, {"ro", "bind"}}, .target = kEmulatorTarget, .selector = "", .file = nullptr});
@@ -95,6 +97,18 @@ class ExecOp final : public solve::Op {
     const bool fine = valid.empty() ? exit->code == 0 : std::find(valid.begin(), valid.end(), exit->code) != valid.end();
     if (fine) return ok();
     return sandbox::exit_error({.args = meta.args}, *exit);
+  }
+
+  Status inject_devices(sandbox::ContainerSpec& container, sandbox::ProcessSpec& process) {
+    std::vector<std::string> names;
+    for (const graph::CdiDevice& device : op().cdi_devices) {
+      Result<std::vector<std::string>> found =
+          ports_.devices ? ports_.devices->find(device.name, device.optional) : sandbox::ContainerDevices({.disabled = true}).find(device.name, device.optional);
+      KILN_RETURN_IF_ERROR(found.status());
+      names.insert(names.end(), found->begin(), found->end());
+    }
+    if (names.empty()) return ok();
+    return annotate(ports_.devices->inject(names, container, process), "CDI device injection failed");
   }
 
   void tell_failure(ExecMounts& mounts, Status& error) {

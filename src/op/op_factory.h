@@ -18,6 +18,7 @@
 #include "store/trees.h"
 
 namespace kiln::sandbox {
+class ContainerDevices;
 class Runtime;
 }
 namespace kiln::source {
@@ -36,6 +37,9 @@ struct OpPorts {
   // Shared by all steps of a daemon: copies of one OpPorts share it.
   std::shared_ptr<CacheMounts> cache_mounts = CacheMounts::make();
   sandbox::Runtime* runtime = nullptr;
+  // Devices that steps may ask for; null: there are none. Whether a build may use one is decided
+  // when its graph is loaded, not here.
+  std::shared_ptr<const sandbox::ContainerDevices> devices = nullptr;
   source::Sources* sources = nullptr;
   source::Pins* pins = nullptr;  // told what sources resolve to
   // Solves a definition inside the build that runs the step (BuildOp). Blocking.
