@@ -153,7 +153,8 @@ CgroupTree CgroupTree::probe(const std::string& mount_root) {
     if (fields.size() < 4 || !fields[1].starts_with(mount_root)) continue;
     Hierarchy hierarchy{.folder = std::string(fields[1])};
     if (fields[2] == "cgroup2") {
-      for (std::string_view name : words(read_small(hierarchy.folder + "/cgroup.controllers"))) {
+      const std::string controllers = read_small(hierarchy.folder + "/cgroup.controllers");
+      for (std::string_view name : words(controllers)) {
         if (std::find(std::begin(kWanted), std::end(kWanted), name) != std::end(kWanted) || name == "io") {
           state->unified_controllers.emplace_back(name);
         }
@@ -337,7 +338,8 @@ Status Cgroup::kill_all() {
     if (put(folder->path + "/cgroup.kill", "1").ok()) return ok();
   }
   for (const State::Folder& folder : state_->folders) {
-    for (std::string_view line : split(read_small(folder.path + "/cgroup.procs"), '\n')) {
+    const std::string processes = read_small(folder.path + "/cgroup.procs");
+    for (std::string_view line : split(processes, '\n')) {
       if (std::uint64_t pid = number_of(line); pid > 1) ::kill(static_cast<pid_t>(pid), SIGKILL);
     }
     break;  // every hierarchy holds the same processes
@@ -357,7 +359,8 @@ void read_unified(const std::string& folder, CgroupUsage& usage) {
   usage.pids_current = number_of(read_small(folder + "/pids.current"));
   usage.pids_peak = number_of(read_small(folder + "/pids.peak"));
   usage.oom_kills = keyed(read_small(folder + "/memory.events"), "oom_kill");
-  for (std::string_view word : words(read_small(folder + "/io.stat"))) {
+  const std::string io = read_small(folder + "/io.stat");
+  for (std::string_view word : words(io)) {
     auto [key, value] = split_once(word, '=');
     if (key == "rbytes") usage.io_read_bytes += number_of(value);
     if (key == "wbytes") usage.io_write_bytes += number_of(value);
@@ -387,7 +390,8 @@ CgroupUsage Cgroup::read_usage() const {
     usage.pids_current = number_of(read_small(pids->path + "/pids.current"));
   }
   if (const State::Folder* io = state_->with("blkio")) {
-    for (std::string_view line : split(read_small(io->path + "/blkio.throttle.io_service_bytes"), '\n')) {
+    const std::string served = read_small(io->path + "/blkio.throttle.io_service_bytes");
+    for (std::string_view line : split(served, '\n')) {
       std::vector<std::string_view> fields = words(line);
       if (fields.size() != 3) continue;
       if (fields[1] == "Read") usage.io_read_bytes += number_of(fields[2]);

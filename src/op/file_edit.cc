@@ -176,7 +176,8 @@ Status match_below(int root, const std::string& path, const std::vector<std::str
 Result<std::vector<std::string>> resolve_wildcards(int root, std::string_view pattern, bool follow_last) {
   std::string literal;
   std::vector<std::string> rest;
-  for (std::string_view part : split(clean_path(pattern), '/')) {
+  const std::string clean = clean_path(pattern);
+  for (std::string_view part : split(clean, '/')) {
     if (part.empty()) continue;
     if (rest.empty() && !has_wildcards(part)) {
       literal += '/';
