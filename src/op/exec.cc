@@ -38,8 +38,9 @@ class ExecOp final : public solve::Op {
     if (everything) selectors.push_back("/");
     std::vector<std::string> digests;
     for (const std::string& selector : selectors) {
-      KILN_ASSIGN_OR_RETURN(const Digest digest, ports_.trees->digest(tree_of(output), selector, {.follow_links = !everything}, context.stop));
-      digests.push_back(digest.str());
+      const Result<Digest> digest = ports_.trees->digest(tree_of(output), selector, {.follow_links = !everything}, context.stop);
+      if (!digest.ok()) return content_key_error(tree_of(output), digest.status());
+      digests.push_back(digest->str());
     }
     return Digest::of(join(digests, std::string_view("\0", 1)));
   }

@@ -204,11 +204,7 @@ class FileOp final : public solve::Op {
     std::vector<std::string> digests;
     for (const FileSelector& selector : distinct_selectors(views[static_cast<std::size_t>(input)].selectors)) {
       Result<Digest> digest = ports_.trees->digest(tree, selector.path, selector.options, context.stop);
-      if (!digest.ok()) {
-        if (is_cancelled(digest.status())) return digest.status();
-        return annotate(digest.status(),
-                        fmt::format("failed to calculate checksum of ref {}", tree ? tree->id() : "scratch"));
-      }
+      if (!digest.ok()) return content_key_error(tree, digest.status());
       digests.push_back(digest->str());
     }
     return Digest::of(join(digests, std::string_view("\0", 1)));

@@ -1,5 +1,7 @@
 #include "op/tree_output.h"
 
+#include <fmt/format.h>
+
 #include "base/log.h"
 
 namespace kiln::op {
@@ -26,6 +28,14 @@ Result<cache::Record> TreeOutputs::save(const solve::OutputRef& output) {
   store::TreeRef tree = tree_of(output);
   if (!tree) return cache::Record{std::string(kScratchRecord), system_clock().now()};
   return cache::Record{tree->id(), tree->created()};
+}
+
+Status content_key_error(const store::TreeRef& tree, const Status& cause) {
+  if (is_cancelled(cause)) return cause;
+  const std::string context =
+      fmt::format("failed to compute cache key: failed to calculate checksum of ref {}", tree ? tree->id() : "scratch");
+  if (!is_not_found(cause)) return annotate(cause, context);
+  return user_error(Code::kUnknown, fmt::format("{}: {}", context, message_of(cause)));
 }
 
 }  // namespace kiln::op

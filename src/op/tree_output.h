@@ -28,6 +28,10 @@ solve::OutputRef make_output(store::TreeRef tree);
 // The tree of an output that make_output made; nullptr for a null output and for scratch.
 store::TreeRef tree_of(const solve::OutputRef& output);
 
+// Why the content of an input could not be made a key, in the words that clients match on. A path that
+// is not there loses its code, which clients would print in front of the sentence.
+Status content_key_error(const store::TreeRef& tree, const Status& cause);
+
 // The daemon's own outputs. Any thread; `trees` must outlive it.
 class TreeOutputs final : public solve::OutputStore {
  public:
