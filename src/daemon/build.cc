@@ -5,9 +5,11 @@
 #include <condition_variable>
 
 #include "base/log.h"
+#include "content/image_config.h"
 #include "daemon/gateway.h"
 #include "daemon/internal_step.h"
 #include "op/tree_output.h"
+#include "session/export_target.h"
 
 namespace kiln::daemon {
 namespace {
@@ -53,6 +55,8 @@ class BuildLife {
   BuildLife(const BuildParts& parts, RunningBuild& build, std::stop_token stop)
       : parts_(parts), build_(build), request_(build.request()), stop_(std::move(stop)) {}
 
+  ~BuildLife();
+
   Result<SolveResponse> live();
 
  private:
@@ -67,6 +71,10 @@ class BuildLife {
   void import_caches();
   Status ask_frontend();
   Status solve_result();
+  Status describe_result();
+  Status attest(const std::string& key, const Capture& capture, const graph::Definition& definition,
+                const ProvenanceRun& run);
+  Status ask_exporters();
   Status export_result();
   Status export_caches();
   Status publish();
@@ -83,6 +91,8 @@ class BuildLife {
   RunningBuild& build_;
   const SolveRequest& request_;
   std::stop_token stop_;
+  const Time started_ = system_clock().now();
+  std::optional<ProvenanceOptions> provenance_;
 
   std::vector<Export> exports_;
   std::vector<std::unique_ptr<remotecache::CacheExport>> cache_exports_;
@@ -91,6 +101,8 @@ class BuildLife {
   std::shared_ptr<BridgeContext> context_;
   std::mutex imports_mutex_;
   std::set<std::string> imports_;
+  std::unique_ptr<BuildBridge> client_bridge_;
+  std::shared_ptr<Gateway> gateway_;  // while the frontend runs at the client
   frontend::SolveResult result_;
   exporter::BuildResult solved_;
   std::map<std::string, remotecache::Exported> exported_;  // by key of tree, "" for a single one
@@ -106,7 +118,13 @@ Result<SolveResponse> BuildLife::live() {
   KILN_RETURN_IF_ERROR(export_result());
   KILN_RETURN_IF_ERROR(export_caches());
   KILN_RETURN_IF_ERROR(publish());
-  return answer();
+  SolveResponse response = answer();
+  if (request_.enable_session_exporter) {
+    session::ExportTarget client(own_session(), request_.session);
+    const Status told = client.finalize(response.exporter_response, stop_);
+    if (!absl::IsUnavailable(told) && !absl::IsUnimplemented(told)) KILN_RETURN_IF_ERROR(told);
+  }
+  return response;
 }
 
 // 1. Accept: whatever is wrong with the request is said before anything runs.
@@ -121,6 +139,7 @@ Status BuildLife::accept() {
                         fmt::format("granting entitlement {} is not allowed by build daemon configuration", name));
     }
   }
+  KILN_ASSIGN_OR_RETURN(provenance_, provenance_options(request_.frontend_attrs));
   for (const auto& spec : request_.exporters) {
     KILN_ASSIGN_OR_RETURN(auto made, exporter::make_exporter(spec.type, spec.attrs, parts_.exports));
     exports_.push_back({std::move(made), nullptr, nullptr});
@@ -211,15 +230,19 @@ Status BuildLife::ask_frontend() {
   return ok();
 }
 
+// The client's frontend may look into its refs until the build has ended.
 Result<frontend::SolveResult> BuildLife::wait_for_client() {
-  BuildBridge bridge(context_, request_.frontend_attrs, request_.frontend_inputs);
+  client_bridge_ = std::make_unique<BuildBridge>(context_, request_.frontend_attrs, request_.frontend_inputs);
   auto containers = parts_.make_containers ? parts_.make_containers(build_, context_) : nullptr;
-  auto gateway = std::make_shared<Gateway>(bridge, containers);
-  build_.serve(gateway);
-  auto result = gateway->wait(stop_);
+  gateway_ = std::make_shared<Gateway>(*client_bridge_, containers);
+  build_.serve(gateway_);
+  return gateway_->wait(stop_);
+}
+
+BuildLife::~BuildLife() {
+  if (!gateway_) return;
   build_.serve(nullptr);
-  gateway->close();
-  return result;
+  gateway_->close();
 }
 
 // 5. Solve the result: every tree that leaves is made, or found, now.
@@ -256,6 +279,61 @@ Status BuildLife::solve_result() {
   for (const auto& [key, attestations] : result_.attestations) {
     for (const auto& attestation : attestations) KILN_RETURN_IF_ERROR(add_attestation(key, attestation));
   }
+  return describe_result();
+}
+
+// Says of every tree where it came from: to exporters, when the request asks for it, and to the
+// record, always.
+Status BuildLife::describe_result() {
+  if (parts_.pins == nullptr) return ok();
+  ProvenanceRun run{build_.ref(), started_, system_clock().now(), request_.compatibility_version, parts_.provenance_environment};
+  std::map<std::string, frontend::RefPtr> refs = result_.refs;
+  if (!result_.is_map()) refs[""] = result_.ref;
+  std::set<const graph::Graph*> results;
+  for (const auto& [key, ref] : refs) {
+    if (ref) results.insert(static_cast<BuildRef&>(*ref).graph().get());
+  }
+  for (const auto& [key, ref] : refs) {
+    if (!ref) continue;
+    auto& mine = static_cast<BuildRef&>(*ref);
+    auto platform = Platform::parse(key);
+    const Capture capture = context_->refs->provenance->capture(
+        mine.graph(), mine.origin(), results, *parts_.pins, key.empty() || !platform.ok() ? std::nullopt : std::optional(*platform));
+    KILN_ASSIGN_OR_RETURN(graph::Definition definition, mine.definition());
+    if (provenance_) KILN_RETURN_IF_ERROR(attest(key, capture, definition, run));
+    if (parts_.history == nullptr || request_.internal) continue;
+    ProvenanceOptions kept;
+    if (provenance_) kept.builder_id = provenance_->builder_id;
+    KILN_ASSIGN_OR_RETURN(std::string text, predicate(capture, definition, kept, run));
+    StringSource bytes(std::move(text));
+    KILN_ASSIGN_OR_RETURN(auto blob, parts_.history->write_blob("application/vnd.in-toto+json", bytes));
+    blob.annotations[history::kPredicateTypeAnnotation] = predicate_type(kept.version);
+    build_.add_attestation(key, std::move(blob));
+  }
+  return ok();
+}
+
+Status BuildLife::attest(const std::string& key, const Capture& capture, const graph::Definition& definition,
+                         const ProvenanceRun& run) {
+  exporter::Attestation out;
+  out.metadata["reason"] = "provenance";
+  out.metadata["inline-only"] = provenance_->inline_only ? "true" : "false";
+  out.path = provenance_->filename;
+  out.predicate_type = predicate_type(provenance_->version);
+  KILN_ASSIGN_OR_RETURN(out.data, predicate(capture, definition, *provenance_, run));
+  // A single result is known to exporters under its platform.
+  std::string name = key;
+  if (name.empty()) {
+    Platform platform = Platform::host();
+    auto config = result_.metadata.find("containerimage.config");
+    if (config != result_.metadata.end()) {
+      if (auto image = content::parse_image_config(config->second); image.ok() && !image->platform.empty()) {
+        platform = image->platform;
+      }
+    }
+    name = platform.normalized().str_full();
+  }
+  solved_.attestations[name].push_back(std::move(out));
   return ok();
 }
 
@@ -281,8 +359,28 @@ exporter::ExportContext BuildLife::export_context(event::Reporter& reporter, int
   return {stop_, reporter, own_session(), request_.session, request_.ref, index, request_.compatibility_version};
 }
 
+// The client may choose exporters now that it can see the result.
+Status BuildLife::ask_exporters() {
+  session::ExportTarget client(own_session(), request_.session);
+  if (!client.offers_exporters(stop_)) return ok();
+  std::vector<std::string> ids;
+  for (const auto& [key, exported] : exported_) {
+    if (exported.tree) ids.push_back(exported.tree->id());
+  }
+  auto chosen = client.find_exporters(solved_.metadata, ids, stop_);
+  // A client that has nothing to say says so in one of these ways.
+  if (absl::IsUnavailable(chosen.status()) || absl::IsUnimplemented(chosen.status())) return ok();
+  KILN_RETURN_IF_ERROR(chosen.status());
+  for (auto& one : *chosen) {
+    KILN_ASSIGN_OR_RETURN(auto made, exporter::make_exporter(one.type, one.attributes, parts_.exports));
+    exports_.push_back({std::move(made), nullptr, nullptr});
+  }
+  return ok();
+}
+
 // 6. Export: the bytes of every exporter are made.
 Status BuildLife::export_result() {
+  if (request_.enable_session_exporter) KILN_RETURN_IF_ERROR(ask_exporters());
   if (inline_cache_) {
     solved_.inline_cache = [this](const std::string& key, const std::vector<store::LayerBlob>& layers) -> Result<std::string> {
       auto it = exported_.find(key);

@@ -13,6 +13,7 @@
 #include "daemon/build_bridge.h"
 #include "daemon/builds.h"
 #include "export/exporter.h"
+#include "history/history.h"
 #include "remotecache/remote_cache.h"
 #include "solve/solver.h"
 
@@ -29,6 +30,9 @@ struct BuildParts {
   session::Sessions* sessions = nullptr;
   source::MetaResolver* meta = nullptr;
   Pool* pool = nullptr;
+  source::Pins* pins = nullptr;         // what sources resolved to, for provenance
+  history::History* history = nullptr;  // where provenance is kept; may be null
+  std::string provenance_environment;   // JSON object, see load_provenance_environment
   std::map<std::string, std::shared_ptr<const frontend::Frontend>> frontends;
   std::vector<frontend::WorkerInfo> workers;
   std::set<std::string> allowed_entitlements;  // what the configuration lets builds ask for

@@ -3,6 +3,7 @@
 #include "daemon/internal_step.h"
 #include "daemon/status_wire.h"
 #include "graph/caps.h"
+#include "wire/errdefs.pb.h"
 
 namespace kiln::daemon {
 namespace {
@@ -77,6 +78,12 @@ Result<frontend::SourceMeta> resolve_decided(const BridgeContext& context, const
                                     asker_of(context, step, stop));
   step.done(meta.status());
   if (!meta.ok()) return meta.status();
+  if (meta->image) {
+    const auto at = source.identifier.find("://");
+    context.refs->provenance->add_image({at == std::string::npos ? source.identifier : source.identifier.substr(at + 3),
+                                         platform ? platform : options.platform, meta->image->digest.str(),
+                                         !source.identifier.starts_with("docker-image://")});
+  }
   return to_frontend(source, *std::move(meta));
 }
 
@@ -106,8 +113,8 @@ Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& cont
 }
 
 BuildBridge::BuildBridge(std::shared_ptr<BridgeContext> context, std::map<std::string, std::string> opts,
-                         std::map<std::string, graph::Definition> inputs)
-    : context_(std::move(context)), inputs_(std::move(inputs)) {
+                         std::map<std::string, graph::Definition> inputs, std::shared_ptr<const RequestOrigin> origin)
+    : context_(std::move(context)), inputs_(std::move(inputs)), origin_(std::move(origin)) {
   options_.opts = std::move(opts);
   options_.session_id = context_->build->request().session;
   options_.product = context_->product;
@@ -148,7 +155,7 @@ Result<frontend::SolveResult> BuildBridge::solve_definition(const graph::Definit
   frontend::SolveResult result;
   if (!graph->result) return result;
   solve::Edge edge = op::to_solver(*graph, context_->ports);
-  result.ref = std::make_shared<BuildRef>(context_->refs, std::move(graph), std::move(edge));
+  result.ref = std::make_shared<BuildRef>(context_->refs, std::move(graph), std::move(edge), origin_);
   return result;
 }
 
@@ -160,8 +167,19 @@ Result<frontend::SolveResult> BuildBridge::solve_frontend(const frontend::SolveR
   if (found == context_->frontends.end()) {
     return user_error(Code::kNotFound, fmt::format("invalid frontend: {}", request.frontend));
   }
-  BuildBridge nested(context_, request.frontend_opts, request.frontend_inputs);
-  return found->second->build(nested, stop);
+  auto origin = std::make_shared<RequestOrigin>();
+  origin->frontend = request.frontend;
+  origin->opts = request.frontend_opts;
+  if (origin_) origin->root = origin_->root ? origin_->root : origin_;
+  BuildBridge nested(context_, request.frontend_opts, request.frontend_inputs, std::move(origin));
+  auto result = found->second->build(nested, stop);
+  if (result.ok() || is_cancelled(result.status())) return result;
+  Status failed = result.status();
+  errdefs::Frontend detail;
+  detail.set_name(request.frontend);
+  if (source != request.frontend_opts.end()) detail.set_source(source->second);
+  add_detail(failed, kDetailFrontend, detail.SerializeAsString());
+  return failed;
 }
 
 Result<frontend::ImageConfig> BuildBridge::resolve_image_config(const std::string& ref,
@@ -184,6 +202,7 @@ Result<frontend::ImageConfig> BuildBridge::resolve_image_config(const std::strin
   auto meta = context_->meta->resolve_image(name, options.platform, to_meta_options(options), asker(step, stop));
   step.done(meta.status());
   if (!meta.ok()) return meta.status();
+  context_->refs->provenance->add_image({name, options.platform, meta->digest.str(), options.oci_store.has_value()});
   return frontend::ImageConfig{name, meta->digest, std::move(meta->config)};
 }
 

@@ -48,7 +48,7 @@ Result<bool> check_source(const BridgeContext& context, graph::Op& op, std::stop
 class BuildBridge final : public frontend::Bridge {
  public:
   BuildBridge(std::shared_ptr<BridgeContext> context, std::map<std::string, std::string> opts,
-              std::map<std::string, graph::Definition> inputs);
+              std::map<std::string, graph::Definition> inputs, std::shared_ptr<const RequestOrigin> origin = nullptr);
 
   const std::shared_ptr<BridgeContext>& context() const { return context_; }
   const frontend::BuildOptions& options() const override { return options_; }
@@ -69,6 +69,7 @@ class BuildBridge final : public frontend::Bridge {
   std::shared_ptr<BridgeContext> context_;
   frontend::BuildOptions options_;
   std::map<std::string, graph::Definition> inputs_;
+  std::shared_ptr<const RequestOrigin> origin_;  // the call that this bridge is given to; null: none
 };
 
 }  // namespace kiln::daemon

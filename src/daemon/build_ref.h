@@ -5,6 +5,7 @@
 #include <mutex>
 #include <optional>
 
+#include "daemon/provenance.h"
 #include "frontend/bridge.h"
 #include "graph/vertex.h"
 #include "solve/solver.h"
@@ -19,13 +20,16 @@ Status with_source(const Status& status, const graph::Graph& graph);
 struct RefContext {
   std::shared_ptr<solve::Job> job;
   store::Trees* trees = nullptr;
+  std::shared_ptr<ProvenanceLog> provenance = std::make_shared<ProvenanceLog>();
 };
 
 // Any thread.
 class BuildRef final : public frontend::Ref {
  public:
-  BuildRef(std::shared_ptr<const RefContext> context, std::shared_ptr<const graph::Graph> graph, solve::Edge edge)
-      : context_(std::move(context)), graph_(std::move(graph)), edge_(std::move(edge)) {}
+  // `origin`: the frontend call that made the graph; null when there was none.
+  BuildRef(std::shared_ptr<const RefContext> context, std::shared_ptr<const graph::Graph> graph, solve::Edge edge,
+           std::shared_ptr<const RequestOrigin> origin)
+      : context_(std::move(context)), graph_(std::move(graph)), edge_(std::move(edge)), origin_(std::move(origin)) {}
 
   Status evaluate(std::stop_token stop) override;
   Result<std::string> read_file(const frontend::ReadRequest& request, std::stop_token stop) override;
@@ -36,7 +40,8 @@ class BuildRef final : public frontend::Ref {
 
   // The tree and the keys it is known under; solves first when that is due. Blocking.
   Result<solve::Solved> solved(std::stop_token stop);
-  const graph::Graph& graph() const { return *graph_; }
+  const std::shared_ptr<const graph::Graph>& graph() const { return graph_; }
+  const std::shared_ptr<const RequestOrigin>& origin() const { return origin_; }
   const solve::Edge& edge() const { return edge_; }
 
  private:
@@ -45,6 +50,7 @@ class BuildRef final : public frontend::Ref {
   std::shared_ptr<const RefContext> context_;
   std::shared_ptr<const graph::Graph> graph_;
   solve::Edge edge_;
+  std::shared_ptr<const RequestOrigin> origin_;
   std::mutex mutex_;
   std::optional<solve::Solved> solved_;
 };

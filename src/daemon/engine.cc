@@ -22,6 +22,7 @@
 #include "source/git.h"
 #include "source/http_source.h"
 #include "source/image.h"
+#include "source/pins.h"
 #include "source/local.h"
 
 namespace kiln::daemon {
@@ -67,6 +68,7 @@ class WiredEngine final : public Engine {
   Config config_;
   EngineGround ground_;
   WorkerFacts facts_;
+  source::Pins pins_;
 
   std::unique_ptr<content::FileBlobStore> blobs_;
   std::unique_ptr<db::Database> key_db_;
@@ -188,6 +190,14 @@ BuildParts WiredEngine::parts() {
   out.sessions = ground_.sessions;
   out.meta = meta_.get();
   out.pool = ground_.pool;
+  out.pins = &pins_;
+  out.ops.pins = &pins_;
+  out.history = ground_.history;
+  if (auto environment = load_provenance_environment(config_.provenance_env_dir); environment.ok()) {
+    out.provenance_environment = std::move(environment).value();
+  } else {
+    log_warn("provenance environment: {}", message_of(environment.status()));
+  }
   if (config_.dockerfile_frontend) out.frontends["dockerfile.v0"] = frontend::dockerfile::make_frontend();
   if (config_.gateway_frontend) {
     GatewayFrontendPorts ports{ground_.pool, trees_.get(), runtime_.get(), config_.gateway_repositories};

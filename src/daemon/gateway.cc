@@ -23,8 +23,17 @@ Result<frontend::RefPtr> Gateway::ref(const std::string& id) {
   if (id.empty()) return frontend::RefPtr();
   std::lock_guard lock(mutex_);
   auto it = refs_.find(id);
-  if (it == refs_.end()) return user_error(Code::kNotFound, fmt::format("no such ref: {}", id));
-  return it->second;
+  if (it != refs_.end()) return it->second;
+  // After the end a ref may be asked for as what it is in the result: by its platform, or, when
+  // there is only one, by whatever name.
+  if (result_ && result_->ok()) {
+    const frontend::SolveResult& result = **result_;
+    if (!result.is_map() && result.ref != nullptr) return result.ref;
+    auto named = result.refs.find(id);
+    if (named == result.refs.end() && result.refs.size() == 1) named = result.refs.begin();
+    if (named != result.refs.end()) return named->second;
+  }
+  return user_error(Code::kNotFound, fmt::format("no such ref: {}", id));
 }
 
 Status Gateway::finish(Result<frontend::SolveResult> result) {

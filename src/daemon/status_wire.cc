@@ -1,14 +1,14 @@
 #include "daemon/status_wire.h"
 
-#include <google/protobuf/descriptor.h>
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/support/status.h>
 
 #include <cerrno>
+#include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/utf8_text.h"
+#include "daemon/message_json.h"
 #include "wire/errdefs.pb.h"
 #include "wire/gateway.pb.h"
 #include "wire/policysession.pb.h"
@@ -19,8 +19,6 @@ namespace kiln::daemon {
 namespace {
 
 namespace pbuf = google::protobuf;
-using Json = nlohmann::json;
-
 constexpr std::string_view kJsonSuffix = "+json";
 
 // The message that a known type stands for; null for others.
@@ -41,81 +39,6 @@ std::unique_ptr<pbuf::Message> make_message(std::string_view type) {
   return nullptr;
 }
 
-std::string base64(const std::string& bytes) {
-  static constexpr char kAlphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t group = 0;
-    for (std::size_t k = 0; k < 3; ++k) {
-      group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    }
-    for (std::size_t k = 0; k < 4; ++k) {
-      out += i + k <= bytes.size() ? kAlphabet[group >> (18 - 6 * k) & 63] : '=';
-    }
-  }
-  return out;
-}
-
-// Go programs read these details with encoding/json into structs tagged with the field names, some
-// with protojson; numbers as numbers and names as in the .proto suit both. protobuf's own printer
-// does not do: it quotes 64-bit numbers.
-Json to_json(const pbuf::Message& message);
-
-Json scalar_to_json(const pbuf::Message& m, const pbuf::FieldDescriptor* f, int index) {
-  const pbuf::Reflection* r = m.GetReflection();
-  using Field = pbuf::FieldDescriptor;
-  const bool many = index >= 0;
-  switch (f->cpp_type()) {
-    case Field::CPPTYPE_INT32: return many ? r->GetRepeatedInt32(m, f, index) : r->GetInt32(m, f);
-    case Field::CPPTYPE_INT64: return many ? r->GetRepeatedInt64(m, f, index) : r->GetInt64(m, f);
-    case Field::CPPTYPE_UINT32: return many ? r->GetRepeatedUInt32(m, f, index) : r->GetUInt32(m, f);
-    case Field::CPPTYPE_UINT64: return many ? r->GetRepeatedUInt64(m, f, index) : r->GetUInt64(m, f);
-    case Field::CPPTYPE_DOUBLE: return many ? r->GetRepeatedDouble(m, f, index) : r->GetDouble(m, f);
-    case Field::CPPTYPE_FLOAT: return many ? r->GetRepeatedFloat(m, f, index) : r->GetFloat(m, f);
-    case Field::CPPTYPE_BOOL: return many ? r->GetRepeatedBool(m, f, index) : r->GetBool(m, f);
-    case Field::CPPTYPE_ENUM: return many ? r->GetRepeatedEnumValue(m, f, index) : r->GetEnumValue(m, f);
-    case Field::CPPTYPE_MESSAGE: return to_json(many ? r->GetRepeatedMessage(m, f, index) : r->GetMessage(m, f));
-    case Field::CPPTYPE_STRING: {
-      std::string text = many ? r->GetRepeatedString(m, f, index) : r->GetString(m, f);
-      return f->type() == Field::TYPE_BYTES ? base64(text) : text;
-    }
-  }
-  return nullptr;
-}
-
-Json map_to_json(const pbuf::Message& message, const pbuf::FieldDescriptor* field) {
-  Json out = Json::object();
-  const pbuf::Reflection* reflection = message.GetReflection();
-  for (int i = 0; i < reflection->FieldSize(message, field); ++i) {
-    const pbuf::Message& entry = reflection->GetRepeatedMessage(message, field, i);
-    const Json key = scalar_to_json(entry, entry.GetDescriptor()->map_key(), -1);
-    out[key.is_string() ? key.get<std::string>() : key.dump()] =
-        scalar_to_json(entry, entry.GetDescriptor()->map_value(), -1);
-  }
-  return out;
-}
-
-Json to_json(const pbuf::Message& message) {
-  std::vector<const pbuf::FieldDescriptor*> fields;
-  message.GetReflection()->ListFields(message, &fields);
-  Json out = Json::object();
-  for (const pbuf::FieldDescriptor* field : fields) {
-    if (field->is_map()) {
-      out[field->name()] = map_to_json(message, field);
-    } else if (field->is_repeated()) {
-      Json list = Json::array();
-      for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
-        list.push_back(scalar_to_json(message, field, i));
-      }
-      out[field->name()] = std::move(list);
-    } else {
-      out[field->name()] = scalar_to_json(message, field, -1);
-    }
-  }
-  return out;
-}
-
 std::string_view without_number(std::string_view type) { return type.substr(0, type.find('#')); }
 
 void append_detail(std::string_view numbered_type, const std::string& bytes, google::rpc::Status& out) {
@@ -124,7 +47,7 @@ void append_detail(std::string_view numbered_type, const std::string& bytes, goo
     if (!message->ParseFromString(bytes)) return;
     pbuf::Any* any = out.add_details();
     any->set_type_url(std::string(type) + std::string(kJsonSuffix));
-    any->set_value(to_json(*message).dump(-1, ' ', false, Json::error_handler_t::replace));
+    any->set_value(to_json_text(*message, JsonStyle::kProto));
   } else if (type.find('/') != std::string_view::npos && !type.starts_with("kiln")) {
     pbuf::Any* any = out.add_details();
     any->set_type_url(std::string(type));

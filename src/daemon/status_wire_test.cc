@@ -65,7 +65,8 @@ TEST(StatusWire, EverythingSurvivesTheWayThereAndBack) {
   EXPECT_EQ(get_detail(back, kDetailSolve), solve.SerializeAsString());
   EXPECT_EQ(get_detail(back, "type.googleapis.com/other.Thing"), std::string("\x01\x00\xff", 3));
   int frontends = 0;
-  for (const auto& detail : details_of(to_grpc(back)).details()) {
+  const google::rpc::Status details = details_of(to_grpc(back));
+  for (const auto& detail : details.details()) {
     frontends += detail.type_url() == "github.com/moby/buildkit/errdefs.Frontend+json";
   }
   EXPECT_EQ(frontends, 2);
