@@ -193,8 +193,10 @@ Result<frontend::ImageConfig> BuildBridge::resolve_image_config(const std::strin
   KILN_RETURN_IF_ERROR(check_source(*context_, op, stop).status());
   const std::string& decided = std::get<graph::SourceOp>(op.kind).identifier;
   if (!decided.starts_with(scheme)) {
-    return user_error(Code::kFailedPrecondition,
-                      fmt::format("ref mutated by policy to non-image: {}{} -> {}", scheme, ref, decided));
+    Status moved = user_error(Code::kFailedPrecondition,
+                              fmt::format("ref mutated by policy to non-image: {}{} -> {}", scheme, ref, decided));
+    set_detail(moved, frontend::kDetailNotAnImage, decided);  // a named context may go on from there
+    return moved;
   }
   const std::string name = decided.substr(scheme.size());
   InternalStep step(context_->build->events(),

@@ -12,6 +12,21 @@
 namespace kiln::source {
 namespace {
 
+// Clients find the bytes they gave under this name of a status.
+class TransferReporter final : public event::Reporter {
+ public:
+  explicit TransferReporter(event::Reporter& to) : to_(to) {}
+  void log(event::LogStream stream, std::string_view data) override { to_.log(stream, data); }
+  void status(event::VertexStatus status) override {
+    status.name = "transferring";
+    to_.status(std::move(status));
+  }
+  void warn(event::VertexWarning warning) override { to_.warn(std::move(warning)); }
+
+ private:
+  event::Reporter& to_;
+};
+
 constexpr std::size_t kRecentMax = 2;
 constexpr std::string_view kIndexSuffix = ".index";
 
@@ -179,7 +194,8 @@ Result<store::TreeRef> LocalSource::sync_from(const LocalWish& wish, session::Fi
   Kept kept;
   KILN_ASSIGN_OR_RETURN(store::MutableRef tree, take(index_key, description, kept));
   const std::string id = tree->id();
-  event::Phase phase(asker.reporter, fmt::format("transferring {}:", request.name));
+  TransferReporter transfers(asker.reporter);
+  event::Phase phase(transfers, fmt::format("transferring {}:", request.name));
 
   bool touched = false;
   auto run = [&]() -> Result<store::TreeRef> {
