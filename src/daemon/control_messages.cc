@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/utf8_text.h"
+#include "base/value.h"
 #include "base/version.h"
 #include "daemon/status_messages.h"
 #include "graph/definition.h"
@@ -64,6 +65,8 @@ void add_exporters(const api::SolveRequest& in, SolveRequest& out) {
   // A build argument that fixes the time of the build fixes the exporters' too.
   auto epoch = out.frontend_attrs.find("build-arg:SOURCE_DATE_EPOCH");
   if (epoch == out.frontend_attrs.end() || epoch->second.empty()) return;
+  // "context" and the like are for the frontend, which tells the exporters what time it found.
+  if (!parse_integer(epoch->second)) return;
   for (ExporterSpec& exporter : out.exporters) exporter.attrs.emplace("source-date-epoch", epoch->second);
 }
 

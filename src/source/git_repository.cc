@@ -197,7 +197,7 @@ Status GitRepository::checkout_with_git_dir(const std::string& directory, const 
   KILN_RETURN_IF_ERROR(git_.run({"update-ref", name, tip.object, "--no-deref"}, asker, kQuiet).status());
   std::string pull = name;
   if (trim(kind) == "tag" || !is_commit_sha(tip.ref)) pull += ":" + tip.ref;
-  Status fetched = work.run({"fetch", "-u", "--depth=1", "--", "origin", pull}, asker).status();
+  Status fetched = work.run({"fetch", "-u", "--no-tags", "--depth=1", "--", "origin", pull}, asker).status();
   Status dropped = git_.run({"update-ref", "-d", name}, asker, kQuiet).status();
   KILN_RETURN_IF_ERROR(fetched);
   KILN_RETURN_IF_ERROR(dropped);
