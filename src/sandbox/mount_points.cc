@@ -28,6 +28,22 @@ Result<host::Fd> open_folder(int root, const std::string& path) {
   return host::open_in_root(root, path.empty() ? "." : path, O_RDONLY | O_DIRECTORY);
 }
 
+struct Place {
+  bool directory;
+  std::uint64_t size;
+  // What is seen is still the step's mount, whose namespace is on its way out; below it lies the stub
+  // as it was made, for nobody could write to it.
+  bool covered;
+};
+std::optional<Place> look(int folder, const std::string& name) {
+  struct statx here, above;
+  const unsigned wanted = STATX_TYPE | STATX_SIZE | STATX_MNT_ID;
+  if (::statx(folder, name.c_str(), AT_SYMLINK_NOFOLLOW, wanted, &here) != 0) return std::nullopt;
+  const bool known = ::statx(folder, "", AT_EMPTY_PATH, STATX_MNT_ID, &above) == 0 &&
+                     (here.stx_mask & above.stx_mask & STATX_MNT_ID) != 0;
+  return Place{S_ISDIR(here.stx_mode), here.stx_size, known && here.stx_mnt_id != above.stx_mnt_id};
+}
+
 // Puts back the times a folder had when this was made.
 class KeptTimes {
  public:
@@ -83,10 +99,10 @@ void MountPoints::remove_stubs() {
     if (!real.ok() || *real != parent) continue;
     Result<host::Fd> folder = open_folder(root_, parent);
     if (!folder.ok()) continue;
-    struct stat info;
-    if (::fstatat(folder->get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    const bool directory = S_ISDIR(info.st_mode);
-    if (!directory && info.st_size != 0) continue;
+    std::optional<Place> place = look(folder->get(), name);
+    if (!place) continue;
+    const bool directory = place->directory;
+    if (!directory && place->size != 0 && !place->covered) continue;
     const KeptTimes times(folder->get());
     if (::unlinkat(folder->get(), name.c_str(), directory ? AT_REMOVEDIR : 0) != 0 && errno != ENOTEMPTY &&
         errno != EEXIST) {
