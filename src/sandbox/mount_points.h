@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "host/fd.h"
 
 namespace kiln::sandbox {
 
@@ -24,7 +25,7 @@ class MountPoints {
   enum class Stay { kStub, kKept };
 
   // `root` is borrowed and outlives this. With `recursive`, missing parents are stubs as well.
-  MountPoints(int root, bool recursive) : root_(root), recursive_(recursive) {}
+  MountPoints(int root, bool recursive);
 
   // Links are followed inside the tree. Does nothing when the place exists, of whatever kind.
   Status ensure(std::string_view target, Kind kind, Stay stay);
@@ -34,7 +35,11 @@ class MountPoints {
  private:
   Status make(const std::string& path, Kind kind, Stay stay);
 
+  // What is mounted on the stubs must not hide them: they are looked at through a mount of their own.
+  int bare_root() const { return bare_.get() >= 0 ? bare_.get() : root_; }
+
   int root_;
+  host::Fd bare_;
   bool recursive_;
   std::vector<std::string> stubs_;  // relative to the root, without links
 };

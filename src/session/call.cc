@@ -8,7 +8,7 @@ namespace kiln::session::internal {
 namespace {
 
 void prepare(grpc::ClientContext& context, const CallOptions& options) {
-  for (const auto& [name, value] : options.metadata) context.AddMetadata(name, value);
+  for (const auto& [name, value] : options.metadata) context.AddMetadata(name, header_value(value));
   if (options.timeout.count() > 0) context.set_deadline(std::chrono::system_clock::now() + options.timeout);
 }
 
@@ -25,6 +25,18 @@ Fault fault_of_code(Code code) {
 }
 
 }  // namespace
+
+std::string header_value(std::string_view value) {
+  std::string out;
+  for (char c : value) {
+    if (c >= 0x20 && c < 0x7f) {
+      out += c;
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
+}
 
 Status from_grpc(const grpc::Status& status) {
   if (status.ok()) return ok();

@@ -35,7 +35,7 @@ class StreamContext {
  public:
   StreamContext(const std::string& store_id, std::stop_token stop)
       : stop_(stop), on_stop_(stop, std::function<void()>([this] { context_.TryCancel(); })) {
-    context_.AddMetadata("buildkit-attachable-store-id", store_id);
+    context_.AddMetadata("buildkit-attachable-store-id", internal::header_value(store_id));
   }
   grpc::ClientContext* get() { return &context_; }
   void cancel() { context_.TryCancel(); }

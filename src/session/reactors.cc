@@ -1,3 +1,4 @@
+#include "session/internal/call.h"
 #include "session/internal/reactors.h"
 
 #include <grpcpp/generic/generic_stub.h>
@@ -50,7 +51,7 @@ std::shared_ptr<Pump> ClientStream::start(const std::shared_ptr<grpc::Channel>& 
   auto* stream = new ClientStream;  // goes in OnDone
   stream->method_ = method;
   stream->done_ = std::move(done);
-  for (const auto& [name, value] : metadata) stream->context_.AddMetadata(name, value);
+  for (const auto& [name, value] : metadata) stream->context_.AddMetadata(name, internal::header_value(value));
   auto pump = std::make_shared<Pump>(std::move(poller), std::move(socket), *stream);
   stream->pump_ = pump;
   grpc::GenericStub stub(channel);

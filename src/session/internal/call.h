@@ -21,6 +21,10 @@
 
 namespace kiln::session::internal {
 
+// A header's value as gRPC accepts it: what is not printable ASCII is percent-encoded. gRPC ends the
+// process on anything else, so nothing from outside may go into a header without it.
+std::string header_value(std::string_view value);
+
 using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 // The client's status as ours; its details travel along under kStatusDetails.
