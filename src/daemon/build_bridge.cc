@@ -98,6 +98,25 @@ Result<bool> check_source(const BridgeContext& context, graph::Op& op, std::stop
   return context.rules->rewrite(op, resolve, stop);
 }
 
+namespace {
+
+// Steps that must not be answered from the cache begin with empty cache mounts.
+Status forget_cache_mounts(const BridgeContext& context, const graph::Graph& graph) {
+  if (!context.ports.cache_mounts || context.ports.trees == nullptr) return ok();
+  std::set<std::string> ids;
+  for (const auto& vertex : graph.vertices) {
+    const auto* exec = std::get_if<graph::ExecOp>(&vertex->op.kind);
+    if (exec == nullptr || !vertex->metadata.ignore_cache) continue;
+    for (const auto& mount : exec->mounts) {
+      if (mount.type == graph::MountType::kCache && mount.cache) ids.insert(mount.cache->id.empty() ? mount.dest : mount.cache->id);
+    }
+  }
+  for (const auto& id : ids) KILN_RETURN_IF_ERROR(context.ports.cache_mounts->forget(*context.ports.trees, id));
+  return ok();
+}
+
+}  // namespace
+
 Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& context, const graph::Definition& definition,
                                                        std::stop_token stop) {
   graph::LoadOptions options;
@@ -109,6 +128,7 @@ Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& cont
     return check_entitlements(op, context.entitlements);
   };
   KILN_ASSIGN_OR_RETURN(auto loaded, graph::load(definition, options));
+  KILN_RETURN_IF_ERROR(forget_cache_mounts(context, loaded));
   return std::make_shared<const graph::Graph>(std::move(loaded));
 }
 

@@ -69,6 +69,31 @@ Result<std::shared_ptr<CacheMount>> CacheMounts::get(store::Trees& trees, const 
   }
 }
 
+Status CacheMounts::forget(store::Trees& trees, const std::string& id) {
+  const std::string plain = index_key({.id = id});
+  std::map<std::string, std::shared_ptr<Slot>> found{{plain, nullptr}};
+  {
+    std::lock_guard lock(mutex_);
+    // Mounts that began as a tree have its id behind theirs.
+    for (const auto& [key, slot] : slots_) {
+      if (key == plain || key.starts_with(plain + ":")) found[key] = slot;
+    }
+  }
+  for (const auto& [key, slot] : found) {
+    std::unique_lock<std::mutex> lock;
+    if (slot) {
+      lock = std::unique_lock(slot->mutex);
+      slot->shared.reset();
+    }
+    while (true) {
+      KILN_ASSIGN_OR_RETURN(store::MutableRef tree, trees.take(key));
+      if (!tree) break;
+      tree->discard();
+    }
+  }
+  return ok();
+}
+
 Result<std::shared_ptr<CacheMount>> CacheMounts::find_or_make(store::Trees& trees, const CacheMountRequest& request,
                                                               const std::string& key, std::stop_token stop, bool& busy) {
   KILN_ASSIGN_OR_RETURN(store::MutableRef tree, trees.take(key));

@@ -51,6 +51,10 @@ class CacheMounts : public std::enable_shared_from_this<CacheMounts> {
   // Locked: waits while another step has the only one; cancellable.
   Result<std::shared_ptr<CacheMount>> get(store::Trees& trees, const CacheMountRequest& request, std::stop_token stop);
 
+  // The next step that asks for a mount of that id gets a new one: a build without cache begins with
+  // empty cache mounts. Trees in use stay with those who use them.
+  Status forget(store::Trees& trees, const std::string& id);
+
  private:
   friend class CacheMount;
   struct Slot {
