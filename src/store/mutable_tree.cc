@@ -6,6 +6,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "store/internal/state.h"
+#include "store/internal/touched_dirs.h"
 
 namespace kiln::store {
 
@@ -134,6 +135,11 @@ Result<TreeRef> MutableTree::commit(TreeOptions options) {
   TreesState& s = *body_->owner;
   if (body_->kept || body_->spent) return engine_error(fmt::format("tree '{}' cannot be committed", id_));
   KILN_RETURN_IF_ERROR(s.snapshotter->commit(id_));
+  if (s.snapshotter->material() == snapshot::Material::kDifference && !body_->chain.empty()) {
+    std::vector<std::string> lowers;
+    for (const auto& lower : body_->chain) lowers.push_back(s.snapshotter->directory(lower));
+    KILN_RETURN_IF_ERROR(drop_touched_directories(s.snapshotter->directory(id_), lowers));
+  }
   auto body = std::make_unique<Tree::Body>();
   body->snapshot = id_;
   if (body_->digests) s.keep_digests(id_, body_->digests);
