@@ -3,7 +3,7 @@
 #   make test       install what is missing, build, run every test
 #   make demo       build examples/hello from nothing but Debian packages, push, pull, run
 #   make bench      measure; KILN_BENCH_PEER=<address> compares with another BuildKit
-#   make lint       rooms, format, tidy
+#   make lint       the map of the rooms
 #   make install    programs, man pages, completions, systemd unit, example configuration
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -47,7 +47,6 @@ bench: build
 
 lint:
 	tools/rooms.py
-	tools/check
 
 asan:
 	cmake --preset asan >/dev/null
