@@ -239,7 +239,11 @@ Result<ConfigDocument> ConfigDocument::parse(std::string_view json) {
     return user_error(Code::kFailedPrecondition, "image config is not valid JSON");
   }
   auto members = json_members(json);
-  if (!members.ok()) return user_error(Code::kFailedPrecondition, "image config is not a JSON object");
+  if (!members.ok()) {
+    bool is_null = json == "null";
+    return user_error(Code::kFailedPrecondition,
+                      is_null ? "invalid null image config for export" : "image config is not a JSON object");
+  }
   ConfigDocument document;
   for (auto& [key, value] : *members) document.values_[std::move(key)] = std::move(value);
   return document;

@@ -93,7 +93,7 @@ Result<bool> holds(const Constraint& constraint, const std::map<std::string, std
 Result<Rule> rule_of(const spb::Rule& in) {
   Rule out;
   if (!in.has_selector()) return bad("invalid nil selector in policy");
-  if (in.action() < 0 || in.action() > 2) return bad(fmt::format("unknown policy action {}", static_cast<int>(in.action())));
+  if (in.action() < 0 || in.action() > 2) return bad(fmt::format("rule {} {}: unknown type", static_cast<int>(in.action()), in.selector().identifier()));
   out.action = static_cast<Action>(in.action());
   out.identifier = in.selector().identifier();
   if (in.selector().match_type() < 0 || in.selector().match_type() > 2) {
