@@ -1,6 +1,6 @@
 // Caches with a manifest: type=registry and type=local. Blobs first, in parallel as the target
 // allows, then the configuration, then the manifest that names them all.
-#include "base/text.h"
+#include "base/value.h"
 #include "content/json_text.h"
 #include "remotecache/cache_config.h"
 #include "remotecache/collect.h"
@@ -22,12 +22,11 @@ Status read_compression(const Attrs& attrs, Options& out) {
     KILN_ASSIGN_OR_RETURN(out.layers.compression.type, layer::parse_compression(type));
   }
   if (auto level = attribute(attrs, "compression-level"); !level.empty()) {
-    char* end = nullptr;
-    long value = std::strtol(level.c_str(), &end, 10);
-    if (*end != '\0') {
+    auto value = parse_integer(level);
+    if (!value) {
       return user_error(Code::kInvalidArgument, fmt::format("non-int value {} specified for compression-level", level));
     }
-    out.layers.compression.level = static_cast<int>(value);
+    out.layers.compression.level = static_cast<int>(*value);
   }
   KILN_ASSIGN_OR_RETURN(out.layers.force_compression, bool_attribute(attrs, "force-compression", false));
   out.layers.fetch = true;

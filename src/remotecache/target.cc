@@ -1,7 +1,7 @@
 #include "remotecache/target.h"
 
 #include "base/reference.h"
-#include "base/text.h"
+#include "base/value.h"
 #include "registry/client.h"
 #include "session/client_content.h"
 
@@ -79,9 +79,7 @@ std::string attribute(const Attrs& attrs, const std::string& name) {
 Result<bool> bool_attribute(const Attrs& attrs, const std::string& name, bool fallback) {
   auto it = attrs.find(name);
   if (it == attrs.end()) return fallback;
-  std::string value = to_lower(it->second);
-  if (value == "true" || value == "1" || value == "t") return true;
-  if (value == "false" || value == "0" || value == "f") return false;
+  if (auto value = parse_bool(it->second)) return *value;
   return user_error(Code::kInvalidArgument,
                     fmt::format("failed to parse {}: strconv.ParseBool: parsing \"{}\": invalid syntax", name, it->second));
 }

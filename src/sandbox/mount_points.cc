@@ -1,7 +1,6 @@
 #include "sandbox/mount_points.h"
 
 #include <fcntl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,10 +62,6 @@ class KeptTimes {
 
 }  // namespace
 
-MountPoints::MountPoints(int root, bool recursive) : root_(root), recursive_(recursive) {
-  bare_ = host::Fd(::open_tree(root, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
-}
-
 Status MountPoints::ensure(std::string_view target, Kind kind, Stay stay) {
   KILN_ASSIGN_OR_RETURN(std::optional<struct stat> there,
                         host::stat_in_root(root_, target, host::FollowLast::kYes));
@@ -100,9 +95,9 @@ void MountPoints::remove_stubs() {
   for (auto stub = stubs_.rbegin(); stub != stubs_.rend(); ++stub) {
     const auto [parent, name] = split_last(*stub);
     // The step may have put a link in the way; then the stub is not where it was.
-    Result<std::string> real = host::resolve_in_root(bare_root(), parent, host::FollowLast::kYes);
+    Result<std::string> real = host::resolve_in_root(root_, parent, host::FollowLast::kYes);
     if (!real.ok() || *real != parent) continue;
-    Result<host::Fd> folder = open_folder(bare_root(), parent);
+    Result<host::Fd> folder = open_folder(root_, parent);
     if (!folder.ok()) continue;
     std::optional<Place> place = look(folder->get(), name);
     if (!place) continue;

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "base/status.h"
-#include "host/fd.h"
 
 namespace kiln::sandbox {
 
@@ -25,7 +24,7 @@ class MountPoints {
   enum class Stay { kStub, kKept };
 
   // `root` is borrowed and outlives this. With `recursive`, missing parents are stubs as well.
-  MountPoints(int root, bool recursive);
+  MountPoints(int root, bool recursive) : root_(root), recursive_(recursive) {}
 
   // Links are followed inside the tree. Does nothing when the place exists, of whatever kind.
   Status ensure(std::string_view target, Kind kind, Stay stay);
@@ -35,11 +34,7 @@ class MountPoints {
  private:
   Status make(const std::string& path, Kind kind, Stay stay);
 
-  // What is mounted on the stubs must not hide them: they are looked at through a mount of their own.
-  int bare_root() const { return bare_.get() >= 0 ? bare_.get() : root_; }
-
   int root_;
-  host::Fd bare_;
   bool recursive_;
   std::vector<std::string> stubs_;  // relative to the root, without links
 };

@@ -1,7 +1,7 @@
 // Paths inside an image, by the rules of its operating system: on windows drive letters and
 // backslashes are understood, everywhere else a path is a slash path.
 //
-//   KILN_ASSIGN_OR_RETURN(auto dest, image_path("/work", "out/", "linux", Slash::kKeep));  // "/work/out/"
+//   KILN_ASSIGN_OR_RETURN(auto dest, image_path("/srv", "out/", "linux", Slash::kKeep));  // "/srv/out/"
 #pragma once
 
 #include <string>
