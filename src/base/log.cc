@@ -1,61 +1,80 @@
 #include "base/log.h"
 
-#include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <ctime>
+#include <string>
+
+#include "base/clock.h"
+#include "base/json_text.h"
 
 namespace kiln {
 namespace {
 
-// JSON string escaping for the message flag of the JSON pattern.
-class JsonMessage final : public spdlog::custom_flag_formatter {
- public:
-  void format(const spdlog::details::log_msg& msg, const std::tm&, spdlog::memory_buf_t& out) override {
-    for (char c : msg.payload) {
-      if (c == '"' || c == '\\') out.push_back('\\');
-      if (static_cast<unsigned char>(c) < 0x20) {
-        fmt::format_to(std::back_inserter(out), "\\u{:04x}", c);
-      } else {
-        out.push_back(c);
-      }
-    }
-  }
-  std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<JsonMessage>(); }
-};
+std::atomic<LogLevel> g_level = LogLevel::kInfo;
+std::atomic<LogFormat> g_format = LogFormat::kText;
 
-spdlog::logger& logger() {
-  static auto instance = spdlog::stderr_logger_mt("kiln");
-  return *instance;
+std::string_view name_of(LogLevel level) {
+  switch (level) {
+    case LogLevel::kTrace: return "trace";
+    case LogLevel::kDebug: return "debug";
+    case LogLevel::kInfo: return "info";
+    case LogLevel::kWarn: return "warning";
+    case LogLevel::kError: return "error";
+  }
+  return "info";
 }
 
-spdlog::level::level_enum level_of(LogLevel level) {
-  switch (level) {
-    case LogLevel::kTrace: return spdlog::level::trace;
-    case LogLevel::kDebug: return spdlog::level::debug;
-    case LogLevel::kInfo: return spdlog::level::info;
-    case LogLevel::kWarn: return spdlog::level::warn;
-    case LogLevel::kError: return spdlog::level::err;
-  }
-  return spdlog::level::info;
+// The time of day here, to the millisecond, and how far that is from UTC.
+struct Stamp {
+  std::string text;
+  std::string zone;
+};
+
+Stamp stamp_of(Time time) {
+  const auto since = time.time_since_epoch();
+  const std::time_t seconds = std::chrono::duration_cast<std::chrono::seconds>(since).count();
+  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(since).count() % 1000;
+  std::tm parts{};
+  ::localtime_r(&seconds, &parts);
+  char text[32], zone[8];
+  const std::size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  const std::size_t zone_length = std::strftime(zone, sizeof zone, "%z", &parts);
+  std::string colon(zone, zone_length);
+  if (colon.size() == 5) colon.insert(3, ":");
+  return {fmt::format("{}.{:03}", std::string_view(text, length), millis), colon};
 }
 
 }  // namespace
 
 void set_log(LogLevel level, LogFormat format) {
-  auto formatter = std::make_unique<spdlog::pattern_formatter>();
-  if (format == LogFormat::kJson) {
-    formatter->add_flag<JsonMessage>('*').set_pattern(
-        R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","msg":"%*"})");
-  } else {
-    formatter->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
-  }
-  logger().set_formatter(std::move(formatter));
-  logger().set_level(level_of(level));
+  g_level = level;
+  g_format = format;
 }
 
-bool log_enabled(LogLevel level) { return logger().should_log(level_of(level)); }
+bool log_enabled(LogLevel level) { return level >= g_level.load(std::memory_order_relaxed); }
+
+// One write a line, so that lines of several threads and processes never mix.
 void log_line(LogLevel level, std::string_view message) {
-  logger().log(level_of(level), spdlog::string_view_t(message.data(), message.size()));
+  if (!log_enabled(level)) return;
+  const Stamp stamp = stamp_of(system_clock().now());
+  std::string line;
+  if (g_format.load(std::memory_order_relaxed) == LogFormat::kJson) {
+    line = fmt::format(R"({{"time":"{}{}","level":"{}","msg":)", stamp.text, stamp.zone, name_of(level));
+    append_json_string(line, message);
+    line += "}\n";
+  } else {
+    line = fmt::format("{} {} {}\n", stamp.text, name_of(level), message);
+  }
+  for (std::string_view rest = line; !rest.empty();) {
+    const ssize_t written = ::write(STDERR_FILENO, rest.data(), rest.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;  // nobody can be told
+    rest.remove_prefix(static_cast<std::size_t>(written));
+  }
 }
 
 }  // namespace kiln

@@ -1,40 +1,35 @@
 // Transport over libcurl. Each transfer owns one multi handle, driven by the caller's thread;
 // handles go back to a pool by destination, with their open connection inside, when a body was read
 // to its end. curl_multi_wakeup makes cancellation immediate.
-#include <curl/curl.h>
-#include <openssl/ssl.h>
-
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
 
 #include "base/text.h"
 #include "registry/http.h"
+#include "registry/internal/curl_library.h"
 
 namespace kiln::registry {
 namespace {
 
+using internal::CurlLibrary;
+
 constexpr std::size_t kPendingMax = 1 << 20;
 constexpr long kRedirectsMax = 10;
-
-struct CurlGlobal {
-  CurlGlobal() { curl_global_init(CURL_GLOBAL_DEFAULT); }
-};
 
 // Idle multi handles, each with a kept connection. Any thread.
 class MultiPool {
  public:
-  explicit MultiPool(int idle_max) : idle_max_(static_cast<std::size_t>(idle_max)) {
-    static CurlGlobal global;
-    share_ = curl_share_init();
-    curl_share_setopt(share_, CURLSHOPT_LOCKFUNC, &MultiPool::lock);
-    curl_share_setopt(share_, CURLSHOPT_UNLOCKFUNC, &MultiPool::unlock);
-    curl_share_setopt(share_, CURLSHOPT_USERDATA, this);
-    curl_share_setopt(share_, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
+  MultiPool(const CurlLibrary& curl, int idle_max) : curl_(curl), idle_max_(static_cast<std::size_t>(idle_max)) {
+    share_ = curl_.share_init();
+    curl_.share_setopt(share_, CURLSHOPT_LOCKFUNC, &MultiPool::lock);
+    curl_.share_setopt(share_, CURLSHOPT_UNLOCKFUNC, &MultiPool::unlock);
+    curl_.share_setopt(share_, CURLSHOPT_USERDATA, this);
+    curl_.share_setopt(share_, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
   }
   ~MultiPool() {
-    for (auto& [key, multi] : idle_) curl_multi_cleanup(multi);
-    curl_share_cleanup(share_);
+    for (auto& [key, multi] : idle_) curl_.multi_cleanup(multi);
+    curl_.share_cleanup(share_);
   }
 
   CURLM* take(const std::string& key) {
@@ -45,8 +40,8 @@ class MultiPool {
       idle_.erase(std::next(it).base());
       return multi;
     }
-    CURLM* multi = curl_multi_init();
-    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, 2L);
+    CURLM* multi = curl_.multi_init();
+    curl_.multi_setopt(multi, CURLMOPT_MAXCONNECTS, 2L);
     return multi;
   }
 
@@ -60,10 +55,11 @@ class MultiPool {
         idle_.erase(idle_.begin());
       }
     }
-    if (oldest != nullptr) curl_multi_cleanup(oldest);
+    if (oldest != nullptr) curl_.multi_cleanup(oldest);
   }
 
   CURLSH* share() const { return share_; }
+  const CurlLibrary& curl() const { return curl_; }
 
  private:
   static void lock(CURL*, curl_lock_data data, curl_lock_access, void* self) {
@@ -73,6 +69,7 @@ class MultiPool {
     static_cast<MultiPool*>(self)->share_mutexes_[data].unlock();
   }
 
+  const CurlLibrary& curl_;
   std::size_t idle_max_;
   std::mutex mutex_;
   std::vector<std::pair<std::string, CURLM*>> idle_;
@@ -97,19 +94,20 @@ class CurlResponse final : public Response {
  public:
   CurlResponse(std::shared_ptr<MultiPool> pool, Request request, std::string user_agent, std::stop_token stop)
       : pool_(std::move(pool)),
+        curl_(pool_->curl()),
         request_(std::move(request)),
         user_agent_(std::move(user_agent)),
         stop_(std::move(stop)),
         key_(pool_key(request_)),
         multi_(pool_->take(key_)),
-        easy_(curl_easy_init()),
-        wake_(stop_, Wake{multi_}) {}
+        easy_(curl_.easy_init()),
+        wake_(stop_, Wake{curl_, multi_}) {}
 
   ~CurlResponse() override {
     wake_.reset();
-    curl_multi_remove_handle(multi_, easy_);
-    curl_easy_cleanup(easy_);
-    curl_slist_free_all(header_lines_);
+    curl_.multi_remove_handle(multi_, easy_);
+    curl_.easy_cleanup(easy_);
+    curl_.slist_free_all(header_lines_);
     // A multi whose transfer ended well holds a reusable connection; removal of an unfinished one
     // has closed it, and the handle itself stays good.
     pool_->give_back(key_, multi_);
@@ -117,8 +115,8 @@ class CurlResponse final : public Response {
 
   Status start() {
     configure();
-    if (CURLMcode code = curl_multi_add_handle(multi_, easy_); code != CURLM_OK) {
-      return engine_error(fmt::format("start transfer: {}", curl_multi_strerror(code)));
+    if (CURLMcode code = curl_.multi_add_handle(multi_, easy_); code != CURLM_OK) {
+      return engine_error(fmt::format("start transfer: {}", curl_.multi_strerror(code)));
     }
     while (!head_done_ && !finished_) KILN_RETURN_IF_ERROR(drive());
     if (!head_done_) return outcome_.ok() ? broken("server closed the connection without an answer") : outcome_;
@@ -126,7 +124,7 @@ class CurlResponse final : public Response {
     if (request_.accept_gzip && headers.has("Content-Encoding") && expected_ != 0) expected_.reset();
     KILN_RETURN_IF_ERROR(finish_when_whole());
     char* effective = nullptr;
-    curl_easy_getinfo(easy_, CURLINFO_EFFECTIVE_URL, &effective);
+    curl_.easy_getinfo(easy_, CURLINFO_EFFECTIVE_URL, &effective);
     url = effective != nullptr ? effective : request_.url;
     request_.body = nullptr;
     return ok();
@@ -139,7 +137,7 @@ class CurlResponse final : public Response {
     target_filled_ = 0;
     if (paused_) {
       paused_ = false;
-      curl_easy_pause(easy_, CURLPAUSE_CONT);
+      curl_.easy_pause(easy_, CURLPAUSE_CONT);
     }
     Status status = ok();
     while (target_filled_ == 0 && !finished_ && status.ok()) status = drive();
@@ -159,8 +157,9 @@ class CurlResponse final : public Response {
  private:
   // Wakes the poll of drive() from the thread that requests the stop.
   struct Wake {
+    const CurlLibrary& curl;
     CURLM* multi;
-    void operator()() const { curl_multi_wakeup(multi); }
+    void operator()() const { curl.multi_wakeup(multi); }
   };
   struct WakeSlot {
     std::optional<std::stop_callback<Wake>> callback;
@@ -191,9 +190,9 @@ class CurlResponse final : public Response {
     if (stop_.stop_requested()) return cancelled();
     auto moved_before = moved_;
     int running = 0;
-    curl_multi_perform(multi_, &running);
+    curl_.multi_perform(multi_, &running);
     int left = 0;
-    while (CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+    while (CURLMsg* message = curl_.multi_info_read(multi_, &left)) {
       if (message->msg != CURLMSG_DONE) continue;
       finished_ = true;
       outcome_ = status_of(message->data.result);
@@ -203,7 +202,7 @@ class CurlResponse final : public Response {
       return ok();
     }
     auto before = std::chrono::steady_clock::now();
-    curl_multi_poll(multi_, nullptr, 0, 1000, nullptr);
+    curl_.multi_poll(multi_, nullptr, 0, 1000, nullptr);
     if (stop_.stop_requested()) return cancelled();
     waited_ms_ += std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - before).count();
     if (waited_ms_ > request_.idle_timeout.count()) {
@@ -222,9 +221,9 @@ class CurlResponse final : public Response {
   Status status_of(CURLcode code) const {
     if (code == CURLE_OK) return ok();
     if (!body_status_.ok()) return body_status_;
-    std::string detail = error_text_[0] != 0 ? error_text_ : curl_easy_strerror(code);
+    std::string detail = error_text_[0] != 0 ? error_text_ : curl_.easy_strerror(code);
     long os_errno = 0;
-    curl_easy_getinfo(easy_, CURLINFO_OS_ERRNO, &os_errno);
+    curl_.easy_getinfo(easy_, CURLINFO_OS_ERRNO, &os_errno);
     switch (code) {
       case CURLE_COULDNT_CONNECT: {
         if (os_errno != ECONNREFUSED) return broken(detail);
@@ -343,14 +342,15 @@ class CurlResponse final : public Response {
 
   template <typename Value>
   void set(CURLoption option, Value value) {
-    curl_easy_setopt(easy_, option, value);
+    curl_.easy_setopt(easy_, option, value);
   }
-  void add_header(const std::string& line) { header_lines_ = curl_slist_append(header_lines_, line.c_str()); }
+  void add_header(const std::string& line) { header_lines_ = curl_.slist_append(header_lines_, line.c_str()); }
 
   static CURLcode on_ssl_context(CURL*, void* context, void* self) {
     auto* ssl = static_cast<SSL_CTX*>(context);
-    for (const std::string& file : static_cast<CurlResponse*>(self)->request_.tls.ca_files) {
-      if (SSL_CTX_load_verify_locations(ssl, file.c_str(), nullptr) != 1) return CURLE_SSL_CACERT_BADFILE;
+    auto* response = static_cast<CurlResponse*>(self);
+    for (const std::string& file : response->request_.tls.ca_files) {
+      if (response->curl_.ssl_load_verify_locations(ssl, file.c_str(), nullptr) != 1) return CURLE_SSL_CACERT_BADFILE;
     }
     return CURLE_OK;
   }
@@ -420,6 +420,7 @@ class CurlResponse final : public Response {
   }
 
   std::shared_ptr<MultiPool> pool_;
+  const CurlLibrary& curl_;
   Request request_;
   std::string user_agent_;
   std::stop_token stop_;
@@ -449,19 +450,28 @@ class CurlResponse final : public Response {
 
 class CurlTransport final : public Transport {
  public:
-  explicit CurlTransport(CurlOptions options)
-      : options_(std::move(options)), pool_(std::make_shared<MultiPool>(options_.idle_connections_max)) {}
+  explicit CurlTransport(CurlOptions options) : options_(std::move(options)) {}
 
   Result<std::unique_ptr<Response>> send(Request request, std::stop_token stop) override {
     if (stop.stop_requested()) return cancelled();
-    auto response = std::make_unique<CurlResponse>(pool_, std::move(request), options_.user_agent, std::move(stop));
+    KILN_ASSIGN_OR_RETURN(auto connections, pool());
+    auto response = std::make_unique<CurlResponse>(std::move(connections), std::move(request), options_.user_agent,
+                                                   std::move(stop));
     KILN_RETURN_IF_ERROR(response->start());
     return std::unique_ptr<Response>(std::move(response));
   }
 
  private:
+  Result<std::shared_ptr<MultiPool>> pool() {
+    KILN_ASSIGN_OR_RETURN(const CurlLibrary* curl, CurlLibrary::load());
+    std::lock_guard guard(mutex_);
+    if (pool_ == nullptr) pool_ = std::make_shared<MultiPool>(*curl, options_.idle_connections_max);
+    return pool_;
+  }
+
   CurlOptions options_;
-  std::shared_ptr<MultiPool> pool_;
+  std::mutex mutex_;
+  std::shared_ptr<MultiPool> pool_;  // made by the first request
 };
 
 }  // namespace
