@@ -1,0 +1,1 @@
+"""What measures: engines in turn, workloads from seeds, tables, charts."""

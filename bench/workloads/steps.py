@@ -1,0 +1,61 @@
+"""A, B, C: what a step costs, and what it costs to find that nothing is to be done."""
+from harness.workload import Row, Workload
+
+
+def write(folder, text):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "Dockerfile").write_text(text)
+    return folder
+
+
+def base(run):
+    return f"FROM {run.registry}/library/busybox:latest AS base\n"
+
+
+def sequence(run, name, count):
+    return base(run) + "".join(f"RUN echo {name}-{i} > /f{i}\n" for i in range(count))
+
+
+def independent(run, name, count, command):
+    text = base(run) + "".join(f"FROM base AS s{i}\nRUN {command} && echo {name}-{i} > /f{i}\n" for i in range(count))
+    return text + "FROM base\n" + "".join(f"COPY --from=s{i} /f{i} /\n" for i in range(count))
+
+
+class Sequential(Workload):
+    rows = (Row("A", "40 RUN steps in sequence, a step", "ms", goal=15),
+            Row("C", "the 40 steps again, nothing changed, client start to exit", "ms", goal=12))
+
+    def once(self, run):
+        folder = write(run.folder, sequence(run, f"{run.seed}", 40))
+        first = run.engine.build(folder)
+        return {"A": first / 40, "C": run.engine.build(folder)}
+
+
+class Independent(Workload):
+    rows = (Row("B", "40 independent RUN steps, a step", "ms", goal=9),)
+
+    def once(self, run):
+        return {"B": run.engine.build(write(run.folder, independent(run, f"{run.seed}", 40, "true"))) / 40}
+
+
+class Sleeping(Workload):
+    rows = (Row("B2", "20 independent steps that sleep a second", "s", goal=1.3),)
+    runs_max = 3
+
+    def once(self, run):
+        folder = write(run.folder, independent(run, f"{run.seed}", 20, "sleep 1"))
+        return {"B2": run.engine.build(folder) / 1000}
+
+
+class Long(Workload):
+    """Cost of a build as its steps become more: 100, 1,600 at x16, and more with greater scales."""
+    rows = (Row("T", "100 steps of no work, a step", "ms"), Row("T2", "the same again, nothing changed", "ms"))
+    grows = True
+    runs_max = 3
+
+    def once(self, run):
+        count = 100 * run.scale
+        text = "FROM scratch\n" + "".join(f"COPY --chmod=644 <<E /{run.seed}/f{i}\nE\n" for i in range(count))
+        folder = write(run.folder, text)
+        first = run.engine.build(folder)
+        return {"T": first / count, "T2": run.engine.build(folder)}
