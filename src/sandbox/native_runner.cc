@@ -161,14 +161,14 @@ Status NativeRunner::choose_launcher(Step& step) {
   return CgroupPool::limit(step.cgroup, container.limits);
 }
 
-Status NativeRunner::prepare_surroundings(Step& step) {
+Status NativeRunner::prepare_surroundings(Step& step, std::stop_token stop) {
   const ContainerSpec& container = step.container;
   KILN_RETURN_IF_ERROR(choose_launcher(step));
   NetworkMode mode = container.network;
   if (mode == NetworkMode::kDefault && options_.network) {
     // Who may change its network must not leave it to the next.
-    const bool fresh = container.security == SecurityMode::kInsecure && container.hostname.empty();
-    KILN_ASSIGN_OR_RETURN(step.network, options_.network->lease(fresh ? std::string(kDefaultHostname) : container.hostname));
+    const bool fresh = container.security == SecurityMode::kInsecure;
+    KILN_ASSIGN_OR_RETURN(step.network, options_.network->lease({.hostname = container.hostname, .fresh = fresh}, stop));
   } else if (mode == NetworkMode::kDefault) {
     mode = NetworkMode::kHost;
   }
@@ -294,7 +294,7 @@ Result<ExitStatus> NativeRunner::run(const ContainerSpec& container, const Proce
   const Announcement announced(running_, container.id);
   Step step{container, process, cgroups_};
   KILN_RETURN_IF_ERROR(prepare_tree(step));
-  KILN_RETURN_IF_ERROR(prepare_surroundings(step));
+  KILN_RETURN_IF_ERROR(prepare_surroundings(step, stop));
   return run_step(step, io, stop);
 }
 

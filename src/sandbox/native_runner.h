@@ -41,7 +41,7 @@ class NativeRunner final : public Runtime {
   explicit NativeRunner(RuntimeOptions options);
   Status prepare_tree(Step& step);
   Status choose_launcher(Step& step);
-  Status prepare_surroundings(Step& step);
+  Status prepare_surroundings(Step& step, std::stop_token stop);
   Status prepare_plan(Step& step);
   Result<ExitStatus> run_step(Step& step, ProcessIo& io, std::stop_token stop);
   std::shared_ptr<const SeccompFilter> filter_for(CapabilitySet capabilities);

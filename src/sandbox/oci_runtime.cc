@@ -16,6 +16,7 @@
 #include "base/gopath.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "host/command.h"
 #include "host/fs.h"
 #include "host/mount.h"
 #include "sandbox/cgroup_pool.h"
@@ -33,19 +34,6 @@
 
 namespace kiln::sandbox {
 namespace {
-
-std::optional<std::string> find_program(const std::string& name) {
-  if (name.find('/') != std::string::npos) {
-    return ::access(name.c_str(), X_OK) == 0 ? std::optional<std::string>(name) : std::nullopt;
-  }
-  const char* path = std::getenv("PATH");
-  const std::string_view folders = path != nullptr ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  for (std::string_view folder : split(folders, ':')) {
-    std::string candidate = fmt::format("{}/{}", folder, name);
-    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
-  }
-  return std::nullopt;
-}
 
 // A folder that goes with everything mounted in it.
 class Bundle {
@@ -157,7 +145,8 @@ class OciRuntime final : public Runtime {
     KILN_RETURN_IF_ERROR(add_mounts(container, surroundings, bundle, points, files));
     std::unique_ptr<NetworkLease> network;
     if (container.network == NetworkMode::kDefault && options_.network) {
-      KILN_ASSIGN_OR_RETURN(network, options_.network->lease(container.hostname));
+      const NetworkWish wish{.hostname = container.hostname, .fresh = container.security == SecurityMode::kInsecure};
+      KILN_ASSIGN_OR_RETURN(network, options_.network->lease(wish, stop));
       surroundings.network_path = network->namespace_path();
     }
     GivenBack held(cgroups_);
@@ -324,7 +313,7 @@ class OciRuntime final : public Runtime {
 }  // namespace
 
 Result<std::unique_ptr<Runtime>> open_oci_runtime(RuntimeOptions options, const std::string& program) {
-  std::optional<std::string> path = find_program(program);
+  std::optional<std::string> path = host::find_program(program);
   if (!path) return make_error(Fault::kEnvironment, Code::kNotFound, fmt::format("failed to find {} binary", program));
   KILN_RETURN_IF_ERROR(host::make_dirs(options.state_root + "/runtime", 0711));
   return std::unique_ptr<Runtime>(std::make_unique<OciRuntime>(std::move(options), std::move(*path)));

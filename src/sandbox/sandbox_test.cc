@@ -253,7 +253,8 @@ TEST_P(RuntimeContract, TellsWhenMemoryRanOut) {
 TEST(BridgeNetwork, LetsAStepReachTheWorldFromAnAddressOfItsOwn) {
   Box box;
   if (!box.usable()) GTEST_SKIP() << "needs root and a static busybox";
-  Result<std::shared_ptr<Network>> network = open_bridge_network({.bridge = "kilntest0", .subnet = "10.213.0.0/24"});
+  Result<std::shared_ptr<Network>> network =
+      open_bridge_network({.bridge = "kilntest0", .subnet = "10.213.0.0/24", .lock_folder = box.path("locks")});
   ASSERT_TRUE(network.ok()) << message_of(network.status());
   {
     auto runtime = *open_runtime({.state_root = box.path("state"), .network = *network});
