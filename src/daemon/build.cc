@@ -93,6 +93,7 @@ class BuildLife {
   std::stop_token stop_;
   const Time started_ = system_clock().now();
   std::optional<ProvenanceOptions> provenance_;
+  Entitlements entitlements_;
 
   std::vector<Export> exports_;
   std::vector<std::unique_ptr<remotecache::CacheExport>> cache_exports_;
@@ -129,16 +130,7 @@ Result<SolveResponse> BuildLife::live() {
 
 // 1. Accept: whatever is wrong with the request is said before anything runs.
 Status BuildLife::accept() {
-  for (const auto& entitlement : request_.entitlements) {
-    std::string name = entitlement.substr(0, entitlement.find('='));
-    if (name != "network.host" && name != "security.insecure" && name != "device") {
-      return user_error(Code::kInvalidArgument, fmt::format("unknown entitlement {}", entitlement));
-    }
-    if (!parts_.allowed_entitlements.contains(name)) {
-      return user_error(Code::kPermissionDenied,
-                        fmt::format("granting entitlement {} is not allowed by build daemon configuration", name));
-    }
-  }
+  KILN_ASSIGN_OR_RETURN(entitlements_, Entitlements::parse(request_.entitlements, parts_.allowed_entitlements));
   KILN_ASSIGN_OR_RETURN(provenance_, provenance_options(request_.frontend_attrs));
   for (const auto& spec : request_.exporters) {
     KILN_ASSIGN_OR_RETURN(auto made, exporter::make_exporter(spec.type, spec.attrs, parts_.exports));
@@ -165,10 +157,8 @@ Status BuildLife::begin() {
   context_->sessions = parts_.sessions;
   context_->meta = parts_.meta;
   context_->frontends = parts_.frontends;
-  context_->workers = parts_.workers;
-  for (const auto& entitlement : request_.entitlements) {
-    context_->entitlements.insert(entitlement.substr(0, entitlement.find('=')));
-  }
+  context_->workers = parts_.workers();
+  context_->entitlements = entitlements_;
   context_->ports.solve_nested = [weak = std::weak_ptr(context_)](const graph::Definition& definition,
                                                                    solve::RunContext& run) {
     return solve_nested(weak.lock(), definition, run);

@@ -34,7 +34,7 @@ struct BuildParts {
   history::History* history = nullptr;  // where provenance is kept; may be null
   std::string provenance_environment;   // JSON object, see load_provenance_environment
   std::map<std::string, std::shared_ptr<const frontend::Frontend>> frontends;
-  std::vector<frontend::WorkerInfo> workers;
+  std::function<std::vector<frontend::WorkerInfo>()> workers;  // as they are now; required
   std::set<std::string> allowed_entitlements;  // what the configuration lets builds ask for
   // Containers for frontends at the client; may give null.
   std::function<std::shared_ptr<GatewayContainers>(RunningBuild&, std::shared_ptr<BridgeContext>)> make_containers;

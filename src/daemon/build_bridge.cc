@@ -8,18 +8,6 @@
 namespace kiln::daemon {
 namespace {
 
-Status check_entitlements(const graph::Op& op, const std::set<std::string>& granted) {
-  const auto* exec = std::get_if<graph::ExecOp>(&op.kind);
-  if (!exec) return ok();
-  if (exec->network == graph::NetMode::kHost && !granted.contains("network.host")) {
-    return user_error(Code::kPermissionDenied, "network.host is not allowed");
-  }
-  if (exec->security == graph::SecurityMode::kInsecure && !granted.contains("security.insecure")) {
-    return user_error(Code::kPermissionDenied, "security.insecure is not allowed");
-  }
-  return ok();
-}
-
 source::MetaOptions to_meta_options(const frontend::ResolveOptions& in) {
   source::MetaOptions out;
   out.resolve_mode = in.resolve_mode;
@@ -124,8 +112,9 @@ Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& cont
                                  ? Platform::host()
                                  : context.workers[0].platforms[0];
   options.rewrite_source = [&](graph::Op& op) { return check_source(context, op, stop); };
-  options.check_op = [&](const graph::Op& op, const graph::OpMetadata&) {
-    return check_entitlements(op, context.entitlements);
+  options.check_op = [&](graph::Op& op, const graph::OpMetadata&) {
+    auto* exec = std::get_if<graph::ExecOp>(&op.kind);
+    return exec == nullptr ? ok() : context.entitlements.check(*exec, context.ports.devices.get());
   };
   KILN_ASSIGN_OR_RETURN(auto loaded, graph::load(definition, options));
   KILN_RETURN_IF_ERROR(forget_cache_mounts(context, loaded));

@@ -11,6 +11,7 @@
 
 #include "daemon/build_ref.h"
 #include "daemon/builds.h"
+#include "daemon/entitlements.h"
 #include "daemon/failed_trees.h"
 #include "daemon/source_rules.h"
 #include "frontend/bridge.h"
@@ -29,7 +30,7 @@ struct BridgeContext {
   source::MetaResolver* meta = nullptr;
   std::map<std::string, std::shared_ptr<const frontend::Frontend>> frontends;  // by name
   std::vector<frontend::WorkerInfo> workers;
-  std::set<std::string> entitlements;  // granted to this build
+  Entitlements entitlements;  // granted to this build
   std::string product = "buildkit";
   // Adds a cache to look into; called once for each different import. May be null.
   std::function<void(const frontend::CacheImport&)> import_cache;

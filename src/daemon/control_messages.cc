@@ -147,6 +147,12 @@ void to_message(const frontend::WorkerInfo& worker, const std::vector<store::Pru
     message.set_maxusedspace(rule.max_used_space);
     message.set_minfreespace(rule.min_free_space);
   }
+  for (const frontend::WorkerDevice& device : worker.devices) {
+    api::types::CDIDevice& message = *out.add_cdidevices();
+    message.set_name(device.name);
+    message.set_autoallow(device.auto_allow);
+    message.mutable_annotations()->insert(device.annotations.begin(), device.annotations.end());
+  }
   fill_version(*out.mutable_buildkitversion());
 }
 

@@ -157,6 +157,10 @@ Status WiredEngine::open_sandbox() {
   KILN_ASSIGN_OR_RETURN(auto network, open_network(config_));
   facts_.network = network ? network->label() : "host";
   options.network = std::move(network);
+  if (!config_.cdi_disabled) {
+    facts_.devices = std::make_shared<sandbox::ContainerDevices>(sandbox::ContainerDevicesOptions{
+        .folders = config_.cdi_spec_dirs, .auto_allowed = {config_.cdi_auto_allowed.begin(), config_.cdi_auto_allowed.end()}});
+  }
   KILN_ASSIGN_OR_RETURN(runtime_, sandbox::open_runtime(std::move(options)));
   log_debug("steps run by {}", runtime_->name());
   return ok();
@@ -178,6 +182,7 @@ BuildParts WiredEngine::parts() {
   out.ops.pool = ground_.pool;
   out.ops.sessions = ground_.sessions;
   out.ops.runtime = runtime_.get();
+  out.ops.devices = facts_.devices;
   out.ops.sources = sources_.get();
   out.exports = {trees_.get(), blobs_.get(), registry_.get(), ground_.sessions, ground_.pool, credentials};
   out.caches.trees = trees_.get();
@@ -204,8 +209,10 @@ BuildParts WiredEngine::parts() {
     out.frontends["gateway.v0"] = std::make_shared<GatewayFrontend>(std::move(ports));
   }
   out.make_containers = make_gateway_containers;
-  out.workers = {worker()};
+  out.workers = [this] { return std::vector{worker()}; };
   out.allowed_entitlements = {config_.entitlements.begin(), config_.entitlements.end()};
+  // Which devices there are the machine's owner has decided already.
+  if (facts_.devices) out.allowed_entitlements.insert("device");
   return out;
 }
 

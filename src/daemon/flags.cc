@@ -136,15 +136,6 @@ Status set_worker_enabled(Config& config, const std::string& value) {
   return ok();
 }
 
-Status set_network(Config& config, const std::string& value) {
-  static constexpr std::string_view kModes[] = {"auto", "bridge", "cni", "host", "none"};
-  if (std::find(std::begin(kModes), std::end(kModes), value) == std::end(kModes)) {
-    return bad_value(value, "a network mode (auto, bridge, cni, host)");
-  }
-  config.worker.network.mode = value;
-  return ok();
-}
-
 std::vector<Flag> general_flags() {
   return {
       {"config", Kind::kText, "path of the configuration file", ignored()},
@@ -210,7 +201,8 @@ std::vector<Flag> worker_flags() {
          c.worker.platforms.push_back(v);
          return ok();
        }},
-      {"oci-worker-net", Kind::kText, "network of steps: auto, bridge, cni or host", set_network},
+      {"oci-worker-net", Kind::kText, "network of steps: auto, bridge, cni or host",
+       text([](Config& c) -> std::string& { return c.worker.network.mode; })},
       {"oci-cni-config-path", Kind::kText, "CNI configuration file",
        text([](Config& c) -> std::string& { return c.worker.network.cni_config_path; })},
       {"oci-cni-binary-dir", Kind::kText, "directory of CNI plugins",

@@ -95,7 +95,6 @@ class RealContainers final : public GatewayContainers {
   Result<std::shared_ptr<op::Container>> find(const std::string& id);
   Result<host::Fd> open_mount(const std::string& id, int mount);
   solve::RunContext run_context(std::stop_token stop);
-  Status check_allowed(bool asked, const char* entitlement);
 
   RunningBuild& build_;
   std::shared_ptr<BridgeContext> context_;
@@ -107,11 +106,6 @@ solve::RunContext RealContainers::run_context(std::stop_token stop) {
   return {std::move(stop), event::null_reporter(), {}, [session = build_.request().session] {
             return std::vector<std::string>{session};
           }};
-}
-
-Status RealContainers::check_allowed(bool asked, const char* entitlement) {
-  if (!asked || context_->entitlements.contains(entitlement)) return ok();
-  return user_error(Code::kPermissionDenied, fmt::format("{} is not allowed", entitlement));
 }
 
 // An id names a tree of a failed step, or a ref that the gateway gave out.
@@ -128,7 +122,7 @@ Result<store::TreeRef> RealContainers::tree_of(const std::string& id, Gateway& g
 Status RealContainers::create(const api::NewContainerRequest& request, Gateway& gateway, std::stop_token stop) {
   const std::string& id = request.containerid();
   if (id.empty()) return user_error(Code::kInvalidArgument, "ContainerID required");
-  KILN_RETURN_IF_ERROR(check_allowed(request.network() == pb::HOST, "network.host"));
+  if (request.network() == pb::HOST) KILN_RETURN_IF_ERROR(context_->entitlements.check_host_network());
   pb::ExecOp exec;
   *exec.mutable_mounts() = request.mounts();
   *exec.mutable_meta()->mutable_extrahosts() = request.extrahosts();
@@ -187,7 +181,7 @@ Result<host::Fd> RealContainers::open_mount(const std::string& id, int mount) {
 Result<std::shared_ptr<ContainerProcess>> RealContainers::start(const api::InitMessage& request, ProcessEvents events,
                                                                 std::stop_token stop) {
   KILN_ASSIGN_OR_RETURN(auto container, find(request.containerid()));
-  KILN_RETURN_IF_ERROR(check_allowed(request.security() == pb::INSECURE, "security.insecure"));
+  if (request.security() == pb::INSECURE) KILN_RETURN_IF_ERROR(context_->entitlements.check_insecure());
   pb::ExecOp exec;
   *exec.mutable_meta() = request.meta();
   *exec.mutable_secretenv() = request.secretenv();

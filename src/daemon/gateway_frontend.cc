@@ -72,6 +72,14 @@ Result<Program> load_program(BuildBridge& bridge, const std::string& source, std
   return program;
 }
 
+Json devices_json(const std::vector<frontend::WorkerDevice>& devices) {
+  Json list = nullptr;
+  for (const frontend::WorkerDevice& device : devices) {
+    list.push_back({{"name", device.name}, {"autoAllow", device.auto_allow}, {"annotations", device.annotations}, {"onDemand", false}});
+  }
+  return list;
+}
+
 std::string workers_json(const std::vector<frontend::WorkerInfo>& workers) {
   Json list = Json::array();
   for (const frontend::WorkerInfo& worker : workers) {
@@ -82,7 +90,7 @@ std::string workers_json(const std::vector<frontend::WorkerInfo>& workers) {
                     {"platforms", std::move(platforms)},
                     {"gcPolicy", nullptr},
                     {"buildkitVersion", {{"package", kPackage}, {"version", kCompatibleVersion}, {"revision", kRevision}}},
-                    {"cdiDevices", nullptr}});
+                    {"cdiDevices", devices_json(worker.devices)}});
   }
   return list.dump();
 }

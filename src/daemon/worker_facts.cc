@@ -2,9 +2,14 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
 #include <set>
 
+#include "base/log.h"
+#include "base/quote.h"
+#include "base/value.h"
 #include "sandbox/network_bridge.h"
+#include "sandbox/network_cni.h"
 
 namespace kiln::daemon {
 namespace {
@@ -78,6 +83,11 @@ frontend::WorkerInfo worker_info(const Config& config, const WorkerFacts& facts,
   if (!config.worker.apparmor_profile.empty()) out.labels[prefix + "apparmor.profile"] = config.worker.apparmor_profile;
   for (const auto& [key, value] : config.worker.labels) out.labels[key] = value;
   out.platforms = platforms_of(config);
+  if (facts.devices) {
+    for (sandbox::ContainerDevice& device : facts.devices->list()) {
+      out.devices.push_back({std::move(device.name), device.auto_allowed, std::move(device.annotations)});
+    }
+  }
   return out;
 }
 
@@ -98,22 +108,44 @@ std::vector<store::PruneOptions> gc_policy_of(const Config& config, const host::
   return out;
 }
 
+namespace {
+
+Result<std::shared_ptr<sandbox::Network>> open_bridge(const NetworkConfig& network) {
+  sandbox::BridgeOptions options;
+  if (!network.bridge_name.empty()) options.bridge = network.bridge_name;
+  if (!network.bridge_subnet.empty()) options.subnet = network.bridge_subnet;
+  options.pool_size = network.cni_pool_size;
+  return sandbox::open_bridge_network(std::move(options));
+}
+
+Result<std::shared_ptr<sandbox::Network>> open_cni(const Config& config) {
+  const NetworkConfig& network = config.worker.network;
+  return sandbox::open_cni_network({.config = network.cni_config_path,
+                                    .program_folder = network.cni_binary_dir,
+                                    .state_folder = config.root + "/sandbox/cni",
+                                    .pool_size = network.cni_pool_size});
+}
+
+bool bridge_by_environment() {
+  const char* value = std::getenv("BUILDKIT_NETWORK_BRIDGE_AUTO");
+  return parse_bool(value != nullptr ? value : "").value_or(false);
+}
+
+}  // namespace
+
 Result<std::shared_ptr<sandbox::Network>> open_network(const Config& config) {
-  const auto& network = config.worker.network;
+  const NetworkConfig& network = config.worker.network;
   const std::string& mode = network.mode;
-  if (mode == "auto" || mode == "host" || mode.empty()) return std::shared_ptr<sandbox::Network>();
-  if (mode == "bridge") {
-    sandbox::BridgeOptions options;
-    if (!network.bridge_name.empty()) options.bridge = network.bridge_name;
-    if (!network.bridge_subnet.empty()) options.subnet = network.bridge_subnet;
-    options.pool_size = network.cni_pool_size;
-    return sandbox::open_bridge_network(options);
+  if (mode == "host") return std::shared_ptr<sandbox::Network>();
+  if (mode == "bridge") return open_bridge(network);
+  if (mode == "cni") return open_cni(config);
+  if (mode != "auto" && !mode.empty()) {
+    return user_error(Code::kInvalidArgument, fmt::format("invalid network mode: {}", quote(mode)));
   }
-  if (mode == "cni") {
-    return user_error(Code::kUnimplemented,
-                      "network mode 'cni' is not available in this version; use 'bridge', 'host' or 'auto'");
-  }
-  return user_error(Code::kInvalidArgument, fmt::format("invalid network mode: \"{}\"", mode));
+  if (bridge_by_environment()) return open_bridge(network);
+  if (host::exists(network.cni_config_path)) return open_cni(config);
+  log_warn("using host network as the default");
+  return std::shared_ptr<sandbox::Network>();
 }
 
 }  // namespace kiln::daemon

@@ -9,6 +9,7 @@
 #include "daemon/config.h"
 #include "frontend/bridge.h"
 #include "host/fs.h"
+#include "sandbox/container_devices.h"
 #include "sandbox/network.h"
 #include "store/gc.h"
 
@@ -18,6 +19,7 @@ namespace kiln::daemon {
 struct WorkerFacts {
   std::string snapshotter;
   std::string network;
+  std::shared_ptr<const sandbox::ContainerDevices> devices;  // null: none
 };
 
 // Labels are BuildKit's (org.mobyproject.buildkit.worker.…) and the configured ones; platforms are the
@@ -27,7 +29,9 @@ frontend::WorkerInfo worker_info(const Config& config, const WorkerFacts& facts,
 // The configured rules, or the default ones with the configured limits; empty when collection is off.
 std::vector<store::PruneOptions> gc_policy_of(const Config& config, const host::DiskSpace& disk);
 
-// Null: steps share the host's network.
+// By the configured mode; "auto" is a bridge when BUILDKIT_NETWORK_BRIDGE_AUTO says so, else CNI when
+// it is configured, else the host's. Null: steps share the host's network. Fails with what the network
+// lacks; InvalidArgument for an unknown mode.
 Result<std::shared_ptr<sandbox::Network>> open_network(const Config& config);
 
 }  // namespace kiln::daemon

@@ -196,10 +196,18 @@ struct Warning {
   std::optional<graph::SourceRef> source;
 };
 
+// A device that steps may ask for (RUN --device).
+struct WorkerDevice {
+  std::string name;         // "vendor.com/class=name"
+  bool auto_allow = false;  // without an entitlement
+  std::map<std::string, std::string> annotations;
+};
+
 struct WorkerInfo {
   std::string id;
   std::map<std::string, std::string> labels;
   std::vector<Platform> platforms;
+  std::vector<WorkerDevice> devices;
 };
 
 // What the frontend was asked to do, and by whom.

@@ -60,8 +60,8 @@ struct Graph {
 // Looks at every source op once, before digests are final, and may change it (source policy). Gives
 // whether it changed anything.
 using SourceRewrite = std::function<Result<bool>(Op& op)>;
-// Refuses an op (entitlements, missing caps).
-using OpCheck = std::function<Status(const Op& op, const OpMetadata& metadata)>;
+// Refuses an op (entitlements), or narrows what it asks for: the op that runs changes, its digests do not.
+using OpCheck = std::function<Status(Op& op, const OpMetadata& metadata)>;
 
 struct LoadOptions {
   // Ops without a platform get this one; all platforms are normalised. Digests are not affected.
