@@ -24,16 +24,11 @@ build: deps
 	@ln -sfn kilnd build/bin/buildkitd
 	@ln -sfn kiln build/bin/buildctl
 
-# gRPC 1.51 can end the process when a connection made from a descriptor is torn down at the same
-# moment from both ends ("ref_counted.h: assertion failed"), once in some hundred runs of the session
-# tests; until that is worked around a test that failed is run again, and says so.
-RETRY = --repeat until-pass:3
-
 test: build
 	tools/install-deps test
 	tools/rooms.py
-	ctest --test-dir build/release --output-on-failure -j $(JOBS) -L unit $(RETRY)
-	ctest --test-dir build/release --output-on-failure -L integration $(RETRY)
+	ctest --test-dir build/release --output-on-failure -j $(JOBS) -L unit
+	ctest --test-dir build/release --output-on-failure -L integration
 
 unit: build
 	ctest --test-dir build/release --output-on-failure -j $(JOBS) -L unit

@@ -62,3 +62,6 @@ endforeach()
 if(NOT KILN_SANITIZE)
   target_link_options(kiln_options INTERFACE -static-libstdc++ -static-libgcc)
 endif()
+
+# Of what is linked in, much is never called.
+target_link_options(kiln_options INTERFACE -Wl,--gc-sections)

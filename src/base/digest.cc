@@ -1,7 +1,12 @@
 #include "base/digest.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
+// The plain functions, which a newer OpenSSL calls old: its new ones look for a provider at every use and read the
+// machine's configuration at the first, which takes longer than hashing a small message and than a client's start.
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
+
+#include <variant>
 
 namespace kiln {
 namespace {
@@ -11,12 +16,6 @@ std::size_t hex_length(std::string_view algorithm) {
   if (algorithm == "sha384") return 96;
   if (algorithm == "sha512") return 128;
   return 0;
-}
-
-const EVP_MD* method_of(std::string_view algorithm) {
-  if (algorithm == "sha384") return EVP_sha384();
-  if (algorithm == "sha512") return EVP_sha512();
-  return EVP_sha256();
 }
 
 bool is_lower_hex(std::string_view text) {
@@ -66,27 +65,41 @@ std::string_view Digest::hex() const {
 }
 
 struct Hasher::State {
-  EVP_MD_CTX* context = EVP_MD_CTX_new();
   std::string algorithm;
-  ~State() { EVP_MD_CTX_free(context); }
+  std::variant<SHA256_CTX, SHA512_CTX> context;
 };
 
 Hasher::Hasher(std::string_view algorithm) : state_(std::make_unique<State>()) {
   state_->algorithm = hex_length(algorithm) == 0 ? "sha256" : std::string(algorithm);
-  EVP_DigestInit_ex(state_->context, method_of(algorithm), nullptr);
+  if (state_->algorithm == "sha256") {
+    SHA256_Init(&state_->context.emplace<SHA256_CTX>());
+  } else if (state_->algorithm == "sha384") {
+    SHA384_Init(&state_->context.emplace<SHA512_CTX>());
+  } else {
+    SHA512_Init(&state_->context.emplace<SHA512_CTX>());
+  }
 }
 Hasher::~Hasher() = default;
 Hasher::Hasher(Hasher&&) noexcept = default;
 Hasher& Hasher::operator=(Hasher&&) noexcept = default;
 
-void Hasher::update(std::string_view bytes) { EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()); }
+void Hasher::update(std::string_view bytes) {
+  if (auto* narrow = std::get_if<SHA256_CTX>(&state_->context)) {
+    SHA256_Update(narrow, bytes.data(), bytes.size());
+  } else {
+    SHA512_Update(&std::get<SHA512_CTX>(state_->context), bytes.data(), bytes.size());
+  }
+}
 
 Digest Hasher::finish() {
-  unsigned char raw[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  EVP_DigestFinal_ex(state_->context, raw, &size);
-  return Digest::trusted(
-      fmt::format("{}:{}", state_->algorithm, hex_encode({reinterpret_cast<const char*>(raw), size})));
+  unsigned char raw[SHA512_DIGEST_LENGTH];
+  if (auto* narrow = std::get_if<SHA256_CTX>(&state_->context)) {
+    SHA256_Final(raw, narrow);
+  } else {
+    SHA512_Final(raw, &std::get<SHA512_CTX>(state_->context));
+  }
+  std::string_view bytes(reinterpret_cast<const char*>(raw), hex_length(state_->algorithm) / 2);
+  return Digest::trusted(fmt::format("{}:{}", state_->algorithm, hex_encode(bytes)));
 }
 
 std::string hex_encode(std::string_view bytes) {

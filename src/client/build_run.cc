@@ -368,23 +368,20 @@ class StatusFollower {
           status_ = follow_status(
               channel, ref,
               [&](const ProgressUpdate& update) {
-                last_ = std::chrono::steady_clock::now().time_since_epoch().count();
+                note([&] { last_ = std::chrono::steady_clock::now(); });
                 told(update);
               },
               stop);
-          ended_ = true;
-          ended_.notify_all();
+          note([&] { ended_ = true; });
         }) {}
 
   Status drain() {
-    using namespace std::chrono_literals;
-    auto asked = std::chrono::steady_clock::now();
-    while (!ended_) {
-      auto now = std::chrono::steady_clock::now();
-      auto last =
-          std::chrono::steady_clock::time_point(std::chrono::steady_clock::duration(last_.load()));
-      if (now - std::max(asked, last) > 5s) break;
-      std::this_thread::sleep_for(now - asked < 100ms ? 1ms : 10ms);
+    const auto asked = std::chrono::steady_clock::now();
+    {
+      std::unique_lock lock(mutex_);
+      while (!ended_ && std::chrono::steady_clock::now() < std::max(asked, last_) + kPatience) {
+        changed_.wait_until(lock, std::max(asked, last_) + kPatience, [&] { return ended_; });
+      }
     }
     thread_.request_stop();
     thread_.join();
@@ -392,8 +389,18 @@ class StatusFollower {
   }
 
  private:
-  std::atomic<std::int64_t> last_ = 0;
-  std::atomic<bool> ended_ = false;
+  static constexpr auto kPatience = std::chrono::seconds(5);
+
+  void note(const auto& change) {
+    std::lock_guard lock(mutex_);
+    change();
+    changed_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::chrono::steady_clock::time_point last_;
+  bool ended_ = false;
   Status status_;
   std::jthread thread_;
 };

@@ -1,6 +1,7 @@
 #include "client/program.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -112,6 +113,8 @@ void warn(std::string_view text) {
 }
 
 int run_program_main(int argc, char** argv) {
+  // gRPC's many threads would each begin an arena; what that takes from the kernel costs more than sharing one.
+  ::mallopt(M_ARENA_MAX, 1);
   // gRPC writes its own view of a failure to stderr; ours is enough unless somebody asks.
   setenv("GRPC_VERBOSITY", "NONE", 0);
   std::string program(

@@ -14,6 +14,8 @@
 #include "content/base64.h"
 #include "host/fd.h"
 #include "host/fs.h"
+#include "session/callback_threads.h"
+#include "session/windows.h"
 #include "wire/control.grpc.pb.h"
 #include "wire/rpc_status.pb.h"
 
@@ -77,6 +79,7 @@ grpc::ChannelArguments channel_arguments() {
   // One daemon is not the next one: no sharing of connections by address.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  session::use_fixed_windows(arguments);
   return arguments;
 }
 
@@ -234,6 +237,7 @@ Status read_tls_dir(const std::string& dir, ConnectOptions& options) {
 
 Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& options,
                                                      std::stop_token stop) {
+  session::hold_callback_threads();
   KILN_ASSIGN_OR_RETURN(Address address, parse_address(options.address));
   KILN_ASSIGN_OR_RETURN(std::vector<std::string> command, carrier_command(options.address));
   if (!command.empty()) return open_carried(command);

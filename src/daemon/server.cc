@@ -20,6 +20,8 @@
 #include "base/log.h"
 #include "daemon/listener.h"
 #include "host/fd.h"
+#include "session/callback_threads.h"
+#include "session/windows.h"
 
 namespace kiln::daemon {
 namespace {
@@ -111,6 +113,8 @@ Result<std::unique_ptr<Server>> Server::start(const Config& config, const Servic
     state->listeners.push_back(std::move(listener));
   }
 
+  session::hold_callback_threads();
+  session::add_callback_thread();
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(kMessageBytesMax);
   builder.SetMaxSendMessageSize(kMessageBytesMax);
@@ -119,6 +123,7 @@ Result<std::unique_ptr<Server>> Server::start(const Config& config, const Servic
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 1024 * 1024);
+  session::use_fixed_windows(builder);
   using Acceptor = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
   state->local_acceptor = builder.experimental().AddExternalConnectionAcceptor(Acceptor::FROM_FD, grpc::InsecureServerCredentials());
   state->network_acceptor = builder.experimental().AddExternalConnectionAcceptor(Acceptor::FROM_FD, credentials);

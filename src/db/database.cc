@@ -106,6 +106,8 @@ struct Database::State {
     if (code != SQLITE_OK) return sqlite_error(code, sqlite3_errstr(code), fmt::format("open '{}'", path));
     sqlite3_extended_result_codes(connection, 1);
     sqlite3_busy_timeout(connection, busy_timeout_ms);
+    // Nobody else opens it: the index of the log is kept in memory, and no statement asks for file locks.
+    KILN_RETURN_IF_ERROR(exec("PRAGMA locking_mode=EXCLUSIVE"));
     KILN_RETURN_IF_ERROR(exec("PRAGMA journal_mode=WAL"));
     KILN_RETURN_IF_ERROR(exec("PRAGMA synchronous=NORMAL"));
     KILN_RETURN_IF_ERROR(exec("PRAGMA foreign_keys=ON"));

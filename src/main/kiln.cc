@@ -1,6 +1,13 @@
 // kiln, the client; started as buildctl it takes BuildKit's commands.
+#include <unistd.h>
+
+#include <cstdio>
+
 #include "client/program.h"
 
 int main(int argc, char** argv) {
-  return kiln::client::run_program_main(argc, argv);
+  const int code = kiln::client::run_program_main(argc, argv);
+  // Everything of ours is closed. What is left are libraries' threads and tables, which the kernel takes down at once.
+  std::fflush(nullptr);
+  ::_exit(code);
 }

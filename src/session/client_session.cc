@@ -11,9 +11,11 @@
 
 #include "base/id.h"
 #include "base/text.h"
+#include "session/callback_threads.h"
 #include "session/internal/packet_pipe.h"
 #include "session/internal/reactors.h"
 #include "session/internal/serve.h"
+#include "session/windows.h"
 
 namespace kiln::session {
 namespace {
@@ -24,6 +26,7 @@ class GrpcClientSession final : public ClientSession {
   ~GrpcClientSession() override { close(); }
 
   Status start(const std::shared_ptr<grpc::Channel>& channel, const std::string& name, const std::string& shared_key) {
+    hold_callback_threads();
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
       return errno_error(errno, "open a session");
@@ -39,7 +42,7 @@ class GrpcClientSession final : public ClientSession {
     builder.SetMaxSendMessageSize(-1);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 << 20);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 4 << 20);
+    use_fixed_windows(builder);
     builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
     builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
     for (auto& served : services_) builder.RegisterService(served.get());

@@ -8,8 +8,10 @@
 #include <thread>
 
 #include "base/log.h"
+#include "session/callback_threads.h"
 #include "session/internal/call.h"
 #include "session/internal/connection.h"
+#include "session/windows.h"
 #include "wire/health.grpc.pb.h"
 
 namespace kiln::session {
@@ -125,7 +127,7 @@ void Sessions::State::checked(const std::shared_ptr<Health>& health, Ticks::time
   }
 }
 
-Sessions::Sessions() : state_(std::make_shared<State>()) {}
+Sessions::Sessions() : state_(std::make_shared<State>()) { hold_callback_threads(); }
 
 Sessions::~Sessions() {
   for (auto& session : list()) session->close();
@@ -149,7 +151,7 @@ Result<std::shared_ptr<Session>> Sessions::attach(Hello hello, host::Fd socket) 
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, 16 << 20);
-  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 4 << 20);
+  use_fixed_windows(arguments);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   connection->channel = grpc::CreateCustomInsecureChannelFromFd("localhost", socket.release(), arguments);
