@@ -56,6 +56,10 @@ struct RunContext {
   std::shared_ptr<event::Reporter> lasting_reporter = nullptr;
 };
 
+// Detail of an error of run or content_key: the inputs (their indices, "0,2") whose bytes cannot be
+// had. Those that were found in a cache are then made by running, and the call is repeated.
+inline constexpr std::string_view kLostInputsDetail = "kiln/lost-inputs";
+
 // Whether running counts on max-parallelism. Ops that only wait for other steps must be kFree.
 enum class Slot { kCounted, kFree };
 

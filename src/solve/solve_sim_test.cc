@@ -31,9 +31,11 @@ class SeededSpawner final : public Spawner {
 };
 
 struct Number final : Output {
-  explicit Number(std::string v) : value(std::move(v)) {}
+  explicit Number(std::string v, bool out_of_reach = false) : value(std::move(v)), lost(out_of_reach) {}
   std::string value;
+  bool lost;  // a record led to it, and there is nothing
 };
+bool is_lost(const OutputRef& output) { return static_cast<const Number&>(*output).lost; }
 std::string value_of(const OutputRef& output) { return static_cast<const Number&>(*output).value; }
 
 class NumberStore final : public OutputStore {
@@ -41,9 +43,11 @@ class NumberStore final : public OutputStore {
   std::optional<OutputRef> load(const std::string& id, RunContext&) override {
     auto it = held_.find(id);
     if (it == held_.end()) return std::nullopt;
+    if (hollow_.contains(id)) return std::make_shared<Number>(value_of(it->second), true);
     return it->second;
   }
   Result<cache::Record> save(const OutputRef& output) override {
+    EXPECT_FALSE(is_lost(output));
     std::string id = "r" + std::to_string(++made_);
     held_[id] = output;
     return cache::Record{id, Time(std::chrono::seconds(made_))};
@@ -51,9 +55,16 @@ class NumberStore final : public OutputStore {
   void lose(std::mt19937_64& random) {
     for (auto it = held_.begin(); it != held_.end();) it = random() % 3 == 0 ? held_.erase(it) : std::next(it);
   }
+  // The records stay, what they lead to does not.
+  void hollow(std::mt19937_64& random) {
+    for (const auto& [id, output] : held_) {
+      if (random() % 3 == 0) hollow_.insert(id);
+    }
+  }
 
  private:
   int made_ = 0;
+  std::set<std::string> hollow_;
   std::map<std::string, OutputRef> held_;
 };
 
@@ -89,10 +100,18 @@ class NumberOp final : public Op {
     return map;
   }
   bool quick_cache_map() const override { return node_.name.size() % 2 == 0; }
-  Result<Digest> content_key(int, const OutputRef& output, RunContext&) override { return Digest::of(value_of(output)); }
+  Result<Digest> content_key(int input, const OutputRef& output, RunContext&) override {
+    if (is_lost(output)) return lost_error({input});
+    return Digest::of(value_of(output));
+  }
   Result<std::vector<OutputRef>> run(const std::vector<OutputRef>& inputs, RunContext& context) override {
     if (context.stop.stop_requested()) return cancelled();
     if (node_.fails) return user_error(Code::kUnknown, "step failed: " + node_.name);
+    std::vector<int> lost;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (is_lost(inputs[i])) lost.push_back(static_cast<int>(i));
+    }
+    if (!lost.empty()) return lost_error(lost);
     std::vector<std::string> values;
     for (const auto& input : inputs) values.push_back(value_of(input));
     std::string value = result_of(node_, values);
@@ -102,6 +121,14 @@ class NumberOp final : public Op {
   }
 
  private:
+  static Status lost_error(const std::vector<int>& inputs) {
+    std::string list;
+    for (int input : inputs) list += (list.empty() ? "" : ",") + std::to_string(input);
+    Status error = environment_error(Code::kUnavailable, "the bytes are gone");
+    set_detail(error, kLostInputsDetail, list);
+    return error;
+  }
+
   Node node_;
   World& world_;
 };
@@ -180,7 +207,7 @@ void simulate(std::uint64_t seed, bool failures, bool cancels) {
   for (int round = 0; round < 2; ++round) {
     std::vector<std::unique_ptr<NullSink>> sinks;
     std::vector<std::shared_ptr<Job>> jobs;
-    struct Expect { std::optional<std::string> value; std::optional<Result<Solved>> got; bool cancelled = false; };
+    struct Expect { std::optional<std::string> value; std::optional<Result<Solved>> got; bool cancelled = false; std::shared_ptr<Job> job; Edge edge; };
     std::vector<std::unique_ptr<Expect>> expects;
     auto nodes = random_graph(random, failures);
     auto values = evaluate(nodes);
@@ -190,7 +217,9 @@ void simulate(std::uint64_t seed, bool failures, bool cancels) {
       jobs.push_back(sim.solver->new_job({sinks.back().get(), {}, {}}));
       std::size_t target = random() % nodes.size();
       auto expect = std::make_unique<Expect>(values[target]);
-      jobs.back()->solve({vertices[target], 0}, [e = expect.get()](Result<Solved> r) { e->got = std::move(r); });
+      expect->job = jobs.back();
+      expect->edge = {vertices[target], 0};
+      jobs.back()->solve(expect->edge, [e = expect.get()](Result<Solved> r) { e->got = std::move(r); });
       for (int s = static_cast<int>(random() % 20); s > 0; --s) sim.spawner->step();
       if (cancels && random() % 2 == 0) {
         expect->cancelled = true;
@@ -203,16 +232,30 @@ void simulate(std::uint64_t seed, bool failures, bool cancels) {
       ASSERT_TRUE(e->got.has_value()) << "a wanted step was never answered";
       if (e->cancelled && !e->got->ok()) continue;
       ASSERT_EQ(e->got->ok(), e->value.has_value()) << e->got->status();
-      if (e->value) { EXPECT_EQ(value_of((*e->got)->output), *e->value); }
+      if (!e->value) continue;
+      EXPECT_EQ(value_of((*e->got)->output), *e->value);
+      while (is_lost((*e->got)->output)) {
+        const OutputRef lost = (*e->got)->output;
+        e->got.reset();
+        e->job->solve_again(e->edge, lost, [e = e.get()](Result<Solved> r) { e->got = std::move(r); });
+        sim.run();
+        ASSERT_TRUE(e->got && e->got->ok());
+        ASSERT_NE((*e->got)->output, lost) << "nothing better than what is lost";
+        EXPECT_EQ(value_of((*e->got)->output), *e->value);
+      }
     }
     if (!cancels && !failures) {  // a failure cancels what only its builds wanted
       for (const auto& [value, count] : world.runs) EXPECT_LE(count, 1) << "ran more than once";
     }
+    expects.clear();
     jobs.clear();
     sim.run();
     EXPECT_EQ(sim.solver->live_steps(), 0u);
     if (random() % 2 == 0) {  // collected behind our back: hits become misses
       sim.outputs->lose(random);
+      world.runs.clear();
+    } else if (random() % 2 == 0) {  // out of reach, and nobody knows yet
+      sim.outputs->hollow(random);
       world.runs.clear();
     }
   }

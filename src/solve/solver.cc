@@ -27,12 +27,16 @@ Job::~Job() {
   loop_->post([loop = loop_, id = id_] { loop->close_job(id); });
 }
 
-void Job::solve(const Edge& edge, std::function<void(Result<Solved>)> done) {
-  Request request{loop_->next_id(), id_, std::move(done)};
+void Job::solve(const Edge& edge, std::function<void(Result<Solved>)> done) { solve_again(edge, nullptr, std::move(done)); }
+
+void Job::solve_again(const Edge& edge, OutputRef lost, std::function<void(Result<Solved>)> done) {
+  Request request{loop_->next_id(), id_, std::move(done), std::move(lost)};
   loop_->post([loop = loop_, edge, request = std::move(request)]() mutable { loop->request(edge, std::move(request)); });
 }
 
-Result<Solved> Job::solve(const Edge& edge, std::stop_token stop) {
+Result<Solved> Job::solve(const Edge& edge, std::stop_token stop) { return solve_again(edge, nullptr, std::move(stop)); }
+
+Result<Solved> Job::solve_again(const Edge& edge, OutputRef lost, std::stop_token stop) {
   struct Answer {
     std::mutex mutex;
     std::condition_variable ready;
@@ -43,7 +47,8 @@ Result<Solved> Job::solve(const Edge& edge, std::stop_token stop) {
                     std::lock_guard lock(answer->mutex);
                     answer->value = std::move(value);
                     answer->ready.notify_all();
-                  }};
+                  },
+                  std::move(lost)};
   std::uint64_t request_id = request.id;
   loop_->post([loop = loop_, edge, request = std::move(request)]() mutable { loop->request(edge, std::move(request)); });
   std::stop_callback on_stop(stop, [&] {

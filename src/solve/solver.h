@@ -77,6 +77,10 @@ class Job {
   void solve(const Edge& edge, std::function<void(Result<Solved>)> done);
   // The same, blocking; gives Cancelled soon after `stop`.
   Result<Solved> solve(const Edge& edge, std::stop_token stop);
+  // The same two for somebody who got `lost` and found that its bytes cannot be had: what was found in
+  // a cache is made by running. Gives `lost` itself when there is nothing better.
+  void solve_again(const Edge& edge, OutputRef lost, std::function<void(Result<Solved>)> done);
+  Result<Solved> solve_again(const Edge& edge, OutputRef lost, std::stop_token stop);
   void add_import(CacheSource source);
   void add_session(const std::string& id);
   void cancel();

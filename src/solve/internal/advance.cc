@@ -131,6 +131,10 @@ bool Loop::on_solving_inputs(EdgeState& edge) {
 
   for (std::size_t i = 0; i < rules.size(); ++i) {
     if (!rules[i].content_keyed) continue;
+    if (step.digesting[i] == Activity::kDone && step.digested[i] != input_edge(edge, i).made_anew) {
+      step.digesting[i] = Activity::kNone;
+      step.content_keys[i].clear();
+    }
     if (step.digesting[i] == Activity::kNone) start_digest(edge, i);
     if (step.digesting[i] == Activity::kFailed) {
       fail(edge, step.digest_error);

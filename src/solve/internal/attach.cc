@@ -33,6 +33,7 @@ std::shared_ptr<Step> Loop::attach(JobState& job, const std::shared_ptr<const Ve
     slot->events = std::make_shared<StepEvents>(*vertex);
     slot->digesting.assign(vertex->inputs.size(), Activity::kNone);
     slot->content_keys.assign(vertex->inputs.size(), "");
+    slot->digested.assign(vertex->inputs.size(), 0);
     for (const auto& input : vertex->inputs) {
       slot->inputs.push_back(input.vertex ? steps_.at(input.vertex->digest) : nullptr);
     }

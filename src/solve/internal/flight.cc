@@ -81,6 +81,7 @@ void Loop::run_now(Step& step) {
   for (std::size_t i = 0; i < step.inputs.size(); ++i) {
     EdgeState& any_edge = *step.edges.begin()->second;
     EdgeState& input = input_edge(any_edge, i);
+    if (input.phase != Phase::kDone) return run_again(step);  // it was lost while we waited for a slot
     inputs.push_back(input.result);
     auto keys = input_keys(any_edge, i, kOwn);
     plan->primary.push_back(keys.empty() ? cache::InputKey{"random:" + step.vertex->digest.str(), ""} : keys.front());
@@ -100,8 +101,14 @@ void Loop::run_now(Step& step) {
         keys.push_back(save_output(own, *plan, digest, static_cast<int>(i), (*outputs)[i]));
       }
     }
-    step.events->completed(StepEvents::Cached::kNo, outputs.status());
-    return [this, &step, outputs = std::move(outputs), keys = std::move(keys)] {
+    // Whether a loss is a failure is decided in the loop.
+    const bool lost = !outputs.ok() && get_detail(outputs.status(), kLostInputsDetail).has_value();
+    if (!lost) step.events->completed(StepEvents::Cached::kNo, outputs.status());
+    return [this, &step, inputs, lost, outputs = std::move(outputs), keys = std::move(keys)] {
+      if (lost) {
+        if (make_inputs_anew(step, outputs.status(), inputs)) return run_again(step);
+        step.events->completed(StepEvents::Cached::kNo, outputs.status());
+      }
       run_finished(step, outputs, keys);
     };
   });

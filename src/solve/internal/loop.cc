@@ -94,6 +94,7 @@ void Loop::request(const Edge& edge, Request request) {
   }
   auto step = load(job->second, edge.vertex);
   EdgeState& state = step->edge(edge.output);
+  if (request.lost) (void)make_anew(state, request.lost);
   requests_[request.id] = &state;
   state.requests.push_back(std::move(request));
   queue(state);

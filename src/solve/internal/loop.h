@@ -79,6 +79,11 @@ class Loop : public std::enable_shared_from_this<Loop> {
   void abandon(EdgeState& edge);
   EdgeState& input_edge(EdgeState& edge, std::size_t index);
 
+  // lost.cc: found results that turn out to be out of reach
+  bool make_anew(EdgeState& edge, const OutputRef& lost);
+  bool make_inputs_anew(Step& step, const Status& status, const std::vector<OutputRef>& inputs);
+  void run_again(Step& step);
+
   // lookup.cc: keys and records
   std::vector<SourceId> sources_of(const Step& step) const;
   std::vector<cache::InputKey> input_keys(EdgeState& edge, std::size_t input, SourceId source);

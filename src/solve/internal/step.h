@@ -24,8 +24,9 @@ struct Step;
 using SourceId = std::uint64_t;  // 0 is the daemon's own cache
 inline constexpr SourceId kOwn = 0;
 
-// States of one output. Arrows that lead back come only from abandonment (nobody wants it any
-// more), which returns an unfinished edge to kIdle.
+// States of one output. Arrows that lead back come from abandonment (nobody wants it any more), which
+// returns an unfinished edge to kIdle or kKeyed, and from a loss (what a record led to cannot be had
+// after all), which returns a finished one to kKeyed.
 //
 //   kIdle → kMapping → kAskingKeys → kKeyed ─hit──────────────→ kLoading ─→ kDone
 //              │ (no inputs)            ↑      └miss→ kSolvingInputs ─hit→ ┘    ↑
@@ -55,6 +56,7 @@ struct Request {
   std::uint64_t id = 0;
   std::uint64_t job = 0;
   std::function<void(Result<Solved>)> done;
+  OutputRef lost;  // what the asker got before and could not use
 };
 
 struct EdgeState {
@@ -78,6 +80,9 @@ struct EdgeState {
   bool solve_all = false;              // content keys did not help: the rest is needed too
 
   OutputRef result;
+  bool from_record = false;  // the result was found, not made
+  std::set<std::string> its_records;  // under which it was found, and that our cache has of it now
+  int made_anew = 0;         // how often what was found had to be taken back
   Status error;
 
   bool wanted() const { return !key_wanters.empty() || !output_wanters.empty() || !requests.empty(); }
@@ -124,6 +129,7 @@ struct Step : std::enable_shared_from_this<Step> {
 
   std::vector<Activity> digesting;           // one an input
   std::vector<cache::KeyId> content_keys;    // one an input; "" = none
+  std::vector<int> digested;                 // made_anew of the input when it was digested
   Status digest_error;
 
   Activity running = Activity::kNone;

@@ -85,14 +85,21 @@ void Loop::start_mapping(Step& step) {
 void Loop::start_digest(EdgeState& edge, std::size_t input) {
   Step& step = *edge.step;
   step.digesting[input] = Activity::kPending;
+  step.digested[input] = input_edge(edge, input).made_anew;
   OutputRef output = input_edge(edge, input).result;
   spawn(step, [this, &step, input, output](RunContext& context) -> std::function<void()> {
     auto digest = step.op->content_key(static_cast<int>(input), output, context);
-    if (!digest.ok()) {
-      step.events->started(StepEvents::Cached::kNo);
-      step.events->completed(StepEvents::Cached::kNo, digest.status());
-    }
-    return [this, &step, input, digest = std::move(digest)] {
+    return [this, &step, input, output, digest = std::move(digest)] {
+      if (!digest.ok()) {
+        std::vector<OutputRef> inputs(step.inputs.size());
+        inputs[input] = output;
+        if (make_inputs_anew(step, digest.status(), inputs)) {
+          step.digesting[input] = Activity::kNone;
+          return wake(step);
+        }
+        step.events->started(StepEvents::Cached::kNo);
+        step.events->completed(StepEvents::Cached::kNo, digest.status());
+      }
       step.digesting[input] = digest.ok() ? Activity::kDone : Activity::kFailed;
       if (!digest.ok()) step.digest_error = digest.status();
       if (digest.ok() && !digest->empty()) step.content_keys[input] = cache::content_key(*digest);
@@ -106,6 +113,7 @@ namespace {
 struct Loaded {
   std::optional<OutputRef> output;
   Candidate from;
+  std::set<std::string> records;  // of the output
   std::set<std::string> dead;
 };
 
@@ -141,9 +149,11 @@ Loaded load_first(const std::vector<Candidate>& candidates, const std::map<Sourc
     }
     out.output = std::move(output);
     out.from = candidate;
+    out.records.insert(candidate.record.id);
     if (candidate.source == kOwn) return out;
     const CacheSource& own = sources.at(kOwn);
     if (auto record = own.outputs->save(*out.output); record.ok()) {
+      out.records.insert(record->id);
       cache::in_batch(*own.records, [&] {
         copy_links(*source->second.records, *own.records, candidate.key);
         own.records->add_record(candidate.key, {record->id, candidate.record.created});
@@ -175,6 +185,8 @@ void Loop::start_load(EdgeState& edge) {
       edge.candidates.clear();
       if (loaded.output) {
         if (loaded.from.source != kOwn && !step.vertex->inputs.empty()) edge.source_keys[kOwn].push_back(loaded.from.key);
+        edge.from_record = true;
+        edge.its_records = loaded.records;
         finish(edge, *loaded.output);
       } else {
         edge.phase = step.vertex->inputs.empty() ? Phase::kMapping : Phase::kSolvingInputs;
