@@ -76,6 +76,8 @@ class BuildLife {
                 const ProvenanceRun& run);
   Status ask_exporters();
   Status export_result();
+  Status make_exports();
+  bool solve_without(const std::string& lost_layer);
   Status export_caches();
   Status publish();
   SolveResponse answer();
@@ -167,6 +169,10 @@ Status BuildLife::begin() {
                                                                 std::vector<store::TreeRef> inputs,
                                                                 std::vector<store::TreeRef> mounts, Status& error) {
     failed->keep(vertex, inputs, mounts, error);
+  };
+  context_->ports.on_content_failure = [failed = context_->failed](const graph::Vertex& vertex, int input,
+                                                                   const store::TreeRef& tree, Status& error) {
+    failed->keep_unkeyed(vertex, input, tree, error);
   };
   context_->import_cache = [this](const frontend::CacheImport& import) {
     std::string id = import.type;
@@ -371,6 +377,28 @@ Status BuildLife::ask_exporters() {
 // 6. Export: the bytes of every exporter are made.
 Status BuildLife::export_result() {
   if (request_.enable_session_exporter) KILN_RETURN_IF_ERROR(ask_exporters());
+  for (;;) {
+    const Status made = make_exports();
+    const std::optional<std::string> lost = get_detail(made, store::kLostTreeDetail);
+    if (!lost || !solve_without(*lost)) return made;
+    solved_ = {};
+    exported_.clear();
+    KILN_RETURN_IF_ERROR(solve_result());
+  }
+}
+
+// A cache promised a layer that nobody can give now: the steps that it stood for run.
+bool BuildLife::solve_without(const std::string& lost_layer) {
+  std::vector<frontend::RefPtr> refs = {result_.ref};
+  for (const auto& [key, ref] : result_.refs) refs.push_back(ref);
+  bool changed = false;
+  for (const auto& ref : refs) {
+    if (ref && static_cast<BuildRef&>(*ref).solve_without(lost_layer, stop_)) changed = true;
+  }
+  return changed;
+}
+
+Status BuildLife::make_exports() {
   if (inline_cache_) {
     solved_.inline_cache = [this](const std::string& key, const std::vector<store::LayerBlob>& layers) -> Result<std::string> {
       auto it = exported_.find(key);

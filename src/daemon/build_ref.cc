@@ -41,8 +41,30 @@ Result<solve::Solved> BuildRef::solved(std::stop_token stop) {
 Status BuildRef::evaluate(std::stop_token stop) { return solved(stop).status(); }
 
 Result<store::OpenTree> BuildRef::open(std::stop_token stop) {
-  KILN_ASSIGN_OR_RETURN(auto solved_now, solved(stop));
-  return context_->trees->open(op::tree_of(solved_now.output), stop);
+  for (;;) {
+    KILN_ASSIGN_OR_RETURN(auto solved_now, solved(stop));
+    auto tree = context_->trees->open(op::tree_of(solved_now.output), stop);
+    if (tree.ok()) return tree;
+    const std::optional<std::string> lost = get_detail(tree.status(), store::kLostTreeDetail);
+    if (!lost || !solve_without(*lost, stop)) return tree;
+  }
+}
+
+bool BuildRef::solve_without(const std::string& lost_layer, std::stop_token stop) {
+  solve::OutputRef before;
+  {
+    std::lock_guard lock(mutex_);
+    if (!solved_ || !store::made_of(op::tree_of(solved_->output), lost_layer)) return false;
+    before = solved_->output;
+  }
+  auto answer = context_->job->solve_again(edge_, before, stop);
+  std::lock_guard lock(mutex_);
+  if (!answer.ok()) {
+    solved_.reset();  // the next who asks is told
+    return true;
+  }
+  solved_ = *answer;
+  return answer->output != before;
 }
 
 Result<std::string> BuildRef::read_file(const frontend::ReadRequest& request, std::stop_token stop) {

@@ -40,6 +40,9 @@ class BuildRef final : public frontend::Ref {
 
   // The tree and the keys it is known under; solves first when that is due. Blocking.
   Result<solve::Solved> solved(std::stop_token stop);
+  // The solved tree needed a layer that is out of reach: solves again if it is part of it. Tells
+  // whether what solved() gives has changed.
+  bool solve_without(const std::string& lost_layer, std::stop_token stop);
   const std::shared_ptr<const graph::Graph>& graph() const { return graph_; }
   const std::shared_ptr<const RequestOrigin>& origin() const { return origin_; }
   const solve::Edge& edge() const { return edge_; }

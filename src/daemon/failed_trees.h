@@ -22,10 +22,13 @@ class FailedTrees {
   // is named "". For op::OpPorts::on_exec_failure.
   void keep(const graph::Vertex& vertex, const std::vector<store::TreeRef>& inputs,
             const std::vector<store::TreeRef>& mounts, Status& error);
+  // The same for an input whose content could not be made a key. For on_content_failure.
+  void keep_unkeyed(const graph::Vertex& vertex, int input, const store::TreeRef& tree, Status& error);
   // Null when there is none of that id.
   store::TreeRef find(const std::string& id) const;
 
  private:
+  std::string add(const store::TreeRef& tree);
   mutable std::mutex mutex_;
   std::map<std::string, store::TreeRef> trees_;
 };

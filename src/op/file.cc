@@ -15,9 +15,6 @@
 namespace kiln::op {
 namespace {
 
-// Detail of a failed step's error: which action it was, as a decimal number.
-constexpr std::string_view kFileActionDetail = "kiln/file-action";
-
 // One run of a file op. One thread.
 class FileRun {
  public:

@@ -48,7 +48,12 @@ struct OpPorts {
   // be null.
   std::function<void(const graph::Vertex&, std::vector<store::TreeRef> inputs, std::vector<store::TreeRef> mounts,
                      Status& error)> on_exec_failure;
+  // Told when the content of an input could not be made a key. May be null.
+  std::function<void(const graph::Vertex&, int input, store::TreeRef tree, Status& error)> on_content_failure;
 };
+
+// Detail of a failed FileOp's error: which action it was, as a decimal number.
+inline constexpr std::string_view kFileActionDetail = "kiln/file-action";
 
 using VertexPtr = std::shared_ptr<const graph::Vertex>;
 

@@ -34,7 +34,7 @@ Status content_key_error(const store::TreeRef& tree, const Status& cause) {
   if (is_cancelled(cause)) return cause;
   const std::string context =
       fmt::format("failed to compute cache key: failed to calculate checksum of ref {}", tree ? tree->id() : "scratch");
-  if (!is_not_found(cause)) return annotate(cause, context);
+  if (!is_not_found(cause) || get_detail(cause, store::kLostTreeDetail)) return annotate(cause, context);
   return user_error(Code::kUnknown, fmt::format("{}: {}", context, message_of(cause)));
 }
 

@@ -150,7 +150,7 @@ Status TreesState::ensure_snapshot(const TreeRef& unit, std::stop_token stop) {
   }
   KILN_ASSIGN_OR_RETURN(BusyBody busy, BusyBody::take(unit, stop));
   if (present()) return ok();
-  Status made = unit->kind() == TreeKind::kLayer ? unpack(unit, below, stop)
+  Status made = unit->kind() == TreeKind::kLayer ? lost(unit, unpack(unit, below, stop))
                 : unit->kind() == TreeKind::kDiff ? compute_difference(unit, stop)
                                                   : compute_merge(unit, stop);
   if (made.ok() || is_cancelled(made)) return made;

@@ -93,6 +93,12 @@ struct OpenTree {
   std::string path() const;
 };
 
+// Detail of an error of a call that needed bytes: the id of the layer that nobody could give (its
+// provider has gone or fails, its blob is damaged). Whoever can make the tree anew may do so.
+inline constexpr std::string_view kLostTreeDetail = "kiln/lost-tree";
+// Whether the tree stands on, or is made of, the record of that id.
+bool made_of(const TreeRef& tree, std::string_view id);
+
 // What a new record is told about itself.
 struct TreeOptions {
   std::string description;

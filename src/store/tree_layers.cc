@@ -77,6 +77,11 @@ class LayerProvider final : public content::BlobProvider {
 
 }  // namespace
 
+Status TreesState::lost(const TreeRef& unit, Status status) {
+  if (!status.ok() && !is_cancelled(status)) set_detail(status, kLostTreeDetail, unit->id());
+  return status;
+}
+
 Status TreesState::add_blob(const TreeRef& unit, const BlobVariant& made) {
   KILN_RETURN_IF_ERROR(records->put_blob(unit->id(), made));
   {
@@ -145,12 +150,15 @@ Result<BlobVariant> TreesState::convert(const TreeRef& unit, const BlobVariant& 
     std::lock_guard lock(body(unit).mutex);
     provider = body(unit).provider;
   }
-  KILN_ASSIGN_OR_RETURN(auto stream, LayerStream::open(*options.blobs, provider.get(), from, event::null_reporter(), stop));
+  Result<std::unique_ptr<LayerStream>> opened =
+      LayerStream::open(*options.blobs, provider.get(), from, event::null_reporter(), stop);
+  if (!opened.ok()) return lost(unit, opened.status());
+  const std::unique_ptr<LayerStream> stream = *std::move(opened);
   KILN_ASSIGN_OR_RETURN(auto writer, options.blobs->ingest());
   KILN_ASSIGN_OR_RETURN(auto encoder, layer::LayerEncoder::make(wanted.compression, *writer));
   Result<std::uint64_t> copied = copy_stream(stream->plain(), *encoder);
-  if (!copied.ok()) return stream->explain(copied.status());
-  KILN_RETURN_IF_ERROR(stream->finish());
+  if (!copied.ok()) return lost(unit, stream->explain(copied.status()));
+  KILN_RETURN_IF_ERROR(lost(unit, stream->finish()));
   KILN_ASSIGN_OR_RETURN(layer::EncodedLayer encoded, encoder->finish());
   KILN_ASSIGN_OR_RETURN(content::BlobInfo info, writer->commit({}));
   BlobVariant made;
@@ -179,7 +187,7 @@ Status TreesState::fetch_blob(const TreeRef& unit, std::stop_token stop) {
   }
   if (!blob || blob->local || !provider) return ok();
   event::Phase phase(reporter ? *reporter : event::null_reporter(), blob->blob.digest.str(), blob->blob.size);
-  KILN_RETURN_IF_ERROR(content::fetch_blob(*provider, blob->blob, *options.blobs, stop));
+  KILN_RETURN_IF_ERROR(lost(unit, content::fetch_blob(*provider, blob->blob, *options.blobs, stop)));
   blob->local = true;
   return add_blob(unit, *blob);
 }

@@ -33,6 +33,16 @@ RecordType parse_record_type(std::string_view text) {
   return RecordType::kRegular;
 }
 
+bool made_of(const TreeRef& tree, std::string_view id) {
+  for (const Tree* at = tree.get(); at != nullptr; at = at->parent().get()) {
+    if (at->id() == id) return true;
+    for (const TreeRef& input : at->inputs()) {
+      if (made_of(input, id)) return true;
+    }
+  }
+  return false;
+}
+
 std::string OpenTree::path() const { return host::fd_path(root.get()); }
 
 Tree::~Tree() {

@@ -118,6 +118,8 @@ struct TreesState : std::enable_shared_from_this<TreesState> {
                              std::stop_token stop);
   Result<BlobVariant> convert(const TreeRef& unit, const BlobVariant& from, const LayerOptions& options,
                               const std::string& variant, std::stop_token stop);
+  // The error of whoever wanted the layer's bytes, saying which layer it was.
+  static Status lost(const TreeRef& unit, Status status);
   Status add_blob(const TreeRef& unit, const BlobVariant& made);
   Status fetch_blob(const TreeRef& unit, std::stop_token stop);
   // Chain ids of a layer, once its diff id and its parent's chain are known.
