@@ -10,6 +10,9 @@
 namespace kiln::daemon {
 namespace {
 
+// Output that waits for a slow client; more holds the programs back.
+constexpr std::size_t kWaitingMax = 4u << 20;
+
 using Message = moby::buildkit::v1::frontend::ExecMessage;
 
 // One ExecProcess call: any number of programs, told apart by ProcessID. Messages of the client are
@@ -31,7 +34,9 @@ class ExecStream final : public grpc::ServerBidiReactor<Message, Message> {
   void OnWriteDone(bool) override {
     std::lock_guard lock(mutex_);
     writing_ = false;
+    waiting_bytes_ -= queue_.front().file().data().size();
     queue_.pop_front();
+    room_.notify_all();
     write_next();
   }
   void OnCancel() override { stop_.request_stop(); }
@@ -71,7 +76,7 @@ class ExecStream final : public grpc::ServerBidiReactor<Message, Message> {
   }
 
   Status handle(const Message& message) {
-    const std::string& id = message.processid();
+    const std::string id = message.processid();
     if (id.empty()) return user_error(Code::kInvalidArgument, "ProcessID required");
     if (message.has_init()) return start(id, message.init());
     std::shared_ptr<ContainerProcess> process;
@@ -81,6 +86,7 @@ class ExecStream final : public grpc::ServerBidiReactor<Message, Message> {
       if (it == programs_.end()) return user_error(Code::kNotFound, fmt::format("IO for process \"{}\" not found", id));
       process = it->second.process;
     }
+    if (process == nullptr) return ok();  // it did not come to run
     if (message.has_file()) {
       return process->write(static_cast<int>(message.file().fd()), message.file().data(), message.file().eof());
     }
@@ -102,29 +108,33 @@ class ExecStream final : public grpc::ServerBidiReactor<Message, Message> {
       ++running_;
     }
     ProcessEvents events;
-    events.started = [this, id] {
-      Message message;
-      message.set_processid(id);
-      message.mutable_started();
-      send(std::move(message));
-    };
+    events.started = [this, id] { send_start(id); };
     events.output = [this, id](int descriptor, std::string_view bytes) {
       Message message;
       message.set_processid(id);
       message.mutable_file()->set_fd(static_cast<std::uint32_t>(descriptor));
       message.mutable_file()->set_data(std::string(bytes));
-      send(std::move(message));
+      send_output(std::move(message));
     };
+    for (std::uint32_t descriptor : init.fds()) events.wanted.insert(static_cast<int>(descriptor));
     events.exited = [this, id](int code, const Status& status) { exited(id, code, status); };
     auto process = gateway_->containers()->start(init, std::move(events), stop_.get_token());
     if (!process.ok()) {
-      std::lock_guard lock(mutex_);
-      --running_;
-      return process.status();
+      // The others go on; this one's end says why.
+      send_start(id);
+      exited(id, kUnknownExit, process.status());
+      return ok();
     }
     std::lock_guard lock(mutex_);
     programs_[id].process = std::move(process).value();
     return ok();
+  }
+
+  void send_start(const std::string& id) {
+    Message message;
+    message.set_processid(id);
+    message.mutable_started();
+    send(std::move(message));
   }
 
   void exited(const std::string& id, int code, const Status& status) {
@@ -163,6 +173,16 @@ class ExecStream final : public grpc::ServerBidiReactor<Message, Message> {
     write_next();
   }
 
+  // Holds the program back while the client is slow to read.
+  void send_output(Message message) {
+    std::unique_lock lock(mutex_);
+    room_.wait(lock, stop_.get_token(), [&] { return waiting_bytes_ < kWaitingMax; });
+    if (stop_.stop_requested()) return;
+    waiting_bytes_ += message.file().data().size();
+    queue_.push_back(std::move(message));
+    write_next();
+  }
+
   void send(Message message) {
     std::lock_guard lock(mutex_);
     queue_.push_back(std::move(message));
@@ -188,6 +208,8 @@ class ExecStream final : public grpc::ServerBidiReactor<Message, Message> {
   std::mutex mutex_;
   std::map<std::string, Program> programs_;
   std::deque<Message> queue_;
+  std::condition_variable_any room_;
+  std::size_t waiting_bytes_ = 0;  // of output in the queue
   int running_ = 0;
   bool writing_ = false;
   bool input_ended_ = false;

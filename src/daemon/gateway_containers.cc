@@ -23,9 +23,6 @@ namespace {
 
 namespace api = moby::buildkit::v1::frontend;
 
-// Exit code of a program that did not come to run.
-constexpr int kUnknownExit = 255;
-
 // The exec op that a request's parts would make: decoded by the one who decodes all ops.
 Result<graph::ExecOp> decode_exec(const pb::ExecOp& exec) {
   pb::Op op;
@@ -133,6 +130,7 @@ Status RealContainers::create(const api::NewContainerRequest& request, Gateway& 
   make.network = decoded.network;
   make.extra_hosts = std::move(decoded.meta.extra_hosts);
   make.hostname = request.hostname();
+  make.platform = from_message(request.has_platform() ? &request.platform() : nullptr);
   for (graph::Mount& mount : make.mounts) {
     mount.input = graph::kNoInput;
     if (mount.result_id.empty()) continue;
@@ -159,8 +157,7 @@ Status RealContainers::release(const std::string& id) {
     container = std::move(it->second);
     containers_.erase(it);
   }
-  container->release();
-  return ok();
+  return container->release();
 }
 
 Result<std::shared_ptr<op::Container>> RealContainers::find(const std::string& id) {
@@ -181,6 +178,9 @@ Result<host::Fd> RealContainers::open_mount(const std::string& id, int mount) {
 Result<std::shared_ptr<ContainerProcess>> RealContainers::start(const api::InitMessage& request, ProcessEvents events,
                                                                 std::stop_token stop) {
   KILN_ASSIGN_OR_RETURN(auto container, find(request.containerid()));
+  if (!pb::SecurityMode_IsValid(request.security())) {
+    return user_error(Code::kInvalidArgument, fmt::format("invalid security mode {}", static_cast<int>(request.security())));
+  }
   if (request.security() == pb::INSECURE) KILN_RETURN_IF_ERROR(context_->entitlements.check_insecure());
   pb::ExecOp exec;
   *exec.mutable_meta() = request.meta();
@@ -188,11 +188,8 @@ Result<std::shared_ptr<ContainerProcess>> RealContainers::start(const api::InitM
   exec.set_security(request.security());
   KILN_ASSIGN_OR_RETURN(graph::ExecOp decoded, decode_exec(exec));
   op::ContainerProcessRequest what{std::move(decoded.meta), request.tty(), decoded.security, std::move(decoded.secret_env)};
-  bool input = false;
-  for (std::uint32_t descriptor : request.fds()) input = input || descriptor == 0;
-
   auto process = std::make_shared<RunningProcess>();
-  if (!input) process->control().close_stdin();
+  if (!events.wanted.contains(0)) process->control().close_stdin();
   context_->ports.pool->submit([this, container, process, what = std::move(what), events = std::move(events),
                                 stop = std::move(stop)] {
     bool started = false;
@@ -201,18 +198,16 @@ Result<std::shared_ptr<ContainerProcess>> RealContainers::start(const api::InitM
     };
     sandbox::ProcessIo io;
     io.on_started = tell_start;
-    io.on_stdout = [&](std::string_view bytes) { events.output(1, bytes); };
-    io.on_stderr = [&](std::string_view bytes) { events.output(2, bytes); };
+    if (events.wanted.contains(1)) io.on_stdout = [&](std::string_view bytes) { events.output(1, bytes); };
+    if (events.wanted.contains(2)) io.on_stderr = [&](std::string_view bytes) { events.output(2, bytes); };
     io.control = &process->control();
     solve::RunContext run = run_context(stop);
     Result<sandbox::ExitStatus> exit = container->run(what, io, run);
+    process->control().close_stdin();  // whoever still writes need not wait
     // A client waits for the start before it looks for the end.
     tell_start();
     if (!exit.ok()) return events.exited(kUnknownExit, exit.status());
-    const auto& valid = what.meta.valid_exit_codes;
-    if (exit->code == 0 || std::find(valid.begin(), valid.end(), exit->code) != valid.end()) {
-      return events.exited(exit->code, ok());
-    }
+    if (op::is_valid_exit(what.meta, exit->code)) return events.exited(exit->code, ok());
     events.exited(exit->code, sandbox::exit_error({.args = what.meta.args}, *exit));
   });
   return std::shared_ptr<ContainerProcess>(std::move(process));

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -27,6 +28,9 @@ class NewContainerRequest;
 
 namespace kiln::daemon {
 
+// Exit code of a program that did not come to run, as clients know it.
+inline constexpr int kUnknownExit = 255;
+
 // One program in a container. The reader is called from the program's pumps, one call at a time a
 // descriptor.
 class ContainerProcess {
@@ -39,6 +43,8 @@ class ContainerProcess {
 };
 
 struct ProcessEvents {
+  // Descriptors that the client has; output of others is dropped.
+  std::set<int> wanted;
   std::function<void()> started;
   std::function<void(int descriptor, std::string_view bytes)> output;
   // Exit code, and the error when the program could not run or did not end well; the last call.

@@ -37,7 +37,7 @@ Result<frontend::FileStat> to_file_stat(int root, const std::string& path, const
   out.mode = go_mode(st.st_mode);
   out.uid = st.st_uid;
   out.gid = st.st_gid;
-  out.size = S_ISREG(st.st_mode) ? st.st_size : 0;
+  out.size = S_ISDIR(st.st_mode) ? 0 : st.st_size;
   out.mod_time = static_cast<std::int64_t>(st.st_mtim.tv_sec) * 1'000'000'000 + st.st_mtim.tv_nsec;
   if (S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode)) {
     out.dev_major = major(st.st_rdev);

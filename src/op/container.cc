@@ -13,7 +13,7 @@
 namespace kiln::op {
 
 Container::Container(ContainerRequest request, OpPorts ports)
-    : ports_(std::move(ports)), id_(new_id()), inputs_(std::move(request.inputs)) {
+    : ports_(std::move(ports)), id_(new_id()), platform_(std::move(request.platform)), inputs_(std::move(request.inputs)) {
   op_.meta.args = {id_};
   op_.meta.hostname = std::move(request.hostname);
   op_.meta.extra_hosts = std::move(request.extra_hosts);
@@ -30,7 +30,7 @@ Result<std::shared_ptr<Container>> Container::make(ContainerRequest request, OpP
   return container;
 }
 
-Container::~Container() { release(); }
+Container::~Container() { (void)release(); }
 
 // Mounts the tree at a place of the host, so that processes and readers meet in one mount.
 Status Container::show(std::size_t index, host::MountSpec& spec, const std::string& selector) {
@@ -69,7 +69,7 @@ Result<sandbox::ExitStatus> Container::run(const ContainerProcessRequest& reques
   if (request.tty && !has_term) meta.env.push_back("TERM=xterm");
   sandbox::ProcessSpec process{.args = meta.args, .cwd = meta.cwd, .user = meta.user, .tty = request.tty};
   for (const graph::Ulimit& ulimit : meta.ulimits) process.ulimits.push_back({ulimit.name, ulimit.soft, ulimit.hard});
-  KILN_ASSIGN_OR_RETURN(process.env, exec_environment(meta, request.secret_env, ports_, context));
+  KILN_ASSIGN_OR_RETURN(process.env, exec_environment(meta, request.secret_env, platform_, ports_, context));
   if (process.cwd.empty()) process.cwd = "/";
 
   bool first = false;
@@ -93,10 +93,20 @@ Result<sandbox::ExitStatus> Container::run(const ContainerProcessRequest& reques
   } else {
     exit = ports_.runtime->exec(id_, process, io, either.get_token());
   }
+  // Stopped from outside: by its caller, or with the container.
+  if (!exit.ok() && is_cancelled(exit.status())) exit = cancelled("context canceled");
+  Status ended = exit.status();
+  if (exit.ok() && !is_valid_exit(meta, exit->code)) ended = sandbox::exit_error({.args = meta.args}, *exit);
   std::lock_guard lock(mutex_);
+  if (first_failure_.ok()) first_failure_ = std::move(ended);
   --running_;
   changed_.notify_all();
   return exit;
+}
+
+bool is_valid_exit(const graph::Meta& meta, int code) {
+  const auto& valid = meta.valid_exit_codes;
+  return valid.empty() ? code == 0 : std::find(valid.begin(), valid.end(), code) != valid.end();
 }
 
 Result<sandbox::ExitStatus> Container::run_first(const ContainerProcessRequest& request, const sandbox::ProcessSpec& process,
@@ -142,7 +152,7 @@ Result<host::Fd> Container::open_mount(std::size_t index) {
   return user_error(Code::kNotFound, fmt::format("container has no mount {} to look into", index));
 }
 
-void Container::release() {
+Status Container::release() {
   {
     std::lock_guard lock(mutex_);
     released_ = true;
@@ -153,6 +163,7 @@ void Container::release() {
   shown_.clear();
   folder_ = {};
   mounts_.reset();
+  return first_failure_;
 }
 
 }  // namespace kiln::op

@@ -36,6 +36,7 @@ struct ContainerRequest {
   graph::NetMode network = graph::NetMode::kSandbox;
   std::string hostname;
   std::vector<graph::HostIp> extra_hosts;
+  std::optional<Platform> platform;  // whose default PATH processes get
 };
 
 struct ContainerProcessRequest {
@@ -44,6 +45,9 @@ struct ContainerProcessRequest {
   graph::SecurityMode security = graph::SecurityMode::kSandbox;
   std::vector<graph::SecretEnv> secret_env;
 };
+
+// Whether a process that ended with this code did what was asked.
+bool is_valid_exit(const graph::Meta& meta, int code);
 
 // Any thread.
 class Container {
@@ -62,8 +66,10 @@ class Container {
   // The descriptor is good for host::open_in_root. NotFound for an index that shows no tree.
   Result<host::Fd> open_mount(std::size_t index);
 
-  // Stops all processes, waits for them, gives the trees back. Idempotent.
-  void release();
+  // Stops all processes, waits for them, gives the trees back. Idempotent. Tells the first thing that
+  // went wrong with a process, being stopped here included: clients expect to hear it from their
+  // release.
+  Status release();
 
  private:
   struct Shown {
@@ -83,6 +89,7 @@ class Container {
   graph::ExecOp op_;
   OpPorts ports_;
   std::string id_;
+  std::optional<Platform> platform_;
   std::vector<store::TreeRef> inputs_;
   std::unique_ptr<ExecMounts> mounts_;
   host::MountSpec root_;
@@ -96,6 +103,7 @@ class Container {
   int running_ = 0;
   Stage stage_ = Stage::kNew;  // of the first process
   bool released_ = false;
+  Status first_failure_;
 };
 
 }  // namespace kiln::op

@@ -80,7 +80,7 @@ class ExecOp final : public solve::Op {
     KILN_ASSIGN_OR_RETURN(container.extra_hosts, extra_hosts_of(meta.extra_hosts));
     sandbox::ProcessSpec process{.args = meta.args, .cwd = meta.cwd, .user = meta.user};
     for (const graph::Ulimit& ulimit : meta.ulimits) process.ulimits.push_back({ulimit.name, ulimit.soft, ulimit.hard});
-    KILN_ASSIGN_OR_RETURN(process.env, exec_environment(meta, op().secret_env, ports_, context));
+    KILN_ASSIGN_OR_RETURN(process.env, exec_environment(meta, op().secret_env, vertex_->op.platform, ports_, context));
     KILN_RETURN_IF_ERROR(inject_devices(container, process));
     if (std::optional<std::string> emulator = emulator_for(vertex_->op.platform)) {
       process.args.insert(process.args.begin(), kEmulatorTarget);

@@ -12,6 +12,7 @@ namespace kiln::op {
 namespace {
 
 constexpr std::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr std::string_view kWindowsPath = R"(c:\Windows\System32;c:\Windows;C:\Windows\System32\WindowsPowerShell\v1.0)";
 
 void add_proxy(std::vector<std::string>& env, std::string_view name, const std::string& value) {
   if (value.empty()) return;
@@ -27,7 +28,8 @@ bool is_address(const std::string& text) {
 }  // namespace
 
 Result<std::vector<std::string>> exec_environment(const graph::Meta& meta, const std::vector<graph::SecretEnv>& secrets,
-                                                  const OpPorts& ports, const solve::RunContext& context) {
+                                                  const std::optional<Platform>& platform, const OpPorts& ports,
+                                                  const solve::RunContext& context) {
   std::vector<std::string> env = meta.env;
   if (const auto& proxy = meta.proxy_env) {
     add_proxy(env, "http_proxy", proxy->http_proxy);
@@ -37,7 +39,7 @@ Result<std::vector<std::string>> exec_environment(const graph::Meta& meta, const
     add_proxy(env, "all_proxy", proxy->all_proxy);
   }
   const bool has_path = std::any_of(env.begin(), env.end(), [](const std::string& e) { return e.starts_with("PATH="); });
-  if (!has_path) env.push_back(fmt::format("PATH={}", kDefaultPath));
+  if (!has_path) env.push_back(fmt::format("PATH={}", platform && platform->os == "windows" ? kWindowsPath : kDefaultPath));
   if (secrets.empty()) return env;
   auto asker = session::secret_asker(sessions_of(ports, context));
   for (const graph::SecretEnv& secret : secrets) {

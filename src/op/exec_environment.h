@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/platform.h"
 #include "base/status.h"
 #include "graph/op.h"
 #include "op/op_factory.h"
@@ -14,10 +15,12 @@
 
 namespace kiln::op {
 
-// The variables of the request, proxies, a default PATH, then secrets fetched from the clients
-// (blocking, cancellable). NotFound for a secret that no client has and that is not optional.
+// The variables of the request, proxies, the default PATH of the platform (none: Linux's), then secrets
+// fetched from the clients (blocking, cancellable). NotFound for a secret that no client has and that
+// is not optional.
 Result<std::vector<std::string>> exec_environment(const graph::Meta& meta, const std::vector<graph::SecretEnv>& secrets,
-                                                  const OpPorts& ports, const solve::RunContext& context);
+                                                  const std::optional<Platform>& platform, const OpPorts& ports,
+                                                  const solve::RunContext& context);
 // InvalidArgument for what is no address.
 Result<std::vector<sandbox::ExtraHost>> extra_hosts_of(const std::vector<graph::HostIp>& hosts);
 sandbox::ResourceLimits limits_of(const std::optional<graph::LinuxResources>& resources);

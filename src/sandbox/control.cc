@@ -7,7 +7,7 @@ ProcessControl::~ProcessControl() = default;
 
 bool ProcessControl::write_stdin(std::string_view bytes) {
   std::unique_lock lock(state_->mutex);
-  state_->room.wait(lock, [&] { return state_->ended || state_->input_bytes < kStdinWaitingMax; });
+  state_->room.wait(lock, [&] { return state_->ended || state_->input_closed || state_->input_bytes < kStdinWaitingMax; });
   if (state_->ended || state_->input_closed) return false;
   if (!bytes.empty()) {
     state_->input.emplace_back(bytes);
@@ -20,6 +20,7 @@ bool ProcessControl::write_stdin(std::string_view bytes) {
 void ProcessControl::close_stdin() {
   std::lock_guard lock(state_->mutex);
   state_->input_closed = true;
+  state_->room.notify_all();
   state_->wake.ring();
 }
 
