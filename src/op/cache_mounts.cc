@@ -20,18 +20,22 @@ CacheMount::CacheMount(std::shared_ptr<CacheMounts> home, store::MutableRef tree
     : home_(std::move(home)), tree_(std::move(tree)) {}
 
 CacheMount::~CacheMount() {
+  (void)mounted_.close();
   tree_.reset();
   home_->given_back();
 }
 
-Result<host::MountSpec> CacheMount::mount() {
+Result<host::MountSpec> CacheMount::bind(Access access) {
   std::lock_guard lock(guard_);
-  return tree_->mount();
-}
-
-Result<host::MountSpec> CacheMount::mount_readonly() {
-  std::lock_guard lock(guard_);
-  return tree_->mount_readonly();
+  if (!mounted_.active()) {
+    KILN_ASSIGN_OR_RETURN(host::MountSpec spec, tree_->mount());
+    if (spec.type == "bind") return access == Access::kRead ? tree_->mount_readonly() : spec;
+    KILN_ASSIGN_OR_RETURN(place_, host::TempDir::make("kiln-cache-mount-"));
+    KILN_ASSIGN_OR_RETURN(mounted_, host::Mount::at(spec, place_.path()));
+  }
+  host::MountSpec bound{"bind", mounted_.target(), {"rbind"}};
+  if (access == Access::kRead) bound.options.push_back("ro");
+  return bound;
 }
 
 void CacheMounts::given_back() {

@@ -14,6 +14,8 @@
 
 #include "base/status.h"
 #include "graph/op.h"
+#include "host/fs.h"
+#include "host/mount.h"
 #include "store/trees.h"
 
 namespace kiln::op {
@@ -28,13 +30,20 @@ class CacheMount {
   ~CacheMount();
   CacheMount(const CacheMount&) = delete;
   CacheMount& operator=(const CacheMount&) = delete;
-  Result<host::MountSpec> mount();
-  Result<host::MountSpec> mount_readonly();
+  Result<host::MountSpec> mount() { return bind(Access::kWrite); }
+  Result<host::MountSpec> mount_readonly() { return bind(Access::kRead); }
 
  private:
+  enum class Access { kRead, kWrite };
+  Result<host::MountSpec> bind(Access access);
+
   std::shared_ptr<CacheMounts> home_;
   std::mutex guard_;
   store::MutableRef tree_;
+  // A tree of several layers is mounted once, here; steps get binds of it, since the kernel lets
+  // nobody write into one layer through two mounts.
+  host::TempDir place_;
+  host::Mount mounted_;
 };
 
 struct CacheMountRequest {

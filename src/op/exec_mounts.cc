@@ -76,6 +76,7 @@ Status ExecMounts::prepare_mount(std::size_t index, solve::RunContext& context) 
     }
     case graph::MountType::kCache: {
       KILN_ASSIGN_OR_RETURN(out.what, prepare_cache(index, context));
+      out.exclusive = input_of(mount) != nullptr;
       break;
     }
     case graph::MountType::kTmpfs: out.what = tmpfs_spec(mount); break;

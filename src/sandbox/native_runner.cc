@@ -93,7 +93,7 @@ struct NativeRunner::Step {
 
   ~Step() {
     // A tree that is written through a mount of its own may be mounted again at once.
-    if (launcher && std::any_of(container.mounts.begin(), container.mounts.end(), [](const Mount& m) { return m.what.type == "overlay"; })) {
+    if (launcher && std::any_of(container.mounts.begin(), container.mounts.end(), [](const Mount& m) { return m.exclusive || m.what.type == "overlay"; })) {
       launcher->finish();
     }
     launcher.reset();

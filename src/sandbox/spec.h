@@ -32,6 +32,8 @@ struct Mount {
   std::string target;    // absolute path in the container
   std::string selector;  // path inside the source, resolved confined to it; "" or "/" is all of it
   std::shared_ptr<const InlineFile> file = nullptr;  // instead of `what`
+  // Nothing of this mount may be left when run returns: its tree is mounted anew right afterwards.
+  bool exclusive = false;
 };
 
 enum class NetworkMode {
