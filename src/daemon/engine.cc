@@ -137,7 +137,12 @@ void WiredEngine::open_sources() {
   image.sessions = ground_.sessions;
   images_ = std::make_shared<source::ImageSource>(image);
   auto http = std::make_shared<source::HttpSource>(source::HttpSourceOptions{trees_.get(), http_.get()});
-  auto git = std::make_shared<source::GitSource>(source::GitSourceOptions{trees_.get()});
+  auto git = std::make_shared<source::GitSource>(source::GitSourceOptions{
+      trees_.get(), [images = images_](const source::ImagePlace& place, const source::Asker& asker) {
+        content::Descriptor blob;
+        blob.digest = place.ref.digest;
+        return images->provider(place, asker)->open(blob, 0, asker.stop);
+      }});
   sources_ = std::make_unique<source::Sources>();
   sources_->add(images_);
   sources_->add(std::make_shared<source::BlobSource>(images_));

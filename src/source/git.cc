@@ -5,8 +5,10 @@
 #include "base/git_url.h"
 #include "base/text.h"
 #include "graph/attributes.h"
+#include "source/git_bundle.h"
 #include "source/git_repository.h"
 #include "source/git_session.h"
+#include "source/signature.h"
 
 namespace kiln::source {
 namespace {
@@ -74,7 +76,10 @@ class GitFetch final : public Fetch {
 
   Result<Key> key(int, const Asker& asker) override {
     if (!tip_) {
-      KILN_ASSIGN_OR_RETURN(tip_, source_->resolve(wish_, asker));
+      if (!wish_.ref.empty() && !is_commit_sha(wish_.ref)) KILN_RETURN_IF_ERROR(source_->stage(wish_, asker));
+      KILN_ASSIGN_OR_RETURN(GitTip tip, source_->resolve(wish_, asker));
+      if (wish_.signature) KILN_RETURN_IF_ERROR(source_->verify(wish_, tip, asker));
+      tip_ = std::move(tip);
     }
     return Key{.text = git_key(wish_, *tip_), .last = true, .pin = tip_->object};
   }
@@ -125,16 +130,22 @@ Result<GitWish> read_git_wish(const graph::SourceOp& op) {
     if (name == graph::kAttrGitSkipSubmodules) wish.skip_submodules = yes;
     if (name == graph::kAttrGitMtime) wish.mtime = value;
     if (name == graph::kAttrGitFetchByCommit) wish.fetch_by_commit = yes;
-    bool missing = name == graph::kAttrGitBundle || name == graph::kAttrGitSigPubKey || (name == graph::kAttrGitCheckoutBundle && yes);
-    if (missing) {
-      return user_error(Code::kUnimplemented, fmt::format("'{}' of '{}' is not available in this daemon", name, op.identifier));
-    }
+    if (name == graph::kAttrGitBundle) wish.bundle = value;
+    if (name == graph::kAttrGitCheckoutBundle) wish.checkout_bundle = yes;
+    if (name == graph::kAttrOciLayoutSession) wish.bundle_session = value;
+    if (name == graph::kAttrOciLayoutStore) wish.bundle_store = value;
+    if (name.starts_with("git.sig.") && !wish.signature) wish.signature.emplace();
+    if (name == graph::kAttrGitSigPubKey) wish.signature->keys = value;
+    if (name == graph::kAttrGitSigRejectExpired) wish.signature->reject_expired = yes;
+    if (name == graph::kAttrGitSigRequireSignedTag) wish.signature->require_signed_tag = yes;
+    if (name == graph::kAttrGitSigIgnoreSignedTag) wish.signature->ignore_signed_tag = yes;
   }
   if (wish.ref.starts_with('-')) return user_error(Code::kInvalidArgument, fmt::format("invalid git ref \"{}\"", wish.ref));
   if (!wish.checksum.empty() && !all_hex(wish.checksum)) {
     return user_error(Code::kInvalidArgument,
                       fmt::format("invalid checksum {} for Git URL, expected hex commit hash", wish.checksum));
   }
+  KILN_RETURN_IF_ERROR(check_bundle_wish(wish));
   return wish;
 }
 
@@ -148,6 +159,7 @@ std::string git_key(const GitWish& wish, const GitTip& tip) {
   if (!wish.subdir.empty()) key += ":" + wish.subdir;
   if (wish.skip_submodules) key += "(skip-submodules)";
   if (!wish.mtime.empty() && wish.mtime != "checkout") key += "(mtime=" + wish.mtime + ")";
+  if (wish.checkout_bundle) key += "(bundle)";
   return key;
 }
 
@@ -173,27 +185,42 @@ Result<GitTip> GitSource::resolve(const GitWish& wish, const Asker& asker) {
     if (!wish.ref.empty() && !ref.starts_with("refs/")) ref = "refs/heads/" + ref;
     return GitTip{.ref = ref, .object = wish.checksum, .commit = {}};
   }
+  if (!wish.bundle.empty()) {
+    if (wish.ref.empty()) return GitTip{.ref = wish.checksum, .object = wish.checksum, .commit = {}};
+    GitWish staged = wish;
+    KILN_RETURN_IF_ERROR(stage(staged, asker));
+    return ask_remote(staged, asker);
+  }
   std::string key = fmt::format("{}#{}#{}#{}", wish.remote, wish.ref, wish.checksum, wish.keep_git_dir);
   if (auto seen = seen_.find(asker.sessions, key)) return *std::move(seen);
-  Result<GitTip> tip = resolving_.run(key, asker.stop, [&]() -> Result<GitTip> {
-    KILN_ASSIGN_OR_RETURN(GitSession session, GitSession::open(wish, asker));
-    std::string name = redact_url(wish.remote);
-    if (wish.ref.empty()) {
-      Result<std::string> text = session.git.run({"ls-remote", "--symref", "--", wish.remote, "HEAD"}, asker);
-      if (!text.ok()) return annotate(text.status(), "error fetching default branch for repository " + name);
-      std::string branch;
-      std::map<std::string, std::string> refs = parse_refs(*text, &branch);
-      if (!branch.starts_with("refs/heads/") || !refs.contains("HEAD")) {
-        return user_error(Code::kFailedPrecondition, "could not find default branch for repository: " + name);
-      }
-      return choose(wish, branch, {{branch, refs["HEAD"]}});
-    }
-    Result<std::string> text = session.git.run({"ls-remote", "--", wish.remote, wish.ref, wish.ref + "^{}"}, asker);
-    if (!text.ok()) return annotate(text.status(), "failed to fetch remote " + name);
-    return choose(wish, wish.ref, parse_refs(*text, nullptr));
-  });
+  Result<GitTip> tip = resolving_.run(key, asker.stop, [&] { return ask_remote(wish, asker); });
   if (tip.ok()) seen_.keep(asker, key, *tip);
   return tip;
+}
+
+Result<GitTip> GitSource::ask_remote(const GitWish& wish, const Asker& asker) {
+  KILN_ASSIGN_OR_RETURN(GitSession session, GitSession::open(wish, asker));
+  const std::string url = wish.staged ? wish.staged->url() : wish.remote;
+  std::string name = redact_url(wish.remote);
+  if (wish.ref.empty()) {
+    Result<std::string> text = session.git.run({"ls-remote", "--symref", "--", url, "HEAD"}, asker);
+    if (!text.ok()) return annotate(text.status(), "error fetching default branch for repository " + name);
+    std::string branch;
+    std::map<std::string, std::string> refs = parse_refs(*text, &branch);
+    if (!branch.starts_with("refs/heads/") || !refs.contains("HEAD")) {
+      return user_error(Code::kFailedPrecondition, "could not find default branch for repository: " + name);
+    }
+    return choose(wish, branch, {{branch, refs["HEAD"]}});
+  }
+  Result<std::string> text = session.git.run({"ls-remote", "--", url, wish.ref, wish.ref + "^{}"}, asker);
+  if (!text.ok()) return annotate(text.status(), "failed to fetch remote " + name);
+  return choose(wish, wish.ref, parse_refs(*text, nullptr));
+}
+
+Status GitSource::stage(GitWish& wish, const Asker& asker) {
+  if (wish.bundle.empty() || wish.staged) return ok();
+  KILN_ASSIGN_OR_RETURN(wish.staged, GitBundle::stage(options_.open_blob, wish, asker));
+  return ok();
 }
 
 Result<store::TreeRef> GitSource::checkout(const GitWish& wish, const GitTip& tip, const std::string& key,
@@ -207,8 +234,10 @@ Result<store::TreeRef> GitSource::checkout(const GitWish& wish, const GitTip& ti
       if (tree) return *tree;
     }
     KILN_ASSIGN_OR_RETURN(NamedLocks::Held lock, repositories_.take(wish.remote, asker.stop));
+    GitWish staged = wish;
+    KILN_RETURN_IF_ERROR(stage(staged, asker));
     KILN_ASSIGN_OR_RETURN(GitSession session, GitSession::open(wish, asker));
-    KILN_ASSIGN_OR_RETURN(GitRepository repository, GitRepository::fetch(trees, session, wish, tip, asker));
+    KILN_ASSIGN_OR_RETURN(GitRepository repository, GitRepository::fetch(trees, session, staged, tip, asker));
     KILN_ASSIGN_OR_RETURN(store::TreeRef tree, repository.checkout(trees, wish, tip, asker));
     KILN_RETURN_IF_ERROR(trees.set_attribute(tree, "git-snapshot", index, index));
     return tree;
@@ -217,9 +246,29 @@ Result<store::TreeRef> GitSource::checkout(const GitWish& wish, const GitTip& ti
 
 Result<GitMeta> GitSource::meta(const graph::SourceOp& op, const MetaOptions& options, const Asker& asker) {
   KILN_ASSIGN_OR_RETURN(GitWish wish, read_git_wish(op));
+  if (options.git_object || wish.signature) KILN_RETURN_IF_ERROR(stage(wish, asker));
   KILN_ASSIGN_OR_RETURN(GitTip tip, resolve(wish, asker));
+  if (wish.signature) KILN_RETURN_IF_ERROR(verify(wish, tip, asker));
+  if (options.git_object) return objects(wish, tip, asker);
+  return GitMeta{.checksum = tip.object, .ref = tip.ref, .commit_checksum = tip.commit, .commit_object = {}, .tag_object = {}};
+}
+
+Status GitSource::verify(const GitWish& wish, const GitTip& tip, const Asker& asker) {
+  const GitWish::Signature& wanted = *wish.signature;
+  const ExpiredKeys expired = wanted.reject_expired ? ExpiredKeys::kReject : ExpiredKeys::kAllow;
+  KILN_ASSIGN_OR_RETURN(GitMeta found, objects(wish, tip, asker));
+  Status tag = user_error(Code::kPermissionDenied, "signed tag required but no signed tag found");
+  if (!wanted.ignore_signed_tag && !found.tag_object.empty()) {
+    tag = verify_git_object(found.tag_object, wanted.keys, expired, asker.stop);
+    if (tag.ok() || is_cancelled(tag)) return tag;
+  }
+  if (wanted.require_signed_tag) return tag;
+  return verify_git_object(found.commit_object, wanted.keys, expired, asker.stop);
+}
+
+// The commit and, when the tip is one, the tag, as git stores them.
+Result<GitMeta> GitSource::objects(const GitWish& wish, const GitTip& tip, const Asker& asker) {
   GitMeta meta{.checksum = tip.object, .ref = tip.ref, .commit_checksum = tip.commit, .commit_object = {}, .tag_object = {}};
-  if (!options.git_object) return meta;
   KILN_ASSIGN_OR_RETURN(NamedLocks::Held lock, repositories_.take(wish.remote, asker.stop));
   KILN_ASSIGN_OR_RETURN(GitSession session, GitSession::open(wish, asker));
   KILN_ASSIGN_OR_RETURN(GitRepository repository, GitRepository::fetch(*options_.trees, session, wish, tip, asker));

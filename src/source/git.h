@@ -4,7 +4,8 @@
 //
 //   sources.add(std::make_shared<GitSource>(GitSourceOptions{.trees = &trees}));
 //
-// Needs the git program. Bundles and signatures are refused with Unimplemented.
+// Needs the git program, for signatures also gpgv and ssh-keygen. A bundle that a blob holds may stand
+// in for the remote: git_bundle.h.
 #pragma once
 
 #include <condition_variable>
@@ -17,14 +18,21 @@
 
 #include "source/build_memory.h"
 #include "source/flight.h"
+#include "source/image.h"
 #include "source/meta.h"
 #include "source/source.h"
 #include "store/trees.h"
 
 namespace kiln::source {
 
+class GitBundle;
+
+// The bytes of a blob of a registry or of a layout.
+using OpenBlob = std::function<Result<std::unique_ptr<ByteSource>>(const ImagePlace& place, const Asker& asker)>;
+
 struct GitSourceOptions {
   store::Trees* trees = nullptr;  // outlives the source
+  OpenBlob open_blob;             // for bundles; null: there are none
 };
 
 // What is wanted of a repository. A value.
@@ -41,6 +49,18 @@ struct GitWish {
   bool keep_git_dir = false;
   bool skip_submodules = false;
   bool fetch_by_commit = false;
+  std::string bundle;          // locator of the blob that stands in for the remote
+  std::string bundle_session;  // of a client's layout
+  std::string bundle_store;
+  bool checkout_bundle = false;  // the tree is a file "bundle" instead of the files
+  std::shared_ptr<const GitBundle> staged;  // the bundle, once it was fetched
+  struct Signature {
+    std::string keys;
+    bool reject_expired = false;
+    bool require_signed_tag = false;
+    bool ignore_signed_tag = false;
+  };
+  std::optional<Signature> signature;  // must hold for the tag or the commit
 };
 
 // What a ref names at the remote right now.
@@ -88,10 +108,16 @@ class GitSource final : public Source, public std::enable_shared_from_this<GitSo
   Result<GitTip> resolve(const GitWish& wish, const Asker& asker);
   // The tree of what resolve gave; one in progress is shared.
   Result<store::TreeRef> checkout(const GitWish& wish, const GitTip& tip, const std::string& key, const Asker& asker);
+  // Fails unless the tip is signed as the wish wants. Brings the objects in; blocking, cancellable.
+  Status verify(const GitWish& wish, const GitTip& tip, const Asker& asker);
+  // Fetches the wish's bundle, unless it has none or it is there.
+  Status stage(GitWish& wish, const Asker& asker);
   // For frontends.
   Result<GitMeta> meta(const graph::SourceOp& op, const MetaOptions& options, const Asker& asker);
 
  private:
+  Result<GitMeta> objects(const GitWish& wish, const GitTip& tip, const Asker& asker);
+  Result<GitTip> ask_remote(const GitWish& wish, const Asker& asker);
   GitSourceOptions options_;
   NamedLocks repositories_;
   Flight<GitTip> resolving_;

@@ -1,95 +1,13 @@
 #include "source/git_command.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
 
 #include "base/text.h"
-#include "host/fd.h"
 #include "registry/http.h"
 
 namespace kiln::source {
 namespace {
-
-constexpr std::size_t kOutputMax = 64 << 20;
-constexpr int kPollMs = 50;
-constexpr int kTermPatienceMs = 10'000;
-
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-  std::vector<char*> out;
-  for (std::string& text : texts) out.push_back(text.data());
-  out.push_back(nullptr);
-  return out;
-}
-
-// Only calls that are safe between vfork and exec.
-[[noreturn]] void become(const char* program, char* const* argv, char* const* envp, const char* directory, int out, int err) {
-  ::setpgid(0, 0);
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  ::umask(0022);
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  int null = ::open("/dev/null", O_RDONLY);
-  ::dup2(null, 0);
-  ::dup2(out, 1);
-  ::dup2(err, 2);
-  if (::chdir(directory) != 0) ::_exit(126);
-  ::execve(program, argv, envp);
-  ::_exit(127);
-}
-
-struct Pipe {
-  host::Fd read;
-  host::Fd write;
-  static Result<Pipe> make() {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) return errno_error(errno, "pipe");
-    return Pipe{host::Fd(ends[0]), host::Fd(ends[1])};
-  }
-};
-
-// Ends the whole group: politely, then not.
-void end_group(pid_t group) {
-  ::kill(-group, SIGTERM);
-  for (int waited = 0; waited < kTermPatienceMs; waited += kPollMs) {
-    if (::waitpid(group, nullptr, WNOHANG) != 0) {
-      ::kill(-group, SIGKILL);
-      return;
-    }
-    ::usleep(kPollMs * 1000);
-  }
-  ::kill(-group, SIGKILL);
-  ::waitpid(group, nullptr, 0);
-}
-
-// Reads both streams until both end; gives Cancelled on a stop.
-Status collect(Pipe& out, Pipe& err, const std::stop_token& stop, const std::function<void(bool is_err, std::string_view)>& take) {
-  std::string buffer(64 * 1024, '\0');
-  pollfd waits[2] = {{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}};
-  while (waits[0].fd >= 0 || waits[1].fd >= 0) {
-    if (stop.stop_requested()) return cancelled();
-    if (::poll(waits, 2, kPollMs) < 0 && errno != EINTR) return errno_error(errno, "poll git's output");
-    for (int i = 0; i < 2; ++i) {
-      if (waits[i].fd < 0 || waits[i].revents == 0) continue;
-      KILN_ASSIGN_OR_RETURN(std::size_t got, host::read_some(waits[i].fd, std::span(buffer.data(), buffer.size())));
-      if (got == 0) {
-        waits[i].fd = -1;
-      } else {
-        take(i == 1, std::string_view(buffer.data(), got));
-      }
-    }
-  }
-  return ok();
-}
 
 // Without an argument that old servers do not understand; nothing when there is none.
 std::optional<std::vector<std::string>> plainer(const std::vector<std::string>& args, const std::string& err) {
@@ -133,16 +51,9 @@ std::string redact_url(std::string_view url) {
 }
 
 Result<GitCommand> GitCommand::find() {
-  const char* path = std::getenv("PATH");
-  for (std::string_view folder : split(path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin", ':')) {
-    std::string candidate = std::string(folder) + "/git";
-    if (!folder.empty() && ::access(candidate.c_str(), X_OK) == 0) {
-      GitCommand out;
-      out.program_ = candidate;
-      return out;
-    }
-  }
-  return environment_error(Code::kFailedPrecondition, "no git program in PATH; install git on the machine that builds");
+  GitCommand out;
+  KILN_ASSIGN_OR_RETURN(out.program_, find_program("git"));
+  return out;
 }
 
 std::vector<std::string> GitCommand::environment() const {
@@ -171,42 +82,17 @@ std::vector<std::string> GitCommand::environment() const {
   return out;
 }
 
-Result<GitCommand::Outcome> GitCommand::run_once(const std::vector<std::string>& args, const Asker& asker, Logged logged) const {
+Result<Outcome> GitCommand::run_once(const std::vector<std::string>& args, const Asker& asker, Logged logged) const {
   // Repositories must not name directories of this machine as their submodules.
   std::vector<std::string> all = {"git", "-c", "protocol.file.allow=user"};
   if (!work_tree.empty()) all.insert(all.end(), {"--work-tree", work_tree});
   if (!git_dir.empty()) all.insert(all.end(), {"--git-dir", git_dir});
   all.insert(all.end(), args.begin(), args.end());
-  std::vector<std::string> env = environment();
-  std::vector<char*> argv = pointers(all);
-  std::vector<char*> envp = pointers(env);
-  const std::string directory = work_tree.empty() ? "/" : work_tree;
-  KILN_ASSIGN_OR_RETURN(Pipe out, Pipe::make());
-  KILN_ASSIGN_OR_RETURN(Pipe err, Pipe::make());
-
-  pid_t child = ::vfork();
-  if (child == 0) become(program_.c_str(), argv.data(), envp.data(), directory.c_str(), out.write.get(), err.write.get());
-  if (child < 0) return errno_error(errno, "start git");
-  out.write.reset();
-  err.write.reset();
-
-  Outcome outcome;
-  Status status = collect(out, err, asker.stop, [&](bool is_err, std::string_view bytes) {
-    std::string& text = is_err ? outcome.err : outcome.out;
-    if (text.size() < kOutputMax) text.append(bytes);
-    if (logged == Logged::kYes) {
-      asker.reporter.log(is_err ? event::LogStream::kStderr : event::LogStream::kStdout, redact_text(std::string(bytes)));
-    }
+  Program program{.path = program_, .args = std::move(all), .env = environment(), .directory = work_tree.empty() ? "/" : work_tree};
+  return run_program(program, asker.stop, [&](bool is_err, std::string_view bytes) {
+    if (logged == Logged::kNo) return;
+    asker.reporter.log(is_err ? event::LogStream::kStderr : event::LogStream::kStdout, redact_text(std::string(bytes)));
   });
-  if (!status.ok()) {
-    end_group(child);
-    return status;
-  }
-  int state = 0;
-  while (::waitpid(child, &state, 0) < 0 && errno == EINTR) {
-  }
-  outcome.exit_code = WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
-  return outcome;
 }
 
 Result<std::string> GitCommand::run(std::vector<std::string> args, const Asker& asker, Logged logged) const {

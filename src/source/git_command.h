@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "source/program.h"
 #include "source/source.h"
 
 namespace kiln::source {
@@ -37,11 +38,6 @@ class GitCommand {
   Result<std::string> run(std::vector<std::string> args, const Asker& asker, Logged logged = Logged::kYes) const;
 
  private:
-  struct Outcome {
-    int exit_code = 0;
-    std::string out;
-    std::string err;
-  };
   Result<Outcome> run_once(const std::vector<std::string>& args, const Asker& asker, Logged logged) const;
   std::vector<std::string> environment() const;
   std::string program_;

@@ -11,6 +11,7 @@
 #include "base/id.h"
 #include "base/text.h"
 #include "host/fs.h"
+#include "source/git_bundle.h"
 
 namespace kiln::source {
 namespace {
@@ -123,19 +124,22 @@ Status GitRepository::bring(const GitWish& wish, const GitTip& tip, const Asker&
   // A commit that is here already, and checked out by itself, needs no network.
   Status known = git_.run({"cat-file", "-e", tip.object + "^{commit}"}, asker, kQuiet).status();
   if (is_cancelled(known)) return known;
-  if (known.ok() && by_commit) return ok();
-
   const std::string directory = git_.git_dir;
+  const bool cut_off = host::exists(directory + "/shallow");
+  if (known.ok() && by_commit && !(wish.checkout_bundle && cut_off)) return ok();
+
   ::unlink((directory + "/shallow.lock").c_str());  // of a killed fetch
   std::vector<std::string> args = {"fetch"};
-  bool shallow = wish.fetch_by_commit || !by_commit;
+  // A bundle holds the whole history.
+  const bool shallow = !wish.checkout_bundle && (wish.fetch_by_commit || !by_commit);
+  const std::string from = wish.staged ? wish.staged->url() : "origin";
   if (shallow) {
     args.insert(args.end(), {"--depth=1", "--no-tags"});
   } else {
     args.push_back("--tags");
-    if (host::exists(directory + "/shallow")) args.push_back("--unshallow");
+    if (cut_off) args.push_back("--unshallow");
   }
-  args.push_back("origin");
+  args.push_back(from);
   if (by_commit) {
     args.push_back(tip.object);
   } else {
@@ -149,7 +153,7 @@ Status GitRepository::bring(const GitWish& wish, const GitTip& tip, const Asker&
     // The ref moved on since it was resolved: the very object is asked for.
     std::vector<std::string> exact = {"fetch", "--tags"};
     if (host::exists(directory + "/shallow")) exact.push_back("--unshallow");
-    exact.insert(exact.end(), {"origin", tip.object});
+    exact.insert(exact.end(), {from, tip.object});
     KILN_RETURN_IF_ERROR(git_.run(exact, asker).status());
     there = git_.run({"cat-file", "-e", tip.object}, asker, kQuiet).status();
     if (is_cancelled(there)) return there;
@@ -227,17 +231,20 @@ Status GitRepository::checkout_files(const std::string& directory, const GitWish
 }
 
 Result<store::TreeRef> GitRepository::checkout(store::Trees& trees, const GitWish& wish, const GitTip& tip, const Asker& asker) {
-  store::TreeOptions options{.description = fmt::format("git snapshot for {}#{}", redact_url(wish.remote), wish.ref),
+  store::TreeOptions options{.description = fmt::format("git {} for {}#{}", wish.checkout_bundle ? "bundle checkout" : "snapshot",
+                                                        redact_url(wish.remote), wish.ref),
                              .type = store::RecordType::kGitCheckout,
                              .created = {}};
   KILN_ASSIGN_OR_RETURN(store::MutableRef work, trees.make_mutable(nullptr, options, asker.stop));
   KILN_ASSIGN_OR_RETURN(std::string directory, directory_of(*work));
-  if (wish.keep_git_dir && wish.subdir.empty()) {
+  if (wish.checkout_bundle) {
+    KILN_RETURN_IF_ERROR(write_bundle(git_, wish.ref, tip.object, directory + "/bundle", asker));
+  } else if (wish.keep_git_dir && wish.subdir.empty()) {
     KILN_RETURN_IF_ERROR(checkout_with_git_dir(directory, wish, tip, asker));
   } else {
     KILN_RETURN_IF_ERROR(checkout_files(directory, wish, tip, asker));
   }
-  if (wish.mtime == "commit") {
+  if (wish.mtime == "commit" && !wish.checkout_bundle) {
     KILN_ASSIGN_OR_RETURN(std::string text, git_.run({"log", "-1", "--format=%ct", tip.object + "^{commit}"}, asker, kQuiet));
     std::string_view digits = trim(text);
     timespec at{};

@@ -10,6 +10,7 @@
 #include "host/fs.h"
 #include "session/secrets.h"
 #include "session/upload.h"
+#include "source/signature.h"
 #include "source/single_file.h"
 
 namespace kiln::source {
@@ -119,6 +120,13 @@ class HttpFetch final : public Fetch {
         KILN_ASSIGN_OR_RETURN(found_, source_->find(wish_, asker));
       }
     }
+    if (!wish_.signature.empty() && !verified_) {
+      if (!found_->tree) {
+        KILN_ASSIGN_OR_RETURN(found_, source_->find(wish_, asker));
+      }
+      KILN_RETURN_IF_ERROR(source_->verify(wish_, *found_, asker));
+      verified_ = true;
+    }
     return Key{.text = http_key(wish_, *found_), .last = true, .pin = found_->digest.str()};
   }
 
@@ -132,6 +140,7 @@ class HttpFetch final : public Fetch {
   std::shared_ptr<HttpSource> source_;
   HttpWish wish_;
   std::optional<HttpFound> found_;
+  bool verified_ = false;
 };
 
 }  // namespace
@@ -153,7 +162,7 @@ Result<HttpWish> read_http_wish(const graph::SourceOp& op) {
     } else if (name == graph::kAttrHttpAuthHeaderSecret) {
       wish.auth_header_secret = value;
     } else if (name == graph::kAttrHttpSigPubKey || name == graph::kAttrHttpSigSignature) {
-      return user_error(Code::kUnimplemented, fmt::format("signature verification of '{}' is not available in this daemon", op.identifier));
+      (name == graph::kAttrHttpSigPubKey ? wish.signature_keys : wish.signature) = value;
     } else if (name == std::string(graph::kAttrHttpHeaderPrefix) + "accept") {
       wish.headers.emplace_back("Accept", value);
     } else if (name == std::string(graph::kAttrHttpHeaderPrefix) + "user-agent") {
@@ -161,6 +170,9 @@ Result<HttpWish> read_http_wish(const graph::SourceOp& op) {
     }
   }
   std::sort(wish.headers.begin(), wish.headers.end());
+  if (wish.signature.empty() != wish.signature_keys.empty()) {
+    return user_error(Code::kInvalidArgument, "http signature verification requires both pubkey and signature");
+  }
   return wish;
 }
 
@@ -310,12 +322,22 @@ Result<HttpFound> HttpSource::receive_upload(const HttpWish& wish, const Asker& 
   return found;
 }
 
+Status HttpSource::verify(const HttpWish& wish, const HttpFound& found, const Asker& asker) {
+  KILN_ASSIGN_OR_RETURN(store::OpenTree open, options_.trees->open(found.tree, asker.stop));
+  KILN_ASSIGN_OR_RETURN(host::Fd file, host::open_in_root(open.root.get(), found.filename, O_RDONLY));
+  const std::string path = host::fd_path(file.get());
+  Status status = verify_signature({.data = path, .signature = wish.signature, .keys = wish.signature_keys}, asker.stop,
+                                   ExpiredKeys::kAllow, SignatureKinds::kPgp);
+  return status.ok() || is_cancelled(status) ? status : annotate(status, "failed to verify pgp signature");
+}
+
 Result<HttpMeta> HttpSource::meta(const graph::SourceOp& op, const MetaOptions& options, const Asker& asker) {
   KILN_ASSIGN_OR_RETURN(HttpWish wish, read_http_wish(op));
   HttpFound found{.digest = wish.checksum, .filename = file_name(wish, nullptr), .last_modified = {}, .tree = {}};
-  if (wish.checksum.empty() || options.http_checksum) {
+  if (wish.checksum.empty() || options.http_checksum || !wish.signature.empty()) {
     KILN_ASSIGN_OR_RETURN(found, find(wish, asker));
   }
+  if (!wish.signature.empty()) KILN_RETURN_IF_ERROR(verify(wish, found, asker));
   HttpMeta meta{.checksum = found.digest, .filename = found.filename, .last_modified = found.last_modified, .checksum_response = {}};
   if (!options.http_checksum) return meta;
   static constexpr std::string_view kAlgorithms[] = {"sha256", "sha384", "sha512"};

@@ -36,6 +36,8 @@ struct HttpWish {
   int gid = 0;
   std::string auth_header_secret;
   std::vector<std::pair<std::string, std::string>> headers;  // canonical names, sorted
+  std::string signature;       // armored OpenPGP signature that must hold; empty: none
+  std::string signature_keys;  // armored public keys
 };
 
 struct HttpFound {
@@ -55,6 +57,8 @@ class HttpSource final : public Source, public std::enable_shared_from_this<Http
   // What this build saw already; else asks the server, and downloads unless we hold what it has. Blocking, cancellable. An answer other
   // than 2xx gives FailedPrecondition "invalid response status 404".
   Result<HttpFound> find(const HttpWish& wish, const Asker& asker);
+  // Fails unless the downloaded file is signed as the wish wants. Blocking, cancellable.
+  Status verify(const HttpWish& wish, const HttpFound& found, const Asker& asker);
   // For frontends; a checksum that was given is believed.
   Result<HttpMeta> meta(const graph::SourceOp& op, const MetaOptions& options, const Asker& asker);
 
