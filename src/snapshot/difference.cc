@@ -12,28 +12,13 @@
 
 #include "host/fs.h"
 #include "host/tree_copy.h"
+#include "snapshot/internal/same_entry.h"
 
 namespace kiln::snapshot {
 
 namespace {
 
 using host::Fd;
-
-Result<bool> same_bytes(int lower, int upper, const std::string& name) {
-  KILN_ASSIGN_OR_RETURN(Fd a, host::open_at(lower, name, O_RDONLY | O_NOFOLLOW));
-  KILN_ASSIGN_OR_RETURN(Fd b, host::open_at(upper, name, O_RDONLY | O_NOFOLLOW));
-  std::vector<char> one(kChunkBytes), two(kChunkBytes);
-  for (;;) {
-    KILN_ASSIGN_OR_RETURN(std::size_t n, host::read_some(a.get(), one));
-    if (n == 0) return true;
-    for (std::size_t at = 0; at < n;) {
-      KILN_ASSIGN_OR_RETURN(std::size_t m, host::read_some(b.get(), std::span(two.data() + at, n - at)));
-      if (m == 0) return false;
-      at += m;
-    }
-    if (std::char_traits<char>::compare(one.data(), two.data(), n) != 0) return false;
-  }
-}
 
 // One comparison of two trees, writing what differs.
 class Comparison {
@@ -79,7 +64,7 @@ class Comparison {
     bool dirs = known && S_ISDIR(above.st_mode) && S_ISDIR(below.st_mode);
     bool same = false;
     if (known) {
-      KILN_ASSIGN_OR_RETURN(same, equal(lower, upper, name, below, above));
+      KILN_ASSIGN_OR_RETURN(same, same_entry(lower, below, upper, above, name));
     }
     if (same && !dirs) return ok();
     if (!dirs) {
@@ -109,27 +94,6 @@ class Comparison {
     if (!same) KILN_RETURN_IF_ERROR(make().status());
     KILN_RETURN_IF_ERROR(directory(from_below.get(), from_above.get(), path, make));
     return made.valid() ? copy_.attributes(upper, to, name, above) : ok();
-  }
-
-  Result<bool> equal(int lower, int upper, const std::string& name, const struct stat& a, const struct stat& b) {
-    if (a.st_dev == b.st_dev && a.st_ino == b.st_ino) return true;
-    if (a.st_mode != b.st_mode || a.st_uid != b.st_uid || a.st_gid != b.st_gid || a.st_rdev != b.st_rdev) return false;
-    std::string one = fmt::format("{}/{}", host::fd_path(lower), name);
-    std::string two = fmt::format("{}/{}", host::fd_path(upper), name);
-    KILN_ASSIGN_OR_RETURN(host::Xattrs left, host::xattrs_of(one));
-    KILN_ASSIGN_OR_RETURN(host::Xattrs right, host::xattrs_of(two));
-    if (left != right) return false;
-    if (S_ISDIR(a.st_mode)) return true;
-    if (a.st_size != b.st_size || a.st_mtim.tv_sec != b.st_mtim.tv_sec) return false;
-    if (S_ISLNK(a.st_mode)) {
-      KILN_ASSIGN_OR_RETURN(std::string to_one, host::read_link_at(lower, name));
-      KILN_ASSIGN_OR_RETURN(std::string to_two, host::read_link_at(upper, name));
-      return to_one == to_two;
-    }
-    if (a.st_mtim.tv_nsec == b.st_mtim.tv_nsec && a.st_mtim.tv_nsec != 0) return true;
-    if (a.st_mtim.tv_nsec != 0 && b.st_mtim.tv_nsec != 0) return false;
-    // One of the two went through an archive that keeps whole seconds only.
-    return S_ISREG(a.st_mode) ? same_bytes(lower, upper, name) : Result<bool>(true);
   }
 
   host::CopyOptions options_;

@@ -10,6 +10,7 @@
 #include "host/fs.h"
 #include "layer/apply.h"
 #include "snapshot/difference.h"
+#include "store/internal/draft.h"
 #include "store/internal/state.h"
 #include "store/internal/transfer.h"
 
@@ -54,6 +55,9 @@ void append_units(const TreeRef& tree, std::vector<TreeRef>& units) {
     case TreeKind::kMerge:
       for (const TreeRef& input : tree->inputs()) append_units(input, units);
       return;
+    case TreeKind::kLoose:
+      units.push_back(tree);
+      return;
     case TreeKind::kDiff:
       if (auto between = units_between(tree->inputs()[0], tree->inputs()[1])) {
         units.insert(units.end(), between->begin(), between->end());
@@ -65,10 +69,20 @@ void append_units(const TreeRef& tree, std::vector<TreeRef>& units) {
 
 // Whether the lowest unit may take away what is below it, so that it cannot be shown bare.
 bool bottom_takes_away(const std::vector<TreeRef>& units) {
-  return !units.empty() && (units.front()->kind() == TreeKind::kDiff || units.front()->parent() != nullptr);
+  return !units.empty() && (units.front()->kind() != TreeKind::kLayer || units.front()->parent() != nullptr);
 }
 
 }  // namespace
+
+bool TreesState::is_written(const TreeRef& tree) {
+  Tree::Body& b = body(tree);
+  std::lock_guard lock(b.mutex);
+  return !b.snapshot.empty();
+}
+
+std::optional<std::vector<TreeRef>> TreesState::units_above(const TreeRef& lower, const TreeRef& upper) {
+  return units_between(lower, upper);
+}
 
 std::vector<TreeRef> TreesState::units_of(const TreeRef& tree) {
   std::vector<TreeRef> units;
@@ -151,41 +165,11 @@ Status TreesState::ensure_snapshot(const TreeRef& unit, std::stop_token stop) {
   KILN_ASSIGN_OR_RETURN(BusyBody busy, BusyBody::take(unit, stop));
   if (present()) return ok();
   Status made = unit->kind() == TreeKind::kLayer ? lost(unit, unpack(unit, below, stop))
-                : unit->kind() == TreeKind::kDiff ? compute_difference(unit, stop)
-                                                  : compute_merge(unit, stop);
+                : unit->kind() == TreeKind::kMerge ? compute_merge(unit, stop)
+                                                   : compute_difference(unit, stop);
   if (made.ok() || is_cancelled(made)) return made;
   return annotate(made, fmt::format("prepare '{}'", unit->description().empty() ? unit->id() : unit->description()));
 }
-
-namespace {
-
-// The directory of a snapshot being filled; removed again unless published. Registered meanwhile, so
-// that the sweep does not take it for a leftover.
-class Draft {
- public:
-  explicit Draft(TreesState& state) : state_(state), id_(new_id()) {
-    std::lock_guard lock(state_.mutex);
-    state_.making.insert(id_);
-  }
-  ~Draft() {
-    if (!published_) (void)state_.snapshotter->remove(id_);
-    std::lock_guard lock(state_.mutex);
-    state_.making.erase(id_);
-  }
-  const std::string& id() const { return id_; }
-  Status publish(const TreeRef& unit) {
-    KILN_RETURN_IF_ERROR(state_.publish_snapshot(unit, id_));
-    published_ = true;
-    return ok();
-  }
-
- private:
-  TreesState& state_;
-  std::string id_;
-  bool published_ = false;
-};
-
-}  // namespace
 
 Status TreesState::unpack(const TreeRef& unit, const snapshot::Chain& below, std::stop_token stop) {
   Tree::Body& b = body(unit);
@@ -244,8 +228,8 @@ Status TreesState::compute_merge(const TreeRef& merge, std::stop_token stop) {
   KILN_RETURN_IF_ERROR(snapshotter->prepare(draft.id(), {}, stop));
   std::string target = snapshotter->directory(draft.id());
   for (const TreeRef& unit : units_of(merge)) {
-    TreeRef lower = unit->kind() == TreeKind::kDiff ? unit->inputs()[0] : unit->parent();
-    TreeRef upper = unit->kind() == TreeKind::kDiff ? unit->inputs()[1] : unit;
+    TreeRef lower = unit->kind() == TreeKind::kLayer ? unit->parent() : unit->inputs()[0];
+    TreeRef upper = unit->kind() == TreeKind::kLayer ? unit : unit->inputs()[1];
     KILN_ASSIGN_OR_RETURN(OpenTree below, open(lower, stop));
     KILN_ASSIGN_OR_RETURN(OpenTree above, open(upper, stop));
     KILN_ASSIGN_OR_RETURN(host::TempDir change, host::TempDir::make("merge-", options.root));

@@ -48,6 +48,7 @@ enum class TreeKind {
   kLayer,  // parent + one difference (snapshot, blob or both)
   kMerge,  // inputs stacked, later over earlier
   kDiff,   // what must be put on inputs[0] to get inputs[1]
+  kLoose,  // the same of a layer and its parent, written so that it may lie on anything
 };
 
 // Immutable; any thread. Made by Trees only.

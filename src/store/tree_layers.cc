@@ -101,7 +101,7 @@ Status TreesState::add_blob(const TreeRef& unit, const BlobVariant& made) {
 
 Result<BlobVariant> TreesState::encode(const TreeRef& unit, const LayerOptions& wanted, const std::string& variant,
                                        std::stop_token stop) {
-  const TreeRef& lower = unit->kind() == TreeKind::kDiff ? unit->inputs()[0] : unit->parent();
+  const TreeRef& lower = unit->kind() == TreeKind::kLayer ? unit->parent() : unit->inputs()[0];
   KILN_ASSIGN_OR_RETURN(auto writer, options.blobs->ingest());
   KILN_ASSIGN_OR_RETURN(auto encoder, layer::LayerEncoder::make(wanted.compression, *writer));
   layer::TarWriter tar(*encoder);
@@ -125,7 +125,7 @@ Result<BlobVariant> TreesState::encode(const TreeRef& unit, const LayerOptions& 
         layer::write_overlay_upper(snapshotter->directory(snapshot), lowers, tar, diff, stop).status());
   } else {
     KILN_ASSIGN_OR_RETURN(OpenTree below, open(lower, stop));
-    KILN_ASSIGN_OR_RETURN(OpenTree above, open(unit->kind() == TreeKind::kDiff ? unit->inputs()[1] : unit, stop));
+    KILN_ASSIGN_OR_RETURN(OpenTree above, open(unit->kind() == TreeKind::kLayer ? unit : unit->inputs()[1], stop));
     KILN_RETURN_IF_ERROR(
         layer::write_difference(lower ? below.path() : "", above.path(), tar, diff, stop).status());
   }

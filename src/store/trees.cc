@@ -264,7 +264,7 @@ Result<TreeRef> Trees::from_blob(TreeRef parent, LayerSource layer, TreeOptions 
   return s.add(std::move(record), std::move(parent), {}, std::move(body));
 }
 
-Result<TreeRef> Trees::merge(std::vector<TreeRef> inputs, TreeOptions options) {
+Result<TreeRef> Trees::merge(std::vector<TreeRef> inputs, TreeOptions options, std::stop_token stop) {
   std::vector<TreeRef> flat;
   for (TreeRef& input : inputs) {
     if (!input) continue;
@@ -277,27 +277,45 @@ Result<TreeRef> Trees::merge(std::vector<TreeRef> inputs, TreeOptions options) {
   if (flat.empty()) return TreeRef();
   if (flat.size() == 1) return flat.front();
   for (const TreeRef& input : flat) KILN_RETURN_IF_ERROR(state_->settle_twin(input));
-  Record record;
-  record.id = new_id();
-  record.kind = TreeKind::kMerge;
-  record.created_ns = options.created ? options.created->time_since_epoch().count() : state_->now_ns();
-  record.type = options.type;
-  record.description = std::move(options.description);
-  return state_->add(std::move(record), nullptr, std::move(flat), std::make_unique<Tree::Body>());
+  std::vector<TreeRef> below;
+  bool fits = true;
+  std::vector<TreeRef> units;
+  for (const TreeRef& input : flat) {
+    for (TreeRef& unit : TreesState::units_of(input)) units.push_back(std::move(unit));
+  }
+  for (const TreeRef& unit : units) {
+    KILN_ASSIGN_OR_RETURN(const bool good, state_->may_lie_on(unit, below, stop));
+    fits = fits && good;
+    below.push_back(unit);
+  }
+  if (!fits) {
+    for (TreeRef& unit : units) {
+      KILN_ASSIGN_OR_RETURN(unit, state_->loose(unit, stop));
+    }
+    flat = std::move(units);
+  }
+  return state_->add_list(TreeKind::kMerge, std::move(flat), std::move(options));
 }
 
-Result<TreeRef> Trees::diff(TreeRef lower, TreeRef upper, TreeOptions options) {
+Result<TreeRef> Trees::diff(TreeRef lower, TreeRef upper, TreeOptions options, std::stop_token stop) {
   if (!lower) return upper;
   if (lower == upper) return TreeRef();
   KILN_RETURN_IF_ERROR(state_->settle_twin(lower));
   KILN_RETURN_IF_ERROR(state_->settle_twin(upper));
-  Record record;
-  record.id = new_id();
-  record.kind = TreeKind::kDiff;
-  record.created_ns = options.created ? options.created->time_since_epoch().count() : state_->now_ns();
-  record.type = options.type;
-  record.description = std::move(options.description);
-  return state_->add(std::move(record), nullptr, {std::move(lower), std::move(upper)}, std::make_unique<Tree::Body>());
+  if (std::optional<std::vector<TreeRef>> between = TreesState::units_above(lower, upper)) {
+    bool fits = true;
+    for (std::size_t i = 0; i < between->size(); ++i) {
+      KILN_ASSIGN_OR_RETURN(const bool good, state_->may_lie_on((*between)[i], {}, stop));
+      fits = fits && good;
+    }
+    if (!fits) {
+      for (TreeRef& unit : *between) {
+        KILN_ASSIGN_OR_RETURN(unit, state_->loose(unit, stop));
+      }
+      return between->size() == 1 ? between->front() : merge(*std::move(between), std::move(options), stop);
+    }
+  }
+  return state_->add_list(TreeKind::kDiff, {std::move(lower), std::move(upper)}, std::move(options));
 }
 
 Status Trees::set_attribute(const TreeRef& tree, std::string_view key, std::string_view value,

@@ -86,9 +86,12 @@ class Trees {
   // for a record that has none is remembered. NotFound when there is neither blob nor provider.
   Result<TreeRef> from_blob(TreeRef parent, LayerSource layer, TreeOptions options);
   // Scratch inputs are left out, merges flattened; one input is itself, none is scratch.
-  Result<TreeRef> merge(std::vector<TreeRef> inputs, TreeOptions options);
-  // When lower is an ancestor of upper the layers between are used as they are. Scratch lower: upper.
-  Result<TreeRef> diff(TreeRef lower, TreeRef upper, TreeOptions options);
+  // A layer that comes to lie on something else than it was made on, and would hide or undo what is
+  // there, is written anew first (hard links): blocking then.
+  Result<TreeRef> merge(std::vector<TreeRef> inputs, TreeOptions options, std::stop_token stop = {});
+  // When lower is an ancestor of upper the layers between are used as they are, or written anew as
+  // for a merge. Scratch lower: upper.
+  Result<TreeRef> diff(TreeRef lower, TreeRef upper, TreeOptions options, std::stop_token stop = {});
 
   // -- kept trees (cache mounts, local contexts, git repositories) --------------------------------
   // Takes the newest kept tree with that key that nobody uses; null when there is none free.

@@ -201,6 +201,44 @@ TEST_P(TreesTest, MergeStacksAndDiffTakesApart) {
   EXPECT_EQ(names(on_top), (std::vector<std::string>{"a", "b", "top"}));
 }
 
+// What a directory made anew, or a file moved away and back, leaves in a layer must not reach what other
+// trees brought to the same places.
+TEST_P(TreesTest, ALayerHidesAndUndoesNothingOnTreesItWasNotMadeOn) {
+  TreeRef base = make(nullptr, "base", [&](int root) {
+    ASSERT_EQ(::mkdirat(root, "dir", 0755), 0);
+    put(root, "dir/old", "old");
+    put(root, "same", "base");
+  });
+  TreeRef layer = make(base, "layer", [&](int root) {
+    ASSERT_EQ(::unlinkat(root, "dir/old", 0), 0);
+    ASSERT_EQ(::unlinkat(root, "dir", AT_REMOVEDIR), 0);
+    ASSERT_EQ(::mkdirat(root, "dir", 0755), 0);
+    put(root, "dir/new", "new");
+    ASSERT_EQ(::renameat(root, "same", root, "away"), 0);
+    ASSERT_EQ(::renameat(root, "away", root, "same"), 0);
+  });
+  EXPECT_EQ(get(layer, "dir/old"), "(none)");
+  TreeRef other = make(nullptr, "other", [&](int root) {
+    ASSERT_EQ(::mkdirat(root, "dir", 0755), 0);
+    put(root, "dir/old", "other");
+    put(root, "dir/kept", "kept");
+    put(root, "same", "other");
+  });
+  TreeRef change = *trees_->diff(base, layer, {});
+  for (const TreeRef& merged : {*trees_->merge({other, change}, {}), *trees_->merge({other, *trees_->diff(base, layer, {})}, {})}) {
+    EXPECT_EQ(get(merged, "dir/kept"), "kept");
+    EXPECT_EQ(get(merged, "dir/old"), "(none)");
+    EXPECT_EQ(get(merged, "dir/new"), "new");
+    EXPECT_EQ(get(merged, "same"), "other");
+  }
+  TreeRef whole = *trees_->merge({other, layer}, {});
+  EXPECT_EQ(get(whole, "dir/kept"), "kept");
+  EXPECT_EQ(get(whole, "dir/old"), "(none)");
+  EXPECT_EQ(get(whole, "same"), "base");
+  EXPECT_EQ(names(change), (std::vector<std::string>{"dir"}));
+  EXPECT_EQ(get(*trees_->merge({layer, nullptr}, {}), "dir/new"), "new");
+}
+
 TEST_P(TreesTest, KeptTreesAreTakenByOneAtATimeAndSurvive) {
   auto made = trees_->make_mutable(nullptr, {.description = "cache", .type = RecordType::kCacheMount});
   ASSERT_TRUE((*made)->keep("cache:/root/.cache").ok());

@@ -98,10 +98,22 @@ struct TreesState : std::enable_shared_from_this<TreesState> {
   Result<MutableRef> take_kept(const std::string& id);
   static Tree::Body& body(const TreeRef& tree) { return *tree->body_; }
 
+  // -- loose.cc: layers in places that they were not made for
+  // Something that may be stacked on anything and does what the unit did to its parent.
+  Result<TreeRef> loose(const TreeRef& unit, std::stop_token stop);
+  // Whether the unit lies in a place it was made for, or does no harm where it is.
+  Result<bool> may_lie_on(const TreeRef& unit, const std::vector<TreeRef>& below, std::stop_token stop);
+  Result<std::optional<TreeRef>> rewritten(const TreeRef& unit, std::stop_token stop);
+  Result<TreeRef> add_list(TreeKind kind, std::vector<TreeRef> inputs, TreeOptions options);
+
   // -- materialize.cc
   // The layers and computed differences a tree is made of, lowest first; merges are flattened, a
   // layer that occurs twice stays where it is uppermost.
   static std::vector<TreeRef> units_of(const TreeRef& tree);
+  // Whether it has a snapshot of its own.
+  static bool is_written(const TreeRef& tree);
+  // The units of upper above those of lower; nothing when lower is not where upper begins.
+  static std::optional<std::vector<TreeRef>> units_above(const TreeRef& lower, const TreeRef& upper);
   // Makes every unit a snapshot, in parallel; gives the chain to mount.
   Result<snapshot::Chain> materialize(const TreeRef& tree, std::stop_token stop);
   Result<OpenTree> open_chain(const snapshot::Chain& chain, TreeRef held);
