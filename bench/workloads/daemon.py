@@ -2,7 +2,7 @@
 import time
 
 from harness.workload import Row, Workload
-from workloads.steps import sequence, write
+from workloads.steps import sequence, wide, write
 
 
 class Memory(Workload):
@@ -41,10 +41,8 @@ class StartWithRecords(Workload):
     exclusive = True
 
     def setup(self, run):
-        steps = 5000
         for part in range(20):
-            run.engine.build(write(run.folder, "FROM scratch\n" + "".join(
-                f"COPY <<E /d{part}/f{i}\nE\n" for i in range(steps))))
+            run.engine.build(write(run.folder, wide(f"{run.seed}-{part}", 5000)))
 
     def once(self, run):
         run.engine.stop()

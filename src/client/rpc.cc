@@ -74,6 +74,8 @@ grpc::ChannelArguments channel_arguments() {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
+  // An error brings its details in the trailers: with a long Dockerfile, all its lines.
+  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, 16 << 20);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   // One daemon is not the next one: no sharing of connections by address.

@@ -300,11 +300,15 @@ Status BuildLife::describe_result() {
     if (parts_.history == nullptr || request_.internal) continue;
     ProvenanceOptions kept;
     if (provenance_) kept.builder_id = provenance_->builder_id;
-    KILN_ASSIGN_OR_RETURN(std::string text, predicate(capture, definition, kept, run));
-    StringSource bytes(std::move(text));
-    KILN_ASSIGN_OR_RETURN(auto blob, parts_.history->write_blob("application/vnd.in-toto+json", bytes));
-    blob.annotations[history::kPredicateTypeAnnotation] = predicate_type(kept.version);
-    build_.add_attestation(key, std::move(blob));
+    build_.add_afterwards([key = key, capture, definition = std::move(definition), kept, run, &build = build_,
+                           &history = *parts_.history]() -> Status {
+      KILN_ASSIGN_OR_RETURN(std::string text, predicate(capture, definition, kept, run));
+      StringSource bytes(std::move(text));
+      KILN_ASSIGN_OR_RETURN(auto blob, history.write_blob("application/vnd.in-toto+json", bytes));
+      blob.annotations[history::kPredicateTypeAnnotation] = predicate_type(kept.version);
+      build.add_attestation(key, std::move(blob));
+      return ok();
+    });
   }
   return ok();
 }

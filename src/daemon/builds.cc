@@ -71,6 +71,24 @@ void RunningBuild::set_trace(history::Descriptor descriptor) {
   trace_ = std::move(descriptor);
 }
 
+void RunningBuild::add_afterwards(std::function<Status()> find_out) {
+  std::lock_guard lock(mutex_);
+  afterwards_.push_back(std::move(find_out));
+}
+
+Status RunningBuild::run_afterwards() {
+  std::vector<std::function<Status()>> tasks;
+  {
+    std::lock_guard lock(mutex_);
+    tasks.swap(afterwards_);
+  }
+  Status first;
+  for (const auto& task : tasks) {
+    if (Status status = task(); !status.ok() && first.ok()) first = status;
+  }
+  return first;
+}
+
 void RunningBuild::fill(history::Record& record) const {
   std::lock_guard lock(mutex_);
   record.result = result_;
@@ -130,15 +148,16 @@ void Builds::solve(SolveRequest request, std::stop_token stop, std::function<voi
     changed_.notify_all();
   }
   options_.pool->submit([this, entry, stop = std::move(stop), done = std::move(done)] {
-    Result<SolveResponse> response = [&] {
-      std::stop_callback cancel(stop, [entry] { entry->stop.request_stop(); });
-      return run(entry->build, entry->stop.get_token());
-    }();
-    {
-      std::lock_guard lock(mutex_);
-      entries_.erase(entry->build->ref());
-    }
-    done(std::move(response));
+    std::optional<std::stop_callback<std::function<void()>>> cancel;
+    cancel.emplace(stop, [entry] { entry->stop.request_stop(); });
+    run(entry->build, entry->stop.get_token(), [&](const Result<SolveResponse>& response) {
+      cancel.reset();
+      {
+        std::lock_guard lock(mutex_);
+        entries_.erase(entry->build->ref());
+      }
+      done(response);
+    });
     // Under the lock, so that wait_idle() cannot see the end before this thread is done with `this`.
     std::lock_guard lock(mutex_);
     --working_;
@@ -146,7 +165,9 @@ void Builds::solve(SolveRequest request, std::stop_token stop, std::function<voi
   });
 }
 
-Result<SolveResponse> Builds::run(const std::shared_ptr<RunningBuild>& build, std::stop_token stop) {
+// The record is written after the answer: what it needs beside the response is nothing to wait for.
+void Builds::run(const std::shared_ptr<RunningBuild>& build, std::stop_token stop,
+                 const std::function<void(const Result<SolveResponse>&)>& answer) {
   const bool recorded = options_.history != nullptr && !build->request().internal;
   history::Record record = record_of(build->request(), options_.clock->now());
   std::uint64_t watch = 0;
@@ -160,10 +181,15 @@ Result<SolveResponse> Builds::run(const std::shared_ptr<RunningBuild>& build, st
   }
   build->end();
   build->status_log()->close();
-  if (!recorded) return response;
+  if (!recorded) return answer(response);
   build->status_log()->forget(watch);
 
   record.completed = options_.clock->now();
+  options_.history->ending(build->ref());
+  answer(response);
+  if (Status status = build->run_afterwards(); !status.ok()) {
+    log_warn("describe build '{}': {}", build->ref(), message_of(status));
+  }
   build->fill(record);
   std::unique_ptr<ByteSource> log = build->status_log()->source();
   if (auto logs = options_.history->write_blob(history::kStatusMediaType, *log); logs.ok()) {
@@ -179,7 +205,6 @@ Result<SolveResponse> Builds::run(const std::shared_ptr<RunningBuild>& build, st
   if (Status status = options_.history->completed(std::move(record)); !status.ok()) {
     log_error("record build '{}': {}", build->ref(), message_of(status));
   }
-  return response;
 }
 
 void Builds::tell_progress(RunningBuild& build) {

@@ -94,8 +94,11 @@ class RunningBuild {
   void add_result(std::int64_t exporter_index, history::Descriptor descriptor);
   void add_attestation(const std::string& platform, history::Descriptor descriptor);
   void set_trace(history::Descriptor descriptor);
+  // More facts, which take longer to find out than a client should wait: found after the answer.
+  void add_afterwards(std::function<Status()> find_out);
 
-  // For Builds: the collected facts, and the end.
+  // For Builds: the collected facts, those of add_afterwards() included, and the end.
+  Status run_afterwards();
   void fill(history::Record& record) const;
   void end();
 
@@ -109,6 +112,7 @@ class RunningBuild {
   std::optional<history::ResultInfo> result_;
   std::map<std::string, history::ResultInfo> results_;
   std::optional<history::Descriptor> trace_;
+  std::vector<std::function<Status()>> afterwards_;
 };
 
 // Port: runs one build to its end. Implementers: called on a pool thread, once a build, several at
@@ -155,7 +159,8 @@ class Builds {
 
  private:
   struct Entry;
-  Result<SolveResponse> run(const std::shared_ptr<RunningBuild>& build, std::stop_token stop);
+  void run(const std::shared_ptr<RunningBuild>& build, std::stop_token stop,
+           const std::function<void(const Result<SolveResponse>&)>& answer);
   void tell_progress(RunningBuild& build);
 
   BuildsOptions options_;

@@ -75,6 +75,7 @@ struct History::State {
   std::map<std::string, Active> active;
   std::map<std::string, Finalizer> finalizers;
   std::set<std::string> doomed;  // to be removed when nobody listens to them any more
+  std::set<std::string> ending;  // answered; the record is being written
 
   // Held while listeners are called; never taken under `mutex`.
   std::mutex listen_mutex;
@@ -82,6 +83,7 @@ struct History::State {
   std::uint64_t next_listener = 1;
 
   void tell(const Event& event);
+  void await_ending(const std::string& ref);
   Status store(const Record& record);
   Status erase(const std::string& ref);
   Result<std::vector<Event>> ended(const std::string& ref);
@@ -93,6 +95,18 @@ void History::State::tell(const Event& event) {
   for (auto& [id, listener] : listeners) {
     if (listener.ref.empty() || listener.ref == event.record.ref) listener.on_event(event);
   }
+}
+
+// Blocks until the record of `ref`, or of every build that is ending now when it is "", is written.
+void History::State::await_ending(const std::string& ref) {
+  std::unique_lock lock(mutex);
+  std::set<std::string> awaited;
+  if (ref.empty()) {
+    awaited = ending;
+  } else if (ending.contains(ref)) {
+    awaited.insert(ref);
+  }
+  for (const std::string& one : awaited) changed.wait(lock, [&] { return !ending.contains(one); });
 }
 
 Status History::State::store(const Record& record) {
@@ -199,17 +213,29 @@ void History::progress(const std::string& ref, const std::function<StepProgress(
   state_->tell(event);
 }
 
+void History::ending(const std::string& ref) {
+  std::lock_guard lock(state_->mutex);
+  state_->ending.insert(ref);
+}
+
 Status History::completed(Record record) {
   {
     std::lock_guard lock(state_->mutex);
     state_->active.erase(record.ref);
   }
-  KILN_RETURN_IF_ERROR(annotate(state_->store(record), "write the build's record"));
+  const Status stored = state_->store(record);
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->ending.erase(record.ref);
+    state_->changed.notify_all();
+  }
+  KILN_RETURN_IF_ERROR(annotate(stored, "write the build's record"));
   state_->tell({EventKind::kComplete, std::move(record)});
   return ok();
 }
 
 Status History::update(const std::string& ref, const std::function<void(Record&)>& change) {
+  state_->await_ending(ref);
   Record changed;
   KILN_RETURN_IF_ERROR(state_->db->write([&](db::Database&) -> Status {
     KILN_ASSIGN_OR_RETURN(std::optional<Record> record, find(ref));
@@ -259,6 +285,7 @@ void History::finalizer_done(const std::string& ref) {
 }
 
 Status History::finalize(const std::string& ref) {
+  state_->await_ending(ref);
   std::unique_lock lock(state_->mutex);
   auto it = state_->finalizers.find(ref);
   if (it == state_->finalizers.end()) return ok();
@@ -273,6 +300,7 @@ Status History::finalize(const std::string& ref) {
 }
 
 Result<std::optional<Record>> History::find(const std::string& ref) {
+  state_->await_ending(ref);
   KILN_ASSIGN_OR_RETURN(db::Statement row, state_->db->prepare("SELECT bytes FROM record WHERE ref = ?1"));
   KILN_RETURN_IF_ERROR(row.bind(ref));
   KILN_ASSIGN_OR_RETURN(bool found, row.step());
@@ -282,6 +310,7 @@ Result<std::optional<Record>> History::find(const std::string& ref) {
 }
 
 Result<std::vector<Event>> History::list(const ListOptions& options) {
+  state_->await_ending(options.ref);
   std::vector<Event> running;
   std::set<std::string> doomed;
   {

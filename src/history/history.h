@@ -60,6 +60,9 @@ class History {
   // Something happened in a build that runs. Listeners are told at most once a second a build;
   // `counts` is asked only then.
   void progress(const std::string& ref, const std::function<StepProgress()>& counts);
+  // A build is about to be answered, its record is written right after. Whoever asks for the record meanwhile
+  // waits for it, so that a client finds what it built. Ends with completed().
+  void ending(const std::string& ref);
   // A build ended: its record is written, listeners are told.
   Status completed(Record record);
   // A change to a written record ("trace has come"): generation grows, listeners are told. NotFound.

@@ -90,6 +90,13 @@ Status Lowering::resolve_bases(StageState* target, std::stop_token stop) {
       KILN_RETURN_IF_ERROR(job(stop));
     }
   }
+  // The ignore file comes meanwhile; whoever needs it is told then what is wrong with it.
+  if (!lookups.empty()) {
+    lookups.push_back([this](std::stop_token token) {
+      (void)contexts().ignore_patterns(token);
+      return ok();
+    });
+  }
   KILN_RETURN_IF_ERROR(run_all(lookups, stop));
   // The linter belongs to this thread, so that rule waits until all lookups are back.
   for (StageState* stage : stages_) {
