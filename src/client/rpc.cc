@@ -6,23 +6,17 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/text.h"
 #include "base/value.h"
 #include "client/internal/child.h"
-#include "content/base64.h"
 #include "host/fd.h"
 #include "host/fs.h"
 #include "session/callback_threads.h"
 #include "session/windows.h"
 #include "wire/control.grpc.pb.h"
-#include "wire/rpc_status.pb.h"
 
 namespace kiln::client {
 namespace {
-
-constexpr std::string_view kDetails = "kiln/rpc-details";
 
 Status fault(std::string message) {
   return user_error(Code::kInvalidArgument, message);
@@ -252,7 +246,7 @@ Status rpc_status(const grpc::Status& status) {
   if (status.ok()) return ok();
   Status out(static_cast<Code>(status.error_code()),
              status.error_message().empty() ? "the daemon gave no reason" : status.error_message());
-  if (!status.error_details().empty()) set_detail(out, kDetails, status.error_details());
+  if (!status.error_details().empty()) set_detail(out, kRpcDetails, status.error_details());
   return out;
 }
 
@@ -260,100 +254,6 @@ void prepare(grpc::ClientContext& context) {
   for (const char* name : {"TRACEPARENT", "TRACESTATE"}) {
     if (const char* value = std::getenv(name)) context.AddMetadata(to_lower(name), value);
   }
-}
-
-std::string source_excerpt(std::string_view filename, std::string_view data,
-                           const std::vector<LineRange>& ranges) {
-  std::vector<std::string_view> lines = split(data, '\n');
-  int count = static_cast<int>(lines.size()), first = 0, last = 0;
-  for (const LineRange& range : ranges) {
-    first = first == 0 ? range.first : std::min(first, range.first);
-    last = std::max({last, range.first, range.last});
-  }
-  if (first < 1 || first > count) return "";
-  last = std::min(last, count);
-  int marked_first = first;
-  // A single line gets more of its surroundings than several do.
-  int padding = first == last ? 4 : 2;
-  for (int added = 0; added < padding; ++added) {
-    if (first > 1) --first, ++added;
-    if (last < count) ++last, ++added;
-  }
-  std::string out = fmt::format("{}:{}\n--------------------\n", filename, marked_first);
-  for (int line = first; line <= last; ++line) {
-    bool marked = std::any_of(ranges.begin(), ranges.end(), [&](const LineRange& r) {
-      return line >= r.first && line <= std::max(r.first, r.last);
-    });
-    std::string_view text = lines[static_cast<std::size_t>(line - 1)];
-    if (text.ends_with('\r')) text.remove_suffix(1);
-    out += fmt::format(" {:3} | {} {}\n", line, marked ? ">>>" : "   ", text);
-  }
-  return out + "--------------------\n";
-}
-
-namespace {
-
-int line_of(const nlohmann::json& range, const char* end) {
-  if (!range.is_object() || !range.contains(end) || !range[end].is_object()) return 0;
-  const auto& position = range[end];
-  return position.contains("line") && position["line"].is_number() ? position["line"].get<int>()
-                                                                   : 0;
-}
-
-std::string excerpt_of(const nlohmann::json& source) {
-  if (!source.contains("info") || !source["info"].is_object()) return "";
-  const auto& info = source["info"];
-  auto text = [&](const char* key) {
-    return info.contains(key) && info[key].is_string() ? info[key].get<std::string>()
-                                                       : std::string();
-  };
-  std::vector<LineRange> ranges;
-  if (source.contains("ranges") && source["ranges"].is_array()) {
-    for (const auto& range : source["ranges"])
-      ranges.push_back({line_of(range, "start"), line_of(range, "end")});
-  }
-  return source_excerpt(text("filename"), content::base64_decode(text("data")).value_or(""),
-                        ranges);
-}
-
-std::string policy_words(const nlohmann::json& decision) {
-  std::string out;
-  for (const char* key : {"denyMessages", "deny_messages"}) {
-    if (!decision.contains(key) || !decision[key].is_array()) continue;
-    for (const auto& deny : decision[key]) {
-      if (deny.is_object() && deny.contains("message") && deny["message"].is_string())
-        out += fmt::format("policy deny: {}\n", deny["message"].get<std::string>());
-    }
-  }
-  return out;
-}
-
-}  // namespace
-
-std::string error_report(const Status& status, Verbosity verbosity) {
-  std::string out, others;
-  google::rpc::Status details;
-  if (auto bytes = get_detail(status, kDetails); bytes && details.ParseFromString(*bytes)) {
-    for (const auto& detail : details.details()) {
-      std::string_view type = detail.type_url();
-      nlohmann::json value = nlohmann::json::parse(detail.value(), nullptr, false);
-      if (type.find("errdefs.Source") != std::string_view::npos && value.is_object()) {
-        out += excerpt_of(value);
-      } else if (type.find("DecisionResponse") != std::string_view::npos && value.is_object()) {
-        out += policy_words(value);
-      } else {
-        others +=
-            fmt::format("  {}: {}\n", type,
-                        value.is_discarded()
-                            ? fmt::format("{} bytes", detail.value().size())
-                            : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-      }
-    }
-  }
-  out += fmt::format("error: {}\n", message_of(status));
-  if (verbosity == Verbosity::kDebug)
-    out += fmt::format("code: {}\n{}", absl::StatusCodeToString(status.code()), others);
-  return out;
 }
 
 }  // namespace kiln::client

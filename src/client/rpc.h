@@ -54,6 +54,8 @@ class Connection {
 // InvalidArgument for an address without the parts it needs.
 Result<std::vector<std::string>> carrier_command(std::string_view address);
 
+// Detail that holds the call's google.rpc.Status.
+inline constexpr std::string_view kRpcDetails = "kiln/rpc-details";
 // A call's outcome as Status. The typed details travel along for report_error.
 Status rpc_status(const grpc::Status& status);
 // What every call carries: the trace parent of the environment.
@@ -64,10 +66,13 @@ void prepare(grpc::ClientContext& context);
 enum class Verbosity { kNormal, kDebug };
 std::string error_report(const Status& status, Verbosity verbosity);
 
-// Lines around the ranges, the ranges' own lines marked.
+// Lines around the ranges, the ranges' own lines marked; words that a range on one line narrows down
+// to (characters begin..end, counted from 0) are underlined.
 struct LineRange {
   int first = 0;
   int last = 0;
+  int begin = 0;
+  int end = 0;
 };
 std::string source_excerpt(std::string_view filename, std::string_view data,
                            const std::vector<LineRange>& ranges);

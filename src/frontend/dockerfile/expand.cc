@@ -5,6 +5,7 @@
 #include "base/letters.h"
 #include "base/value.h"
 #include "frontend/dockerfile/expand_pattern.h"
+#include "frontend/dockerfile/location.h"
 
 namespace kiln::frontend::dockerfile {
 namespace {
@@ -307,7 +308,7 @@ class Walk {
 
 Result<Expansion> WordLexer::expand(std::string_view word, const Environment& env) const {
   Result<Expansion> out = Walk(word, escape_, options_, env).whole();
-  if (!out.ok()) return annotate(out.status(), fmt::format("failed to process {}", quote(word)));
+  if (!out.ok()) return with_word(annotate(out.status(), fmt::format("failed to process {}", quote(word))), word);
   return out;
 }
 

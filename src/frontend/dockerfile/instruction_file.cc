@@ -15,6 +15,11 @@ Status fault(std::string message) {
   return user_error(Code::kInvalidArgument, message);
 }
 
+Status unknown_instruction(std::string_view name) {
+  return word_fault(name, fmt::format("unknown instruction: {}{}", name,
+                                      suggestion_suffix(name, keyword_names(), MatchCase::kInsensitive)));
+}
+
 // The comment above an ARG or a named FROM should describe it by name.
 void check_description(const Statement& statement, std::string_view keyword,
                        const std::vector<std::string>& names, Linter& linter) {
@@ -96,9 +101,7 @@ class FileBuilder {
   Status add(const Statement& statement) {
     std::optional<Keyword> keyword = find_keyword(statement.name);
     if (!keyword) {
-      return wrapped(statement, fault(fmt::format("unknown instruction: {}{}", statement.name,
-                                                  suggestion_suffix(statement.name, keyword_names(),
-                                                                    MatchCase::kInsensitive))));
+      return wrapped(statement, unknown_instruction(statement.name));
     }
     Linter linter = linter_.with_comments(statement.comments);
     return *keyword == Keyword::kFrom ? add_stage(statement, linter)
@@ -146,7 +149,7 @@ class FileBuilder {
     } else if (keyword == Keyword::kArg) {
       file_.meta_args.push_back(*std::move(step));
     } else {
-      return with_ranges(fault("no build stage in current context"), statement.ranges());
+      return with_ranges(word_fault(statement.name, "no build stage in current context"), statement.ranges());
     }
     return ok();
   }
@@ -179,10 +182,7 @@ Result<Instruction> parse_trigger(std::string_view payload, const Ranges& ranges
   const Statement& statement = list->statements[0];
   std::optional<Keyword> keyword = find_keyword(statement.name);
   if (!keyword) {
-    return with_ranges(fault(fmt::format("unknown instruction: {}{}", statement.name,
-                                         suggestion_suffix(statement.name, keyword_names(),
-                                                           MatchCase::kInsensitive))),
-                       ranges);
+    return with_ranges(unknown_instruction(statement.name), ranges);
   }
   if (*keyword == Keyword::kFrom || *keyword == Keyword::kMaintainer ||
       *keyword == Keyword::kOnbuild) {

@@ -4,12 +4,17 @@
 
 #include "base/text.h"
 #include "frontend/dockerfile/lint.h"
+#include "frontend/dockerfile/location.h"
 
 namespace kiln::frontend::dockerfile {
 namespace {
 
-Status fault(std::string message) {
-  return user_error(Code::kInvalidArgument, message);
+// What an unknown flag may have been meant to be: the near one, else all there are.
+std::string flag_hint(std::string_view name, const std::vector<std::string>& known) {
+  std::string near = suggestion_suffix(name, known, MatchCase::kSensitive);
+  if (!near.empty()) return near;
+  return known.empty() ? "; this instruction takes no flags"
+                       : fmt::format("; there are --{}", join(known, ", --"));
 }
 
 }  // namespace
@@ -27,11 +32,10 @@ Status FlagSet::parse(const std::vector<std::string>& words) {
     if (flag == flags_.end()) {
       std::vector<std::string> known;
       for (const Flag& f : flags_) known.push_back(f.name);
-      return fault(fmt::format("unknown flag: {}{}", shown,
-                               suggestion_suffix(name, known, MatchCase::kSensitive)));
+      return word_fault(shown, fmt::format("unknown flag: {}{}", shown, flag_hint(name, known)));
     }
     if (flag->used && flag->kind != Kind::kList)
-      return fault(fmt::format("duplicate flag specified: {}", shown));
+      return word_fault(shown, fmt::format("duplicate flag specified: {}", shown));
     flag->used = true;
     KILN_RETURN_IF_ERROR(set(*flag, shown, value, shown.size() < word.size()));
   }
@@ -40,15 +44,17 @@ Status FlagSet::parse(const std::vector<std::string>& words) {
 
 Status FlagSet::set(Flag& flag, std::string_view shown, std::string_view value, bool has_value) {
   if (flag.kind == Kind::kBoolean) {
-    if (has_value && value.empty()) return fault(fmt::format("missing a value on flag: {}", shown));
+    if (has_value && value.empty())
+      return word_fault(shown, fmt::format("missing a value on flag: {}", shown));
     std::string lower = to_lower(value);
     if (lower != "" && lower != "true" && lower != "false") {
-      return fault(fmt::format("expecting boolean value for flag {}, not: {}", shown, value));
+      return word_fault(fmt::format("{}={}", shown, value),
+                        fmt::format("expecting boolean value for flag {}, not: {}", shown, value));
     }
     flag.value = lower == "false" ? "false" : "true";
     return ok();
   }
-  if (!has_value) return fault(fmt::format("missing a value on flag: {}", shown));
+  if (!has_value) return word_fault(shown, fmt::format("missing a value on flag: {}", shown));
   if (flag.kind == Kind::kList) {
     flag.values.emplace_back(value);
   } else {

@@ -28,6 +28,11 @@ const std::vector<std::string>& mount_keys() {
   return keys;
 }
 
+std::string key_hint(const std::string& key) {
+  std::string near = suggestion_suffix(key, mount_keys(), MatchCase::kSensitive);
+  return near.empty() ? "; there are " + join(mount_keys(), ", ") : near;
+}
+
 // Collects the fields of one --mount.
 class MountReader {
  public:
@@ -53,7 +58,7 @@ class MountReader {
  private:
   Status plain_from(std::string_view value) {
     if (auto at = value.find('$'); at != std::string_view::npos && at + 1 != value.size()) {
-      return fault("'from' doesn't support variable expansion, define alias stage instead");
+      return word_fault(value, "'from' doesn't support variable expansion, define alias stage instead");
     }
     mount_.from = value;
     return ok();
@@ -63,7 +68,7 @@ class MountReader {
     if (key == "readonly" || key == "ro") return access(true);
     if (key == "readwrite" || key == "rw") return access(false);
     if (key == "required") return required(key, true);
-    return fault(fmt::format("invalid field '{}' must be a key=value pair", field));
+    return word_fault(field, fmt::format("invalid field '{}' must be a key=value pair", field));
   }
 
   Status access(bool read_only) {
@@ -79,20 +84,20 @@ class MountReader {
   }
 
   Status misplaced(const std::string& key) const {
-    return fault(
-        fmt::format("unexpected key '{}' for mount type '{}'", key, mount_type_name(mount_.type)));
+    return word_fault(
+        key, fmt::format("unexpected key '{}' for mount type '{}'", key, mount_type_name(mount_.type)));
   }
 
   static Result<bool> boolean(const std::string& key, const std::string& value) {
     std::optional<bool> parsed = parse_bool(value);
-    if (!parsed) return fault(fmt::format("invalid value for {}: {}", key, value));
+    if (!parsed) return word_fault(value, fmt::format("invalid value for {}: {}", key, value));
     return *parsed;
   }
 
   static Status number(std::optional<std::uint32_t>& out, std::string_view key,
                        const std::string& value, int base) {
     std::optional<std::uint64_t> parsed = parse_unsigned(value, base, UINT32_MAX);
-    if (!parsed) return fault(fmt::format("invalid value {} for {}", value, key));
+    if (!parsed) return word_fault(value, fmt::format("invalid value {} for {}", value, key));
     out = static_cast<std::uint32_t>(*parsed);
     return ok();
   }
@@ -124,8 +129,8 @@ class MountReader {
       KILN_ASSIGN_OR_RETURN(bool on, boolean(key, value));
       return required(key, on);
     }
-    return fault(fmt::format("unexpected key '{}' in '{}'{}", key, field,
-                             suggestion_suffix(key, mount_keys(), MatchCase::kSensitive)));
+    return word_fault(split_once(field, '=').first, fmt::format("unexpected key '{}' in '{}'{}", key, field,
+                                                                key_hint(key)));
   }
 
   static Status assign(std::string& out, const std::string& value) {
@@ -136,7 +141,7 @@ class MountReader {
   Status type(const std::string& value) {
     std::optional<MountType> type = find_name(mount_type_name, 5, to_lower(value));
     if (!type) {
-      return fault(fmt::format("unsupported mount type {}{}", quote(value),
+      return word_fault(value, fmt::format("unsupported mount type {}{}", quote(value),
                                suggestion_suffix(value, {"bind", "cache", "tmpfs", "secret", "ssh"},
                                                  MatchCase::kSensitive)));
     }
@@ -147,7 +152,7 @@ class MountReader {
   Status sharing(const std::string& value) {
     mount_.sharing = find_name(sharing_name, 3, to_lower(value));
     if (mount_.sharing) return ok();
-    return fault(fmt::format(
+    return word_fault(value, fmt::format(
         "unsupported sharing value {}{}", quote(value),
         suggestion_suffix(value, {"shared", "private", "locked"}, MatchCase::kSensitive)));
   }
@@ -155,7 +160,7 @@ class MountReader {
   Status size(const std::string& key, const std::string& value) {
     if (mount_.type != MountType::kTmpfs) return misplaced(key);
     Result<std::int64_t> bytes = parse_size(value);
-    if (!bytes.ok()) return fault(fmt::format("invalid value for {}: {}", key, value));
+    if (!bytes.ok()) return word_fault(value, fmt::format("invalid value for {}: {}", key, value));
     mount_.size_bytes = *bytes;
     return ok();
   }
@@ -167,21 +172,21 @@ class MountReader {
     bool owns_file =
         m.type == MountType::kSecret || m.type == MountType::kSsh || m.type == MountType::kCache;
     if (!owns_file && m.mode)
-      return fault(fmt::format("mode not allowed for \"{}\" type mounts", type));
+      return word_fault("mode", fmt::format("mode not allowed for \"{}\" type mounts", type));
     if (!owns_file && m.uid)
-      return fault(fmt::format("uid not allowed for \"{}\" type mounts", type));
+      return word_fault("uid", fmt::format("uid not allowed for \"{}\" type mounts", type));
     if (!owns_file && m.gid)
-      return fault(fmt::format("gid not allowed for \"{}\" type mounts", type));
+      return word_fault("gid", fmt::format("gid not allowed for \"{}\" type mounts", type));
     if (m.type == MountType::kSecret) {
-      if (!m.from.empty()) return fault("secret mount should not have a from");
-      if (m.sharing) return fault("secret mount should not define sharing");
+      if (!m.from.empty()) return word_fault("from", "secret mount should not have a from");
+      if (m.sharing) return word_fault("sharing", "secret mount should not define sharing");
       if (m.source.empty() && m.target.empty() && m.id.empty()) {
         return fault("invalid secret mount. one of source, target required");
       }
       if (!m.source.empty() && !m.id.empty()) return fault("both source and id can't be set");
     }
     if (m.sharing && m.type != MountType::kCache)
-      return fault(fmt::format("invalid cache sharing set for {} mount", type));
+      return word_fault("sharing", fmt::format("invalid cache sharing set for {} mount", type));
     return ok();
   }
 
@@ -210,7 +215,7 @@ Result<Device> parse_device(std::string_view text) {
     bool has_value = raw_key.size() < field.size();
     if (key == "required") {
       std::optional<bool> on = has_value ? parse_bool(value) : true;
-      if (!on) return fault(fmt::format("invalid value for {}: {}", key, value));
+      if (!on) return word_fault(value, fmt::format("invalid value for {}: {}", key, value));
       device.required = *on;
     } else if (key == "name" && has_value) {
       if (!device.name.empty())

@@ -19,8 +19,8 @@ Status fault(std::string message) {
 }
 
 Status need_words(const Statement& statement, std::string_view name) {
-  return statement.words.empty() ? fault(fmt::format("{} requires at least one argument", name))
-                                 : ok();
+  if (!statement.words.empty()) return ok();
+  return word_fault(statement.name, fmt::format("{} requires at least one argument", name));
 }
 
 Status no_flags(const Statement& statement) {
@@ -29,7 +29,7 @@ Status no_flags(const Statement& statement) {
 
 Result<std::string> only_word(const Statement& statement, std::string_view name) {
   if (statement.words.size() != 1)
-    return fault(fmt::format("{} requires exactly one argument", name));
+    return word_fault(statement.name, fmt::format("{} requires exactly one argument", name));
   return statement.words[0];
 }
 
@@ -37,7 +37,7 @@ Result<SourcesAndDest> sources_and_dest(const Statement& statement, std::string_
   SourcesAndDest out;
   out.dest = statement.words.back();
   if (heredoc_of_word(out.dest))
-    return fault(fmt::format("{} cannot accept a heredoc as a destination", name));
+    return word_fault(out.dest, fmt::format("{} cannot accept a heredoc as a destination", name));
   for (std::size_t i = 0; i + 1 < statement.words.size(); ++i) {
     const std::string& word = statement.words[i];
     std::optional<Heredoc> announced = statement.json ? std::nullopt : heredoc_of_word(word);
@@ -57,7 +57,8 @@ Result<SourcesAndDest> sources_and_dest(const Statement& statement, std::string_
 
 Status need_destination(const Statement& statement, std::string_view name) {
   if (statement.words.size() >= 2) return ok();
-  return fault(
+  return word_fault(
+      statement.words.empty() ? statement.name : statement.words[0],
       fmt::format("{} requires at least two arguments, but only one was provided. Destination "
                   "could not be determined",
                   name));
@@ -133,9 +134,11 @@ Result<Body> parse_arg(const Statement& statement) {
 
 Result<Duration> interval(const FlagSet::Flag& flag) {
   if (flag.value.empty()) return Duration{};
-  KILN_ASSIGN_OR_RETURN(Duration duration, parse_duration(flag.value));
+  auto parsed = parse_duration(flag.value);
+  if (!parsed.ok()) return with_word(parsed.status(), flag.value);
+  const Duration duration = *parsed;
   if (duration != Duration{} && duration < std::chrono::milliseconds(1)) {
-    return fault(fmt::format("Interval {} cannot be less than 1ms", quote(flag.name)));
+    return word_fault(flag.value, fmt::format("Interval {} cannot be less than 1ms", quote(flag.name)));
   }
   return duration;
 }
@@ -158,7 +161,7 @@ Result<Body> parse_healthcheck(const Statement& statement) {
   auto& retries = flags.text("retries");
   KILN_RETURN_IF_ERROR(flags.parse(statement.flags));
   if (kind != "CMD")
-    return fault(fmt::format("Unknown type {} in HEALTHCHECK (try CMD)", quote(kind)));
+    return word_fault(statement.words[0], fmt::format("Unknown type {} in HEALTHCHECK (try CMD)", quote(kind)));
   if (command.empty()) return fault("Missing command after HEALTHCHECK CMD");
   health.test = {statement.json ? "CMD" : "CMD-SHELL"};
   health.test.insert(health.test.end(), command.begin(), command.end());
@@ -169,8 +172,10 @@ Result<Body> parse_healthcheck(const Statement& statement) {
   if (!retries.value.empty()) {
     std::optional<std::int64_t> count = parse_integer(retries.value);
     if (!count || *count > INT32_MAX)
-      return fault(fmt::format("--retries must be a whole number, not {}", quote(retries.value)));
-    if (*count < 0) return fault(fmt::format("--retries cannot be negative ({})", *count));
+      return word_fault(retries.value,
+                        fmt::format("--retries must be a whole number, not {}", quote(retries.value)));
+    if (*count < 0)
+      return word_fault(retries.value, fmt::format("--retries cannot be negative ({})", *count));
     health.retries = static_cast<int>(*count);
   }
   return health;
@@ -182,7 +187,7 @@ Result<Body> parse_onbuild(const Statement& statement) {
   std::string trigger = to_upper(trim(statement.words[0]));
   if (trigger == "ONBUILD") return fault("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
   if (trigger == "MAINTAINER" || trigger == "FROM")
-    return fault(fmt::format("{} isn't allowed as an ONBUILD trigger", trigger));
+    return word_fault(statement.words[0], fmt::format("{} isn't allowed as an ONBUILD trigger", trigger));
   std::string_view payload = trim_leading_blanks(statement.text).substr(statement.name.size());
   Onbuild out{std::string(trim_leading_blanks(payload))};
   for (const Heredoc& heredoc : statement.heredocs)
@@ -232,12 +237,14 @@ bool valid_stage_name(std::string_view name) {
 Result<std::string> stage_name(const std::vector<std::string>& words) {
   if (words.size() == 1) return std::string();
   if (words.size() != 3 || !equals_ignore_case(words[1], "as"))
-    return fault("FROM requires either one or three arguments");
+    return word_fault(words.size() == 2 ? words[1] : words.size() > 3 ? words[3] : words[1],
+                      "FROM requires either one or three arguments: FROM <image> [AS <name>]");
   std::string name = to_lower(words[2]);
   if (valid_stage_name(name)) return name;
-  return fault(fmt::format(
-      "invalid name for build stage: {}, name can't start with a number or contain symbols",
-      quote(words[2])));
+  return word_fault(
+      words[2],
+      fmt::format("invalid name for build stage: {}, name can't start with a number or contain symbols",
+                  quote(words[2])));
 }
 
 }  // namespace
@@ -283,26 +290,28 @@ Result<Run> parse_run(const Statement& statement) {
   run.flags_used = flags.used();
   run.mount_texts = mount.values;
   for (const std::string& text : device.values) {
-    KILN_ASSIGN_OR_RETURN(Device parsed, parse_device(text));
-    run.devices.push_back(std::move(parsed));
+    auto parsed = parse_device(text);
+    if (!parsed.ok()) return with_word(parsed.status(), text);
+    run.devices.push_back(*std::move(parsed));
   }
   for (const std::string& text : mount.values) {
-    KILN_ASSIGN_OR_RETURN(Mount parsed, parse_mount(text, nullptr));
-    run.mounts.push_back(std::move(parsed));
+    auto parsed = parse_mount(text, nullptr);
+    if (!parsed.ok()) return with_word(parsed.status(), text);
+    run.mounts.push_back(*std::move(parsed));
   }
   if (network.value == "none") {
     run.network = Network::kNone;
   } else if (network.value == "host") {
     run.network = Network::kHost;
   } else if (network.value != "default") {
-    return fault(fmt::format(
+    return word_fault(network.value, fmt::format(
         "invalid network mode {}{}", quote(network.value),
         suggestion_suffix(network.value, {"default", "none", "host"}, MatchCase::kSensitive)));
   }
   if (security.value == "insecure") {
     run.security = Security::kInsecure;
   } else if (security.value != "sandbox") {
-    return fault(fmt::format(
+    return word_fault(security.value, fmt::format(
         "security {} is not valid{}", quote(security.value),
         suggestion_suffix(security.value, {"sandbox", "insecure"}, MatchCase::kSensitive)));
   }

@@ -1,6 +1,7 @@
 // Proves that single instructions, directives and rules are read as the Dockerfile reference says;
 // whole files are in tests/golden/dockerfile/parse.
 #include "frontend/dockerfile/instructions.h"
+#include "frontend/dockerfile/source_words.h"
 
 #include <gtest/gtest.h>
 
@@ -42,7 +43,7 @@ TEST(Instructions, are_refused_with_a_sentence_that_helps) {
   EXPECT_EQ(step_error("COPY --from=a --from=b c d"), "duplicate flag specified: --from");
   EXPECT_EQ(step_error("ADD x <<EOF\nEOF"), "ADD cannot accept a heredoc as a destination");
   EXPECT_EQ(step_error("ENV =b"), "ENV names can not be blank");
-  EXPECT_EQ(step_error("ENV a"), "ENV must have two arguments");
+  EXPECT_EQ(step_error("ENV a"), "ENV must have two arguments: ENV <name>=<value>");
   EXPECT_EQ(step_error("LABEL a=b c"),
             "Syntax error - can't find = in \"c\". Must be of the form: name=value");
   EXPECT_EQ(step_error("USER"), "USER requires exactly one argument");
@@ -62,7 +63,7 @@ TEST(Instructions, are_refused_with_a_sentence_that_helps) {
             "dockerfile parse error on line 1: invalid name for build stage: \"1\", name can't "
             "start with a number or contain symbols");
   EXPECT_EQ(error_of("FROM x y"),
-            "dockerfile parse error on line 1: FROM requires either one or three arguments");
+            "dockerfile parse error on line 1: FROM requires either one or three arguments: FROM <image> [AS <name>]");
   EXPECT_EQ(error_of("RUN x"), "no build stage in current context");
   EXPECT_EQ(error_of("# only\n"), "file with no instructions");
   EXPECT_EQ(error_of("FROM x\nRUN <<EOF\nx\n"), "unterminated heredoc");
@@ -185,6 +186,37 @@ TEST(Triggers, keep_their_heredocs) {
   ASSERT_TRUE(step.ok()) << step.status();
   EXPECT_EQ(std::get<Copy>(step->body).paths.inline_files[0].data, "body\n");
   EXPECT_EQ(step->ranges[0].start.line, 7);
+}
+
+TEST(Errors, know_the_exact_words) {
+  Linter silent;
+  const std::string text = "FROM x\nCOPY --from=a \\\n  --form=b c /d\n";
+  auto file = parse_dockerfile(text, silent);
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(word_of(file.status()), "--form");
+  auto place = find_word(text, ranges_of(file.status()).front(), word_of(file.status()));
+  ASSERT_TRUE(place);
+  EXPECT_EQ(place->start.line, 3);
+  EXPECT_EQ(place->start.character, 2);
+  EXPECT_EQ(place->end.character, 8);
+}
+
+TEST(SourceWords, stand_where_the_file_has_them) {
+  const std::string text = "FROM x\nRUN \"a b\" c\\\n# not here\n\n  d\\\ne f\nCMD y\n";
+  std::vector<std::string> words;
+  for (const SourceWord& word : source_words(text, 2, 6, '\\')) {
+    words.push_back(word.text);
+    EXPECT_EQ(text.substr(word.offset, 1), word.text.substr(0, 1));
+  }
+  EXPECT_EQ(words, (std::vector<std::string>{"RUN", "\"a b\"", "c", "de", "f"}));
+}
+
+TEST(SourceWords, prefer_a_word_that_stands_alone) {
+  auto place = find_word("RUN --mount=typ=x,type=y", {{{1, 0}, {1, 0}}}, "typ");
+  ASSERT_TRUE(place);
+  EXPECT_EQ(place->start.character, 12);
+  EXPECT_FALSE(find_word("RUN x", {{{1, 0}, {1, 0}}}, "absent"));
+  EXPECT_FALSE(find_word("RUN x", {{{9, 0}, {9, 0}}}, "x"));
 }
 
 }  // namespace

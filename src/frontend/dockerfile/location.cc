@@ -10,6 +10,11 @@ namespace {
 
 // "1:0-1:0,2:0-2:0;5:0-5:0": places apart by ';', ranges by ','.
 constexpr std::string_view kPlaces = "kiln/dockerfile-places";
+constexpr std::string_view kWord = "kiln/dockerfile-word";
+
+void erase_detail(Status& status, std::string_view type) {
+  status.ErasePayload(absl::string_view(type.data(), type.size()));
+}
 
 int number(std::string_view text) {
   return static_cast<int>(parse_integer(text).value_or(0));
@@ -56,8 +61,21 @@ std::vector<Ranges> ranges_of(const Status& status) {
   return out;
 }
 
+Status with_word(Status status, std::string_view word) {
+  if (!status.ok() && !word.empty() && !get_detail(status, kWord)) set_detail(status, kWord, word);
+  return status;
+}
+
+Status word_fault(std::string_view word, std::string_view message) {
+  return with_word(user_error(Code::kInvalidArgument, message), word);
+}
+
+std::string word_of(const Status& status) { return get_detail(status, kWord).value_or(""); }
+
 Status without_ranges(Status status) {
-  if (!status.ok()) status.ErasePayload(absl::string_view(kPlaces.data(), kPlaces.size()));
+  if (status.ok()) return status;
+  erase_detail(status, kPlaces);
+  erase_detail(status, kWord);
   return status;
 }
 

@@ -9,6 +9,8 @@
 // which knows name and content) can turn it into the source detail that clients print as excerpt.
 #pragma once
 
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -27,7 +29,12 @@ Ranges lines(int first, int last);
 Status with_ranges(Status status, const Ranges& ranges);
 // The places in the order they were added; empty when none was.
 std::vector<Ranges> ranges_of(const Status& status);
-// The same error without its places.
+// Adds the exact word that is wrong, as it stands in the file, so that the place can be narrowed to
+// it; the first one given is kept, being the innermost.
+Status with_word(Status status, std::string_view word);
+Status word_fault(std::string_view word, std::string_view message);  // InvalidArgument about that word
+std::string word_of(const Status& status);  // empty when none was added
+// The same error without its places and its word.
 Status without_ranges(Status status);
 
 }  // namespace kiln::frontend::dockerfile

@@ -154,7 +154,7 @@ class Reader {
   Status read_body(Heredoc& heredoc, int start) {
     while (true) {
       KILN_ASSIGN_OR_RETURN(bool more, next_line());
-      if (!more) return fault_at("unterminated heredoc", start, number_);
+      if (!more) return with_word(fault_at("unterminated heredoc", start, number_), heredoc.name);
       std::string_view end = without_line_end(line_);
       if (heredoc.strip_tabs) end.remove_prefix(std::min(end.find_first_not_of('\t'), end.size()));
       if (end == heredoc.name) return ok();

@@ -111,8 +111,7 @@ Result<bool> take_json(std::string_view text, std::vector<std::string>& words) {
   if (!array.is_array()) return false;
   for (const nlohmann::json& item : array) {
     if (!item.is_string()) {
-      return user_error(Code::kInvalidArgument,
-                        "when using JSON array syntax, arrays must be comprised of strings only");
+      return word_fault(item.dump(), "when using JSON array syntax, arrays must be comprised of strings only");
     }
     words.push_back(item.get<std::string>());
   }
@@ -125,15 +124,14 @@ Status take_pairs(Statement& statement, std::string_view text, char escape) {
   if (words[0].find('=') == std::string::npos) {
     auto [name, value] = cut_at_blanks(text);
     if (!value)
-      return user_error(Code::kInvalidArgument,
-                        fmt::format("{} must have two arguments", to_upper(statement.name)));
+      return word_fault(name, fmt::format("{0} must have two arguments: {0} <name>=<value>", to_upper(statement.name)));
     statement.words = {std::string(name), std::string(*value), ""};
     return ok();
   }
   for (const std::string& word : words) {
     if (word.find('=') == std::string::npos) {
-      return user_error(
-          Code::kInvalidArgument,
+      return word_fault(
+          word,
           fmt::format("Syntax error - can't find = in {}. Must be of the form: name=value",
                       quote(word)));
     }

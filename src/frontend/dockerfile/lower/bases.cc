@@ -110,7 +110,7 @@ Status Lowering::resolve_bases(StageState* target, std::stop_token stop) {
 Status Lowering::resolve_base(StageState& stage, bool needed, std::stop_token stop) {
   const std::string written = stage.stage.base;
   auto ref = Reference::parse(written);
-  if (!ref.ok()) return annotate(ref.status(), fmt::format("failed to parse stage name {}", quote(written)));
+  if (!ref.ok()) return with_word(annotate(ref.status(), fmt::format("failed to parse stage name {}", quote(written))), written);
   stage.stage.base = ref->with_default_tag().str();
   Platform platform = stage.platform.value_or(target_platform_);
   bool empty = false;
@@ -174,7 +174,8 @@ Result<bool> Lowering::look_up_base(StageState& stage, const std::string& writte
   if (!found.ok()) {
     std::vector<std::string> known = stage_names();
     for (auto& name : common_images()) known.push_back(std::move(name));
-    return with_suffix(annotate(found.status(), written), suggestion_suffix(written, known, MatchCase::kSensitive));
+    const std::string near = suggestion_suffix(written, known, MatchCase::kSensitive);
+    return with_word(with_suffix(annotate(found.status(), written), near), written);
   }
   if (!found->ref.empty() && found->ref != ref.str()) {
     auto moved = Reference::parse(found->ref);

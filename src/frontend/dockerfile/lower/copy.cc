@@ -11,8 +11,7 @@ namespace kiln::frontend::dockerfile {
 Status lower_copy(StepContext& at, Copy& copy) {
   StageState* source = at.step.sources.empty() ? nullptr : at.step.sources.front();
   if (source != nullptr && !source->lowered) {
-    return user_error(Code::kInvalidArgument,
-                      fmt::format("cannot copy from stage {}, it needs to be defined before current stage {}",
+    return word_fault(copy.from, fmt::format("cannot copy from stage {}, it needs to be defined before current stage {}",
                                   quote(copy.from), quote(at.stage.name)));
   }
   CopyFiles files{.paths = copy.paths, .from = source != nullptr ? source->state : at.lowering.build_context(),

@@ -32,10 +32,10 @@ bool has_wildcards(std::string_view path) {
 
 Status check_flags(const CopyFiles& copy) {
   if (copy.checksum.empty()) return ok();
-  if (copy.verb == Verb::kCopy) return invalid("checksum can't be specified for COPY");
-  if (copy.paths.sources.size() != 1) return invalid("checksum can't be specified for multiple sources");
+  if (copy.verb == Verb::kCopy) return word_fault("--checksum", "checksum can't be specified for COPY");
+  if (copy.paths.sources.size() != 1) return word_fault("--checksum", "checksum can't be specified for multiple sources");
   const auto& source = copy.paths.sources.front();
-  if (!is_http_source(source) && !is_git_source(source)) return invalid("checksum requires HTTP(S) or Git sources");
+  if (!is_http_source(source) && !is_git_source(source)) return word_fault(source, "checksum requires HTTP(S) or Git sources");
   return ok();
 }
 
@@ -68,7 +68,9 @@ class Assembly {
   Status assemble() {
     KILN_RETURN_IF_ERROR(set_dest());
     if (!copy_.chmod.empty()) {
-      KILN_ASSIGN_OR_RETURN(mode_, parse_file_mode(copy_.chmod));
+      auto mode = parse_file_mode(copy_.chmod);
+      if (!mode.ok()) return with_word(mode.status(), copy_.chmod);
+      mode_ = *mode;
     }
     KILN_RETURN_IF_ERROR(check_flags(copy_));
     for (const auto& source : copy_.paths.sources) KILN_RETURN_IF_ERROR(add_source(source));
@@ -104,9 +106,9 @@ class Assembly {
     if (http) constraints.describe("com.docker.dockerfile.v1.command", "");
     auto remote = remote_state({source, copy_.checksum, copy_.keep_git_dir}, constraints);
     if (!remote) return add_local(source);
-    if (!remote->ok()) return remote->status();
+    if (!remote->ok()) return with_word(remote->status(), source);
     if (copy_.verb == Verb::kCopy) {
-      return invalid(http ? "source can't be a URL for COPY" : "source can't be a git ref for COPY");
+      return word_fault(source, http ? "source can't be a URL for COPY" : "source can't be a git ref for COPY");
     }
     gb::CopySpec how = spec();
     how.attempt_unpack = http && copy_.unpack.value_or(false);

@@ -52,7 +52,8 @@ Result<PortText> split_port(const std::string& text) {
   if (!protocol.empty()) out.protocol = std::string(protocol);
   const std::string lower = to_lower(out.protocol);
   if (lower != "tcp" && lower != "udp" && lower != "sctp") {
-    return invalid(fmt::format("invalid port: {}: invalid proto: {}", quote(text), protocol));
+    return invalid(fmt::format("invalid port: {}: invalid proto: {}{}", quote(text), protocol,
+                               suggestion_suffix(protocol, {"tcp", "udp", "sctp"}, MatchCase::kInsensitive)));
   }
   return out;
 }
@@ -101,7 +102,7 @@ Status lower_expose(StepContext& at, Expose& expose) {
   std::vector<std::string> ports;
   for (const auto& written : expose.ports) {
     KILN_ASSIGN_OR_RETURN(auto words, at.lowering.lexer().words(written, env));
-    for (const auto& word : words) KILN_RETURN_IF_ERROR(add_ports(at, word, ports));
+    for (const auto& word : words) KILN_RETURN_IF_ERROR(with_word(add_ports(at, word, ports), word));
   }
   at.stage.image.config.exposed_ports.insert(ports.begin(), ports.end());
   add_history(at.stage, "EXPOSE " + plain_list(ports), Layer::kNone, Mark::kNone, at.lowering.epoch());

@@ -69,8 +69,8 @@ gb::State owned_directory(const gb::State& state, const Mount& mount) {
 Status add_tree(StepContext& at, const Mount& mount, StageState* source, gb::RunSpec& spec) {
   const std::string from = mount.from.empty() && mount.type == MountType::kCache ? "scratch" : mount.from;
   if (!from.empty() && !source->lowered) {
-    return invalid(fmt::format("cannot mount from stage {} to {}, stage needs to be defined before current command",
-                               quote(from), quote(mount.target)));
+    return word_fault(from, fmt::format("cannot mount from stage {} to {}, stage needs to be defined before current command",
+                                        quote(from), quote(mount.target)));
   }
   gb::MountSpec out{.source = from.empty() ? at.lowering.build_context() : source->state};
   if (mount.type == MountType::kTmpfs) {
@@ -87,7 +87,7 @@ Status add_tree(StepContext& at, const Mount& mount, StageState* source, gb::Run
   if (!is_absolute_path(clean_path(mount.target))) {
     out.target = join_path({"/", at.stage.state.settings().dir, mount.target});
   }
-  if (out.target == "/") return invalid(fmt::format("invalid mount target {}", quote(out.target)));
+  if (out.target == "/") return word_fault(mount.target, fmt::format("invalid mount target {}", quote(out.target)));
   const std::string path = used_path(mount.source);
   if (path != "/") {
     out.selector = path;

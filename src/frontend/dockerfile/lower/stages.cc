@@ -89,10 +89,10 @@ Status Lowering::make_stage(std::size_t index) {
   const Stage& given = file_.stages[index];
   Linter lint = lint_->with_comments(given.comments);
   auto expanded = lexer_->expand(given.base, StateEnvironment(global_args_));
-  if (!expanded.ok()) return with_ranges(expanded.status(), given.ranges);
+  if (!expanded.ok()) return with_ranges(with_word(expanded.status(), given.base), given.ranges);
   check_args_of_from(global_args_, outline_, expanded->unset, given.ranges, lint);
   if (expanded->text.empty()) {
-    return with_ranges(invalid(fmt::format("base name ({}) should not be blank", given.base)), given.ranges);
+    return with_ranges(word_fault(given.base, fmt::format("base name ({}) should not be blank", given.base)), given.ranges);
   }
   StageState& stage = *add_stage(std::make_unique<StageState>());
   stage.stage = given;
@@ -124,17 +124,17 @@ Status Lowering::read_stage_platform(StageState& stage, Names& used, Linter& lin
   const StateEnvironment env(global_args_);
   auto expanded = lexer_->expand(given.platform, env);
   if (!expanded.ok()) {
-    return with_ranges(annotate(expanded.status(), "failed to process arguments for platform "), given.ranges);
+    return with_ranges(with_word(annotate(expanded.status(), "failed to process arguments for platform "), given.platform), given.ranges);
   }
   check_args_of_from(global_args_, outline_, expanded->unset, given.ranges, lint);
   check_platform_flag(given, *expanded, env, lint);
   if (expanded->text.empty()) {
-    auto status = invalid("empty platform value from expression " + given.platform);
+    auto status = word_fault(given.platform, "empty platform value from expression " + given.platform);
     return with_ranges(with_suggestion(status, expanded->unset, global_args_.names()), given.ranges);
   }
   auto platform = Platform::parse(expanded->text);
   if (!platform.ok()) {
-    auto status = with_suggestion(platform.status(), expanded->unset, global_args_.names());
+    auto status = with_word(with_suggestion(platform.status(), expanded->unset, global_args_.names()), given.platform);
     return with_ranges(annotate(status, "failed to parse platform " + given.platform), given.ranges);
   }
   used.insert(expanded->used.begin(), expanded->used.end());
@@ -158,12 +158,13 @@ Result<std::vector<StageState*>> Lowering::sources_of(const Instruction& instruc
   if (const auto* copy = std::get_if<Copy>(&instruction.body); copy != nullptr && !copy->from.empty()) {
     KILN_ASSIGN_OR_RETURN(auto expanded, lexer_->expand_text(copy->from, EnvironmentList()));
     if (expanded != copy->from) {
-      return invalid("variable expansion is not supported for --from, define a new stage with FROM using ARG from global "
-                     "scope as a workaround");
+      return word_fault(copy->from,
+                        "variable expansion is not supported for --from, define a new stage with FROM using ARG from global "
+                        "scope as a workaround");
     }
     if (auto index = parse_integer(copy->from)) {
       if (*index < 0 || static_cast<std::size_t>(*index) >= stages_.size()) {
-        return invalid(fmt::format("invalid stage index {}", *index));
+        return word_fault(copy->from, fmt::format("invalid stage index {}; the file has stages 0 to {}", *index, stages_.size() - 1));
       }
       out.push_back(stages_[static_cast<std::size_t>(*index)]);
     } else if (StageState* stage = stage_named(copy->from)) {

@@ -35,11 +35,17 @@ bool is_signal(std::string_view text) {
   return std::find(std::begin(kSignals), std::end(kSignals), name) != std::end(kSignals) || is_realtime(name);
 }
 
+std::string signal_hint(const std::string& text) {
+  std::vector<std::string> names;
+  for (std::string_view name : kSignals) names.push_back("SIG" + std::string(name));
+  return suggestion_suffix(text, names, MatchCase::kInsensitive);
+}
+
 }  // namespace
 
 Status lower_stop_signal(StepContext& at, StopSignal& stop_signal) {
   if (!is_signal(stop_signal.signal)) {
-    return user_error(Code::kInvalidArgument, "invalid signal: " + stop_signal.signal);
+    return word_fault(stop_signal.signal, fmt::format("invalid signal: {}{}", stop_signal.signal, signal_hint(stop_signal.signal)));
   }
   at.stage.image.config.stop_signal = stop_signal.signal;
   add_history(at.stage, "STOPSIGNAL " + stop_signal.signal, Layer::kNone, Mark::kNone, at.lowering.epoch());

@@ -53,9 +53,9 @@ std::string excerpt(const graph::SourceInfo& info, const Ranges& ranges) {
 }
 
 // All places of an error as few ranges of lines.
-Ranges merged_places(const Status& status) {
+Ranges merged_places(const Status& status, std::string_view text) {
   Ranges all;
-  for (const auto& place : ranges_of(status)) all.insert(all.end(), place.begin(), place.end());
+  for (const auto& place : places_in(status, text)) all.insert(all.end(), place.begin(), place.end());
   if (all.size() <= 1) return all;
   std::stable_sort(all.begin(), all.end(), [](const Range& a, const Range& b) { return a.start.line < b.start.line; });
   Ranges out = {all.front()};
@@ -100,7 +100,7 @@ std::string report_json(const std::vector<Finding>& findings, const graph::Sourc
     json.key("message");
     json.string(message_of(status));
     json.key("location");
-    write_location(json, merged_places(status));
+    write_location(json, merged_places(status, info.data));
     json.end_object();
   }
   json.end_object();
