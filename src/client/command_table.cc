@@ -185,6 +185,52 @@ Command quick_build_command() {
       .completion = Completion::kDirectory};
 }
 
+std::vector<Option> dockerfile_options() {
+  return {with_alias(file("file", "The Dockerfile (default: CONTEXT/Dockerfile); - for standard input"), "f"),
+          text("target", "Stage to look at", "stage"),
+          list("build-arg", "Build argument; without =value it is taken from the environment", "name=value"),
+          list("platform", "Platform to look at, e.g. linux/arm64", "platform"),
+          list("build-context", "Another context for FROM and COPY --from: name=directory", "name=source")};
+}
+
+Command check_command() {
+  Command command{
+      .name = "check",
+      .summary = "look for doubtful and wrong places in a Dockerfile",
+      .arguments = "[CONTEXT]",
+      .description = "Needs no daemon. Base images are not looked up then, so rules that depend on them are passed over.\n"
+                     "Ends with 0 when nothing was found, 1 when something was, 2 when the check could not be made.",
+      .options = dockerfile_options(),
+      .id = kCheck,
+      .completion = Completion::kDirectory};
+  Option format = with_fallback(text("format", "Form of the report", "form"), "text");
+  format.choices = {"text", "json", "sarif", "github"};
+  command.options.push_back(std::move(format));
+  command.options.push_back(flag("fix", "Rewrite what has one right answer; every other byte stays"));
+  command.options.push_back(flag("with-images", "Let the daemon look base images up"));
+  return command;
+}
+
+Command explain_command() {
+  Command command{
+      .name = "explain",
+      .summary = "show what a build would do, before it does anything",
+      .arguments = "[CONTEXT|Dockerfile]",
+      .description = "Stages and steps, what can run side by side, what each step's cache key is made of, what the upload\n"
+                     "of the context would hold, and what a change would make run again. Needs no daemon.",
+      .options = dockerfile_options(),
+      .id = kExplain,
+      .completion = Completion::kFile};
+  Option changed = list("if-changed", "What runs again when this file of the context changes", "path");
+  changed.completion = Completion::kFile;
+  command.options.push_back(std::move(changed));
+  command.options.push_back(list("if-arg", "What runs again when this build argument changes", "name[=value]"));
+  Option format = with_fallback(text("format", "Form of the answer", "form"), "text");
+  format.choices = {"text", "json", "dot", "svg"};
+  command.options.push_back(std::move(format));
+  return command;
+}
+
 Command prune_command() {
   return {.name = "prune",
           .summary = "clean up build cache",
@@ -298,7 +344,8 @@ Command make_table(std::string name, std::vector<Command> builds) {
 
 const Command& kiln_table() {
   static const Command table =
-      make_table("kiln", {quick_build_command(), build_command("solve", "")});
+      make_table(
+      "kiln", {quick_build_command(), build_command("solve", ""), check_command(), explain_command()});
   return table;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/command_docs.h"
 #include "base/text.h"
+#include "base/value.h"
 #include "client/internal/commands.h"
 #include "host/fd.h"
 
@@ -16,6 +17,7 @@ namespace kiln::client {
 namespace {
 
 constexpr std::string_view kVersion = "0.1.0";
+constexpr std::string_view kExitCode = "kiln/exit-code";
 
 std::optional<std::string> environment_variable(std::string_view name) {
   const char* value = std::getenv(std::string(name).c_str());
@@ -87,6 +89,10 @@ Status run(const Invocation& call) {
       return run_dump_llb(call);
     case kDebugDumpMetadata:
       return run_dump_metadata(call);
+    case kCheck:
+      return run_check(call);
+    case kExplain:
+      return run_explain(call);
     case kCompletion:
       return run_completion(call);
     case kMan:
@@ -97,12 +103,25 @@ Status run(const Invocation& call) {
 }
 
 int fail(const Status& status, Verbosity verbosity) {
+  if (auto code = exit_code_of(status)) return *code;
   std::string report = error_report(status, verbosity);
   (void)host::write_all(STDERR_FILENO, report);
   return 1;
 }
 
 }  // namespace
+
+Status exit_with(int code) {
+  Status status = user_error(Code::kAborted, "done");
+  set_detail(status, kExitCode, std::to_string(code));
+  return status;
+}
+
+std::optional<int> exit_code_of(const Status& status) {
+  auto text = get_detail(status, kExitCode);
+  if (!text) return std::nullopt;
+  return static_cast<int>(parse_integer(*text).value_or(1));
+}
 
 Status print(std::string_view text) {
   return host::write_all(STDOUT_FILENO, text);

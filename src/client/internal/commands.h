@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 
@@ -28,6 +29,8 @@ enum CommandId {
   kDebugGet,
   kDebugDumpLlb,
   kDebugDumpMetadata,
+  kCheck,
+  kExplain,
   kCompletion,
   kMan,
 };
@@ -47,6 +50,12 @@ Result<std::unique_ptr<Connection>> connect(const Invocation& call);
 Status print(std::string_view text);
 void warn(std::string_view text);  // a line on stderr
 
+// Ends the program with that code and no further words; what there is to say has been said.
+Status exit_with(int code);
+std::optional<int> exit_code_of(const Status& status);
+
+Status run_check(const Invocation& call);
+Status run_explain(const Invocation& call);
 Status run_build_command(const Invocation& call);
 Status run_quick_build(const Invocation& call);
 Status run_disk_usage(const Invocation& call);

@@ -12,6 +12,8 @@ set(frontend_lower_sources
   dockerfile/lower/paths.cc dockerfile/lower/remote_add.cc dockerfile/lower/run.cc dockerfile/lower/run_mounts.cc
   dockerfile/lower/shell.cc dockerfile/lower/stages.cc dockerfile/lower/steps.cc dockerfile/lower/stop_signal.cc
   dockerfile/lower/user.cc dockerfile/lower/volume.cc dockerfile/lower/words.cc dockerfile/lower/workdir.cc
+  dockerfile/check/findings.cc dockerfile/check/fix.cc dockerfile/check/fix_words.cc
+  dockerfile/plan/plan.cc dockerfile/plan/plan_build.cc
   dockerfile/subrequests/answer.cc dockerfile/subrequests/convert_llb.cc dockerfile/subrequests/json.cc
   dockerfile/subrequests/lint_report.cc dockerfile/subrequests/outline.cc dockerfile/subrequests/table.cc
   dockerfile/subrequests/targets.cc)
