@@ -2,6 +2,7 @@
 #   make            build kilnd and kiln (and the links buildkitd, buildctl) into build/bin
 #   make test       install what is missing, build, run every test
 #   make demo       build examples/hello from nothing but Debian packages, push, pull, run
+#   make frontend-image   the Dockerfile frontend as an image of its own (IMAGE=registry/name:tag pushes it)
 #   make bench      measure; KILN_BENCH_PEER=<address> compares with another BuildKit
 #   make lint       the map of the rooms
 #   make install    programs, man pages, completions, systemd unit, example configuration
@@ -9,7 +10,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 JOBS ?= $(shell nproc)
 
-.PHONY: all build deps test unit integration demo bench lint install asan tsan clean
+FRONTEND_TAR ?= build/kiln-frontend.tar
+
+.PHONY: all frontend-image build deps test unit integration demo bench lint install asan tsan clean
 all: build
 
 deps:
@@ -23,6 +26,8 @@ build: deps
 	@ln -sfn ../release/bin/kiln build/bin/kiln
 	@ln -sfn kilnd build/bin/buildkitd
 	@ln -sfn kiln build/bin/buildctl
+
+comma := ,
 
 test: build
 	tools/install-deps test
@@ -44,6 +49,15 @@ demo: build
 bench: build
 	tools/install-deps test
 	bench/run
+
+# The Dockerfile frontend as an image, for `# syntax=`: nothing in it but one static program. Written as an OCI
+# archive, or pushed when IMAGE=registry/name:tag says where.
+frontend-image: build
+	@rm -rf build/frontend-image && mkdir -p build/frontend-image
+	strip -o build/frontend-image/kiln-frontend build/release/bin/kiln-frontend
+	SOURCE_DATE_EPOCH=0 build/bin/kiln build --provenance=false -f packaging/frontend/Dockerfile \
+	  $(if $(IMAGE),-t $(IMAGE) --push,-o type=oci$(comma)dest=$(FRONTEND_TAR)) build/frontend-image
+	@echo $(if $(IMAGE),pushed $(IMAGE),$(FRONTEND_TAR))
 
 lint:
 	tools/rooms.py
