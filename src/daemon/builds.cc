@@ -1,11 +1,16 @@
 #include "daemon/builds.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "base/text.h"
+#include "daemon/build_trace.h"
+#include "daemon/flags.h"
 #include "daemon/gateway.h"
 #include "daemon/status_wire.h"
 #include "history/history.h"
+#include "wire/stack.pb.h"
 
 namespace kiln::daemon {
 namespace {
@@ -20,9 +25,37 @@ history::Record record_of(const SolveRequest& request, Time now) {
   return record;
 }
 
+// Which program of which version recorded the error, as clients show it with --debug.
+void add_program(Status& status) {
+  stack::Stack program;
+  const std::string version = version_text("kilnd");
+  const std::vector<std::string_view> words = split(version, ' ');
+  if (words.size() > 2) program.set_version(std::string(words[2]));
+  if (words.size() > 3) program.set_revision(std::string(words[3]));
+  program.add_cmdline("kilnd");
+  program.set_pid(getpid());
+  stack::Frame& frame = *program.add_frames();
+  frame.set_name("kiln::daemon::Builds::run");
+  frame.set_file("src/daemon/builds.cc");
+  frame.set_line(__LINE__);
+  add_detail(status, kDetailStack, program.SerializeAsString());
+}
+
+void keep_trace(const SolveRequest& request, StatusLog& log, history::History& history, history::Record& record) {
+  StringSource bytes(build_trace(record, request.trace_parent, log));
+  auto blob = history.write_blob(history::kTraceMediaType, bytes);
+  if (blob.ok()) {
+    record.trace = std::move(blob).value();
+  } else {
+    log_warn("keep the trace of build '{}': {}", record.ref, message_of(blob.status()));
+  }
+}
+
 void describe_error(const Status& status, history::History& history, history::Record& record) {
   record.error = history::Error{static_cast<int>(status.code()), std::string(message_of(status))};
-  StringSource bytes(to_bytes(status));
+  Status full = status;
+  add_program(full);
+  StringSource bytes(to_bytes(full));
   auto blob = history.write_blob(history::kErrorMediaType, bytes);
   if (blob.ok()) {
     record.external_error = std::move(blob).value();
@@ -202,6 +235,7 @@ void Builds::run(const std::shared_ptr<RunningBuild>& build, std::stop_token sto
   } else {
     describe_error(response.status(), *options_.history, record);
   }
+  if (!record.trace) keep_trace(build->request(), *build->status_log(), *options_.history, record);
   if (Status status = options_.history->completed(std::move(record)); !status.ok()) {
     log_error("record build '{}': {}", build->ref(), message_of(status));
   }
