@@ -21,7 +21,9 @@
 #include "sandbox/network.h"
 #include "sandbox/process_io.h"
 #include "sandbox/program.h"
+#include "sandbox/proxy/trust_bundle.h"
 #include "sandbox/rlimits.h"
+#include "sandbox/step_samples.h"
 #include "sandbox/user.h"
 
 #ifndef CLONE_NEWCGROUP
@@ -78,6 +80,7 @@ struct NativeRunner::Step {
   host::Cgroup unused_cgroup;      // the launcher stays in it to its end
   std::size_t cgroup_entered = 0;  // hierarchies the launcher is in already
   std::unique_ptr<NetworkLease> network;
+  proxy::TrustBundle trust;
   RemovedFile hosts;
   host::Fd root;
   std::unique_ptr<MountPoints> points;
@@ -98,6 +101,7 @@ struct NativeRunner::Step {
     }
     launcher.reset();
     mounts.reset();
+    trust.restore();
     if (points) points->remove_stubs();
     pool.give_back(std::move(cgroup));
     pool.give_back(std::move(unused_cgroup));
@@ -131,6 +135,9 @@ std::shared_ptr<const SeccompFilter> NativeRunner::filter_for(CapabilitySet capa
 Status NativeRunner::prepare_tree(Step& step) {
   KILN_ASSIGN_OR_RETURN(step.root, host::open_mount(step.container.root));
   step.points = std::make_unique<MountPoints>(step.root.get(), step.container.remove_mount_stubs_recursive);
+  if (!step.container.trusted_certificate.empty()) {
+    KILN_ASSIGN_OR_RETURN(step.trust, proxy::TrustBundle::extend(step.root.get(), step.container.trusted_certificate));
+  }
   KILN_ASSIGN_OR_RETURN(step.user, find_user(step.root.get(), step.process.user));
   const std::string& cwd = step.process.cwd;
   KILN_ASSIGN_OR_RETURN(std::optional<struct stat> there, host::stat_in_root(step.root.get(), cwd, host::FollowLast::kYes));
@@ -164,7 +171,7 @@ Status NativeRunner::choose_launcher(Step& step) {
 Status NativeRunner::prepare_surroundings(Step& step, std::stop_token stop) {
   const ContainerSpec& container = step.container;
   KILN_RETURN_IF_ERROR(choose_launcher(step));
-  NetworkMode mode = container.network;
+  NetworkMode mode = container.own_network ? NetworkMode::kNone : container.network;
   if (mode == NetworkMode::kDefault && options_.network) {
     // Who may change its network must not leave it to the next.
     const bool fresh = container.security == SecurityMode::kInsecure;
@@ -172,7 +179,7 @@ Status NativeRunner::prepare_surroundings(Step& step, std::stop_token stop) {
   } else if (mode == NetworkMode::kDefault) {
     mode = NetworkMode::kHost;
   }
-  KILN_ASSIGN_OR_RETURN(DnsFiles::File resolv_conf, dns_files_.resolv_conf(container.network == NetworkMode::kHost ? NetworkMode::kHost : mode));
+  KILN_ASSIGN_OR_RETURN(DnsFiles::File resolv_conf, dns_files_.resolv_conf(mode));
   step.surroundings.resolv_conf = resolv_conf.path;
   if (container.extra_hosts.empty() && container.hostname.empty()) {
     KILN_ASSIGN_OR_RETURN(DnsFiles::File hosts, dns_files_.shared_hosts());
@@ -191,11 +198,14 @@ Status NativeRunner::prepare_surroundings(Step& step, std::stop_token stop) {
     plan.namespaces = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
     if (!options_.no_process_sandbox) plan.namespaces |= CLONE_NEWPID;
   }
-  if (container.network == NetworkMode::kNone) {
+  if (container.own_network) {
+    plan.network_fd = container.own_network->namespace_fd();
+  } else if (step.network) {
+    plan.network_fd = step.network->namespace_fd();
+  } else if (mode == NetworkMode::kNone) {
     plan.namespaces |= CLONE_NEWNET;
     plan.loopback_up = true;
   }
-  if (step.network) plan.network_fd = step.network->namespace_fd();
   return ok();
 }
 
@@ -274,11 +284,14 @@ Result<ExitStatus> NativeRunner::run_step(Step& step, ProcessIo& io, std::stop_t
   running_.started(step.container.id, running);
   if (io.on_started) io.on_started();
 
+  std::optional<SampleRecorder> recorder;
+  if (step.container.sample_usage && step.cgroup.valid()) recorder.emplace(step.cgroup, step.network.get());
   const int pidfd = child->pidfd.get();
   Result<int> code = streams.serve(pidfd, io, [pidfd](int number) { send_signal(pidfd, number); }, stop);
   if (options_.no_process_sandbox && step.cgroup.valid()) (void)step.cgroup.kill_all();
   KILN_RETURN_IF_ERROR(code.status());
   ExitStatus exit{.code = *code};
+  if (recorder) exit.samples = recorder->finish();
   if (step.cgroup.valid()) {
     const host::CgroupUsage usage = step.cgroup.read_usage();
     exit.usage = usage_of(usage);

@@ -84,7 +84,7 @@ Result<std::unique_ptr<NetworkLease>> NetworkPool::lease(const NetworkWish& wish
   RoomPtr room;
   {
     std::lock_guard lock(mutex_);
-    wanted_ = std::max(wanted_, static_cast<std::size_t>(options_.size_in_use));
+    if (reusable) wanted_ = std::max(wanted_, static_cast<std::size_t>(options_.size_in_use));
     if (reusable && !ready_.empty()) {
       room = std::move(ready_.front());
       ready_.pop_front();

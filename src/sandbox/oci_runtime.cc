@@ -13,6 +13,7 @@
 #include <map>
 #include <mutex>
 
+#include "base/clock.h"
 #include "base/gopath.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -29,7 +30,9 @@
 #include "sandbox/oci_spec.h"
 #include "sandbox/process_io.h"
 #include "sandbox/program.h"
+#include "sandbox/proxy/trust_bundle.h"
 #include "sandbox/running.h"
+#include "sandbox/step_samples.h"
 #include "sandbox/user.h"
 
 namespace kiln::sandbox {
@@ -100,7 +103,12 @@ class OciRuntime final : public Runtime {
     KILN_ASSIGN_OR_RETURN(std::unique_ptr<Bundle> bundle, Bundle::make(options_.state_root + "/" + container.id));
     KILN_ASSIGN_OR_RETURN(host::Fd root, host::open_mount(container.root));
     MountPoints points(root.get(), container.remove_mount_stubs_recursive);
+    proxy::TrustBundle trust;
+    if (!container.trusted_certificate.empty()) {
+      KILN_ASSIGN_OR_RETURN(trust, proxy::TrustBundle::extend(root.get(), container.trusted_certificate));
+    }
     Result<ExitStatus> exit = run_in(container, process, io, stop, *bundle, root.get(), points);
+    trust.restore();
     points.remove_stubs();
     return exit;
   }
@@ -108,6 +116,7 @@ class OciRuntime final : public Runtime {
   Result<ExitStatus> exec(const std::string& id, const ProcessSpec& process, ProcessIo& io, std::stop_token stop) override {
     KILN_ASSIGN_OR_RETURN(std::shared_ptr<const RunningContainer> container, running_.find(id, stop));
     const std::string bundle = options_.state_root + "/" + id;
+    KILN_RETURN_IF_ERROR(await_runtime(bundle, stop));
     KILN_ASSIGN_OR_RETURN(host::Fd root, host::open_file(bundle + "/rootfs", O_PATH | O_DIRECTORY));
     KILN_ASSIGN_OR_RETURN(const User user, find_user(root.get(), process.user));
     KILN_ASSIGN_OR_RETURN(const std::string home, home_of(root.get(), user.uid));
@@ -144,7 +153,9 @@ class OciRuntime final : public Runtime {
     std::vector<MemoryFile> files;
     KILN_RETURN_IF_ERROR(add_mounts(container, surroundings, bundle, points, files));
     std::unique_ptr<NetworkLease> network;
-    if (container.network == NetworkMode::kDefault && options_.network) {
+    if (container.own_network) {
+      surroundings.network_path = container.own_network->namespace_path();
+    } else if (container.network == NetworkMode::kDefault && options_.network) {
       const NetworkWish wish{.hostname = container.hostname, .fresh = container.security == SecurityMode::kInsecure};
       KILN_ASSIGN_OR_RETURN(network, options_.network->lease(wish, stop));
       surroundings.network_path = network->namespace_path();
@@ -176,18 +187,33 @@ class OciRuntime final : public Runtime {
       if (held.group.valid()) (void)held.group.kill_all();
     };
     std::vector<std::string> run = {"run", "--bundle", bundle.path()};
+    std::optional<SampleRecorder> recorder;
+    if (container.sample_usage && held.group.valid()) recorder.emplace(held.group, network.get());
     if (!is_crun_) run.push_back("--keep");  // so that the cgroup can still be read
-    run.push_back(container.id);
+    run.insert(run.end(), {"--pid-file", pid_file_of(bundle.path()), container.id});
     Result<int> code =
         call(run, streams, process.tty, held.group.valid() ? &held.group : nullptr, io, kill, stop, started);
     ExitStatus exit;
     if (code.ok()) {
       exit.code = *code;
+      if (recorder) exit.samples = recorder->finish();
       if (held.group.valid()) exit.oom_killed = held.group.read_usage().oom_kills > 0 && exit.code != 0;
     }
     if (!code.ok() || !is_crun_) (void)call_quietly({"delete", "--force", container.id});
     KILN_RETURN_IF_ERROR(code.status());
     return exit;
+  }
+
+  static std::string pid_file_of(const std::string& bundle) { return bundle + "/container.pid"; }
+
+  // The runtime has been started; it knows the container once it has written down whose process it is.
+  static Status await_runtime(const std::string& bundle, std::stop_token stop) {
+    constexpr int kTries = 2000;
+    for (int i = 0; i < kTries && host::exists(bundle); ++i) {
+      if (host::exists(pid_file_of(bundle))) return ok();
+      KILN_RETURN_IF_ERROR(wait_for(stop, std::chrono::milliseconds(5)));
+    }
+    return user_error(Code::kNotFound, fmt::format("container '{}' does not run any more", base_name(bundle)));
   }
 
   static Status make_working_directory(int root, const std::string& cwd, const User& user) {
@@ -200,8 +226,8 @@ class OciRuntime final : public Runtime {
   }
 
   Status add_files(const ContainerSpec& container, OciSurroundings& surroundings, std::string& own_hosts) {
-    const bool host_network = container.network == NetworkMode::kHost ||
-                              (container.network == NetworkMode::kDefault && !options_.network);
+    const bool host_network = !container.own_network && (container.network == NetworkMode::kHost ||
+                              (container.network == NetworkMode::kDefault && !options_.network));
     KILN_ASSIGN_OR_RETURN(DnsFiles::File resolv_conf,
                           dns_files_.resolv_conf(host_network ? NetworkMode::kHost : container.network));
     surroundings.resolv_conf = resolv_conf.path;

@@ -16,6 +16,9 @@
 
 namespace kiln::sandbox {
 
+class NetworkLease;   // sandbox/network.h
+struct StepSamples;   // sandbox/step_samples.h
+
 // A file whose contents come with the request and must not lie on a disk: a secret. Shown read-only
 // from memory, not executable unless the mode says so.
 struct InlineFile {
@@ -92,11 +95,14 @@ struct ContainerSpec {
   std::string hostname;  // empty: "buildkitsandbox"
   std::vector<ExtraHost> extra_hosts;
   NetworkMode network = NetworkMode::kDefault;
+  std::shared_ptr<const NetworkLease> own_network;  // instead of what `network` says
+  std::string trusted_certificate;  // PEM; among the tree's authorities while the first process runs
   SecurityMode security = SecurityMode::kSandbox;
   std::string cgroup_parent;  // empty: the daemon's default; "x.slice:" keeps systemd's form
   ResourceLimits limits;
   std::uint64_t shm_bytes = 64u << 20;
   std::vector<Device> devices;
+  bool sample_usage = false;  // ExitStatus::samples is wanted
 };
 
 struct Ulimit {
@@ -130,6 +136,7 @@ struct ExitStatus {
   int code = 0;             // 128 + signal when a signal ended it
   bool oom_killed = false;  // the kernel killed something of the container for want of memory
   ResourceUsage usage;
+  std::shared_ptr<const StepSamples> samples = nullptr;  // null unless asked for, or without a cgroup
 };
 
 }  // namespace kiln::sandbox
