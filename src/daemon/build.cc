@@ -5,6 +5,7 @@
 #include <condition_variable>
 
 #include "base/log.h"
+#include "daemon/egress.h"
 #include "content/image_config.h"
 #include "daemon/gateway.h"
 #include "daemon/internal_step.h"
@@ -161,6 +162,8 @@ Status BuildLife::begin() {
   context_->frontends = parts_.frontends;
   context_->workers = parts_.workers();
   context_->entitlements = entitlements_;
+  context_->ports.proxied = parts_.proxied || request_.proxy_network;
+  context_->ports.decide_fetch = egress_rules(context_);
   context_->ports.solve_nested = [weak = std::weak_ptr(context_)](const graph::Definition& definition,
                                                                    solve::RunContext& run) {
     return solve_nested(weak.lock(), definition, run);

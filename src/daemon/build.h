@@ -35,6 +35,7 @@ struct BuildParts {
   std::string provenance_environment;   // JSON object, see load_provenance_environment
   std::map<std::string, std::shared_ptr<const frontend::Frontend>> frontends;
   std::function<std::vector<frontend::WorkerInfo>()> workers;  // as they are now; required
+  bool proxied = false;                        // all builds' steps run behind the proxy network
   std::set<std::string> allowed_entitlements;  // what the configuration lets builds ask for
   // Containers for frontends at the client; may give null.
   std::function<std::shared_ptr<GatewayContainers>(RunningBuild&, std::shared_ptr<BridgeContext>)> make_containers;

@@ -116,6 +116,12 @@ Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& cont
     auto* exec = std::get_if<graph::ExecOp>(&op.kind);
     return exec == nullptr ? ok() : context.entitlements.check(*exec, context.ports.devices.get());
   };
+  if (context.ports.proxied) {
+    options.set_apart = [](const graph::Op& op) {
+      const auto* exec = std::get_if<graph::ExecOp>(&op.kind);
+      return exec != nullptr && exec->network != graph::NetMode::kNone;
+    };
+  }
   KILN_ASSIGN_OR_RETURN(auto loaded, graph::load(definition, options));
   KILN_RETURN_IF_ERROR(forget_cache_mounts(context, loaded));
   return std::make_shared<const graph::Graph>(std::move(loaded));

@@ -14,8 +14,10 @@
 #include "db/database.h"
 #include "frontend/dockerfile/frontend.h"
 #include "host/fs.h"
+#include "op/step_records.h"
 #include "op/tree_output.h"
 #include "registry/client.h"
+#include "sandbox/proxy/proxy_network.h"
 #include "sandbox/runtime.h"
 #include "session/credentials.h"
 #include "source/blob.h"
@@ -79,6 +81,8 @@ class WiredEngine final : public Engine {
   std::shared_ptr<source::ImageSource> images_;
   std::unique_ptr<source::Sources> sources_;
   std::unique_ptr<source::MetaResolver> meta_;
+  const std::shared_ptr<op::StepRecords> step_records_ = std::make_shared<op::StepRecords>();
+  std::unique_ptr<sandbox::proxy::ProxyNetwork> proxies_;
   std::unique_ptr<sandbox::Runtime> runtime_;
   std::unique_ptr<solve::Solver> solver_;
   std::unique_ptr<BuildEngine> builds_;
@@ -161,7 +165,10 @@ Status WiredEngine::open_sandbox() {
   options.no_process_sandbox = config_.worker.no_process_sandbox;
   KILN_ASSIGN_OR_RETURN(auto network, open_network(config_));
   facts_.network = network ? network->label() : "host";
-  options.network = std::move(network);
+  options.network = network;
+  proxies_ = std::make_unique<sandbox::proxy::ProxyNetwork>(std::move(network));
+  constexpr Duration kPlatformsAge = std::chrono::seconds(20);
+  facts_.architectures = std::make_shared<sandbox::Architectures>(config_.platforms_age_max.value_or(kPlatformsAge));
   if (!config_.cdi_disabled) {
     facts_.devices = std::make_shared<sandbox::ContainerDevices>(sandbox::ContainerDevicesOptions{
         .folders = config_.cdi_spec_dirs, .auto_allowed = {config_.cdi_auto_allowed.begin(), config_.cdi_auto_allowed.end()}});
@@ -188,6 +195,10 @@ BuildParts WiredEngine::parts() {
   out.ops.sessions = ground_.sessions;
   out.ops.runtime = runtime_.get();
   out.ops.devices = facts_.devices;
+  out.ops.proxies = proxies_.get();
+  out.ops.step_records = step_records_;
+  out.ops.architectures = facts_.architectures.get();
+  out.proxied = config_.proxy_network;
   out.ops.sources = sources_.get();
   out.exports = {trees_.get(), blobs_.get(), registry_.get(), ground_.sessions, ground_.pool, credentials};
   out.caches.trees = trees_.get();

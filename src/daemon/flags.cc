@@ -177,7 +177,8 @@ std::vector<Flag> general_flags() {
          c.cdi_spec_dirs.push_back(v);
          return ok();
        }},
-      {"proxy-network", Kind::kSwitch, "", missing("a proxy for the network of all builds is", {"false"})},
+      {"proxy-network", Kind::kSwitch, "steps of all builds reach the network through the daemon's proxy alone",
+       boolean([](Config& c) -> bool& { return c.proxy_network; })},
       {"save-cache-debug", Kind::kSwitch, "", missing("a database of cache keys is", {"false"})},
       {"rootless", Kind::kSwitch, "defaults for a user namespace",
        boolean([](Config& c) -> bool& { return c.worker.rootless; })},

@@ -2,8 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
-#include <set>
 
 #include "base/log.h"
 #include "base/quote.h"
@@ -14,52 +14,15 @@
 namespace kiln::daemon {
 namespace {
 
-// Architectures whose binfmt_misc handler is registered under QEMU's usual name.
-const std::map<std::string, std::string> kEmulated = {
-    {"qemu-aarch64", "linux/arm64"},   {"qemu-arm", "linux/arm/v7"},     {"qemu-riscv64", "linux/riscv64"},
-    {"qemu-ppc64le", "linux/ppc64le"}, {"qemu-s390x", "linux/s390x"},    {"qemu-i386", "linux/386"},
-    {"qemu-x86_64", "linux/amd64"},    {"qemu-mips64el", "linux/mips64le"}, {"qemu-mips64", "linux/mips64"},
-    {"qemu-loongarch64", "linux/loong64"}};
-
-#if defined(__x86_64__)
-// Levels of the x86-64 psABI that this processor has.
-std::vector<std::string> processor_levels() {
-  std::vector<std::string> out;
-  if (!__builtin_cpu_supports("ssse3") || !__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt")) return out;
-  out.push_back("linux/amd64/v2");
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2") ||
-      !__builtin_cpu_supports("fma")) {
-    return out;
-  }
-  out.push_back("linux/amd64/v3");
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-    out.push_back("linux/amd64/v4");
-  }
-  return out;
-}
-#else
-std::vector<std::string> processor_levels() { return {}; }
-#endif
-
-std::vector<Platform> platforms_of(const Config& config) {
+// The configured ones, or what the machine runs.
+std::vector<Platform> platforms_of(const Config& config, const WorkerFacts& facts) {
   std::vector<Platform> out;
-  std::set<std::string> seen;
-  auto add = [&](const std::string& text) {
+  for (const std::string& text : config.worker.platforms) {
     auto platform = Platform::parse(text);
-    if (platform.ok() && seen.insert(platform->str()).second) out.push_back(*std::move(platform));
-  };
-  for (const auto& text : config.worker.platforms) add(text);
-  if (!out.empty()) return out;
-  add(Platform::host().str());
-  for (const auto& level : processor_levels()) add(level);
-#if defined(__x86_64__)
-  add("linux/386");
-#endif
-  for (const auto& [handler, platform] : kEmulated) {
-    if (host::exists("/proc/sys/fs/binfmt_misc/" + handler)) add(platform);
+    if (platform.ok() && std::find(out.begin(), out.end(), *platform) == out.end()) out.push_back(*std::move(platform));
   }
-  return out;
+  if (!out.empty()) return out;
+  return facts.architectures ? facts.architectures->platforms() : std::vector{Platform::host()};
 }
 
 std::string host_name() {
@@ -82,7 +45,7 @@ frontend::WorkerInfo worker_info(const Config& config, const WorkerFacts& facts,
                 {prefix + "selinux.enabled", config.worker.selinux ? "true" : "false"}};
   if (!config.worker.apparmor_profile.empty()) out.labels[prefix + "apparmor.profile"] = config.worker.apparmor_profile;
   for (const auto& [key, value] : config.worker.labels) out.labels[key] = value;
-  out.platforms = platforms_of(config);
+  out.platforms = platforms_of(config, facts);
   if (facts.devices) {
     for (sandbox::ContainerDevice& device : facts.devices->list()) {
       out.devices.push_back({std::move(device.name), device.auto_allowed, std::move(device.annotations)});

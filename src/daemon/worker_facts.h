@@ -10,6 +10,7 @@
 #include "frontend/bridge.h"
 #include "host/fs.h"
 #include "sandbox/container_devices.h"
+#include "sandbox/foreign_programs.h"
 #include "sandbox/network.h"
 #include "store/gc.h"
 
@@ -20,6 +21,7 @@ struct WorkerFacts {
   std::string snapshotter;
   std::string network;
   std::shared_ptr<const sandbox::ContainerDevices> devices;  // null: none
+  std::shared_ptr<const sandbox::Architectures> architectures;  // null: the machine's own alone
 };
 
 // Labels are BuildKit's (org.mobyproject.buildkit.worker.…) and the configured ones; platforms are the

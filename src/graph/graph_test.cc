@@ -84,6 +84,16 @@ TEST(Graph, IgnoreCacheGivesAVertexADigestOfItsOwn) {
   EXPECT_EQ(graph->vertices[2]->digest, graph->vertices[2]->op_digest);
 }
 
+TEST(Graph, OpsSetApartAreNamedApartWithAllAboveThem) {
+  const auto def = chain(3);
+  auto graph = load(def, {.set_apart = [&](const Op& op) { return encode_op(op) == def.ops[1]; }});
+  ASSERT_TRUE(graph.ok());
+  EXPECT_EQ(graph->vertices[0]->digest, graph->vertices[0]->op_digest);
+  EXPECT_NE(graph->vertices[1]->digest, graph->vertices[1]->op_digest);
+  EXPECT_NE(graph->vertices[2]->digest, graph->vertices[2]->op_digest);
+  EXPECT_EQ(graph->vertices[2]->op_digest, Digest::of(def.ops[2]));
+}
+
 TEST(Graph, RewrittenSourceMovesDigestsAndMetadataUpwards) {
   auto def = chain(2);
   auto top = Digest::of(def.ops[1]);

@@ -131,6 +131,7 @@ class Loader {
     }
     if (options_.check_op) KILN_RETURN_IF_ERROR(options_.check_op(draft.op, vertex->metadata));
     vertex->digest = vertex->metadata.ignore_cache ? ignore_cache_digest(vertex->op_digest) : vertex->op_digest;
+    if (options_.set_apart) name_apart(draft.op, *vertex);
     set_platform(draft.op);
     vertex->name = internal::op_name(draft.op, *vertex);
     vertex->op = std::move(draft.op);
@@ -138,6 +139,14 @@ class Loader {
     graph_.vertices.push_back(vertex);
     draft.vertex = std::move(vertex);
     return ok();
+  }
+
+  void name_apart(const Op& op, Vertex& vertex) {
+    bool apart = options_.set_apart(op);
+    for (const Edge& input : vertex.inputs) apart |= apart_.contains(input.vertex.get());
+    if (!apart) return;
+    vertex.digest = Digest::of(vertex.digest.str() + "-apart");
+    apart_.insert(&vertex);
   }
 
   void set_platform(Op& op) const {
@@ -149,6 +158,7 @@ class Loader {
   const LoadOptions& options_;
   std::vector<Draft> drafts_;
   absl::flat_hash_map<std::string, std::size_t> by_digest_;
+  absl::flat_hash_set<const Vertex*> apart_;
   std::vector<std::pair<std::string, std::string>> moved_;
   Graph graph_;
 };

@@ -70,6 +70,9 @@ struct LoadOptions {
   bool check_caps = true;
   SourceRewrite rewrite_source;  // a changed op changes its digest and those of all above it
   OpCheck check_op;
+  // Ops that run otherwise than other builds' equal ones: they, and all above them, get names of their
+  // own in the solver (Vertex::digest); cache keys stay the same. May be null.
+  std::function<bool(const Op& op)> set_apart;
 };
 
 // The name of the twin of an op that must not be answered from the cache.

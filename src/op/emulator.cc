@@ -1,13 +1,9 @@
 #include "op/emulator.h"
 
-#include <unistd.h>
-
-#include <cstdlib>
-#include <string_view>
-
 #include "base/log.h"
 #include "base/text.h"
-#include "host/fs.h"
+#include "host/command.h"
+#include "sandbox/foreign_programs.h"
 
 namespace kiln::op {
 namespace {
@@ -20,32 +16,29 @@ std::string qemu_name(const std::string& architecture) {
   return architecture;
 }
 
-bool runs_natively(const std::string& host, const std::string& wanted) {
-  if (host == wanted || wanted.empty()) return true;
-  return (host == "amd64" && wanted == "386") || (host == "arm64" && wanted == "arm");
-}
-
-bool registered(const std::string& qemu) {
-  const std::string entry = "/proc/sys/fs/binfmt_misc/qemu-" + qemu;
-  Result<std::string> text = host::read_file(entry, 4096);
-  return text.ok() && text->starts_with("enabled");
+std::string names_of(const std::vector<Platform>& platforms, const std::string& architecture) {
+  std::vector<std::string> names;
+  for (const Platform& platform : platforms) {
+    if (platform.architecture == architecture) names.push_back(platform.str());
+  }
+  return join(names, ", ");
 }
 
 }  // namespace
 
-std::optional<std::string> emulator_for(const std::optional<Platform>& platform) {
-  if (!platform || (platform->os != "linux" && !platform->os.empty())) return std::nullopt;
+Result<std::optional<std::string>> emulator_for(const std::optional<Platform>& platform,
+                                                const sandbox::Architectures* architectures) {
+  if (architectures == nullptr || !platform || (platform->os != "linux" && !platform->os.empty())) return std::nullopt;
   const Platform wanted = platform->normalized();
-  if (runs_natively(Platform::host().architecture, wanted.architecture)) return std::nullopt;
-  const std::string qemu = qemu_name(wanted.architecture);
-  if (registered(qemu)) return std::nullopt;
-  const char* path = std::getenv("PATH");
-  for (std::string_view folder : split(path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin", ':')) {
-    std::string candidate = fmt::format("{}/buildkit-qemu-{}", folder, qemu);
-    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
+  if (wanted.same_as(Platform::host()) || architectures->can_run(wanted)) return std::nullopt;
+  if (wanted.architecture == "amd64" && !wanted.variant.empty() && wanted.variant != "v2") {
+    return environment_error(Code::kFailedPrecondition,
+                             fmt::format("no support for running processes with {} platform, supported: {}", wanted.str(),
+                                         names_of(architectures->platforms(), "amd64")));
   }
-  log_warn("no emulator for {} is registered or in PATH", wanted.str());
-  return std::nullopt;
+  std::optional<std::string> emulator = host::find_program("buildkit-qemu-" + qemu_name(wanted.architecture));
+  if (!emulator) log_warn("no emulator for {} is registered or in PATH", wanted.str());
+  return emulator;
 }
 
 }  // namespace kiln::op

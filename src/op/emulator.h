@@ -8,13 +8,19 @@
 #include "base/platform.h"
 #include "base/status.h"
 
+namespace kiln::sandbox {
+class Architectures;
+}
+
 namespace kiln::op {
 
 inline constexpr const char* kEmulatorTarget = "/dev/.buildkit_qemu_emulator";
 
 // The host path of the emulator that a step of this platform needs ("buildkit-qemu-aarch64" in PATH);
 // nothing when the machine runs it by itself, or when there is no emulator: then the step fails with
-// the kernel's own words.
-std::optional<std::string> emulator_for(const std::optional<Platform>& platform);
+// the kernel's own words. FailedPrecondition for a level of the machine's own architecture that its
+// processor does not have. Null architectures: nothing is emulated.
+Result<std::optional<std::string>> emulator_for(const std::optional<Platform>& platform,
+                                                const sandbox::Architectures* architectures);
 
 }  // namespace kiln::op

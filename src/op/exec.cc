@@ -10,7 +10,9 @@
 #include "op/exec_environment.h"
 #include "op/exec_key.h"
 #include "op/exec_mounts.h"
+#include "op/exec_proxy.h"
 #include "op/op_factory.h"
+#include "op/step_records.h"
 #include "op/tree_output.h"
 #include "sandbox/container_devices.h"
 #include "sandbox/runtime.h"
@@ -65,39 +67,55 @@ class ExecOp final : public solve::Op {
  private:
   const graph::ExecOp& op() const { return std::get<graph::ExecOp>(vertex_->op.kind); }
 
+  sandbox::ContainerSpec container_of(ExecMounts& mounts) const {
+    const graph::Meta& meta = op().meta;
+    return {.id = new_id(),
+            .root = mounts.root(),
+            .root_readonly = mounts.root_readonly(),
+            .mounts = mounts.mounts(),
+            .remove_mount_stubs_recursive = meta.remove_mount_stubs_recursive,
+            .hostname = meta.hostname,
+            .network = network_of(op().network),
+            .security = security_of(op().security),
+            .cgroup_parent = meta.cgroup_parent,
+            .limits = limits_of(vertex_->metadata.linux_resources),
+            .sample_usage = ports_.sample_usage};
+  }
+
   Status run_process(ExecMounts& mounts, solve::RunContext& context) {
     const graph::Meta& meta = op().meta;
-    sandbox::ContainerSpec container{.id = new_id(),
-                                     .root = mounts.root(),
-                                     .root_readonly = mounts.root_readonly(),
-                                     .mounts = mounts.mounts(),
-                                     .remove_mount_stubs_recursive = meta.remove_mount_stubs_recursive,
-                                     .hostname = meta.hostname,
-                                     .network = network_of(op().network),
-                                     .security = security_of(op().security),
-                                     .cgroup_parent = meta.cgroup_parent,
-                                     .limits = limits_of(vertex_->metadata.linux_resources)};
+    sandbox::ContainerSpec container = container_of(mounts);
     KILN_ASSIGN_OR_RETURN(container.extra_hosts, extra_hosts_of(meta.extra_hosts));
     sandbox::ProcessSpec process{.args = meta.args, .cwd = meta.cwd, .user = meta.user};
     for (const graph::Ulimit& ulimit : meta.ulimits) process.ulimits.push_back({ulimit.name, ulimit.soft, ulimit.hard});
     KILN_ASSIGN_OR_RETURN(process.env, exec_environment(meta, op().secret_env, vertex_->op.platform, ports_, context));
     KILN_RETURN_IF_ERROR(inject_devices(container, process));
-    if (std::optional<std::string> emulator = emulator_for(vertex_->op.platform)) {
+    KILN_ASSIGN_OR_RETURN(const std::optional<std::string> emulator, emulator_for(vertex_->op.platform, ports_.architectures));
+    if (emulator) {
       process.args.insert(process.args.begin(), kEmulatorTarget);
       container.mounts.push_back({.what = {"bind", *emulator, {"ro", "bind"}}, .target = kEmulatorTarget, .selector = "", .file = nullptr});
     }
+    ExecProxy proxy(ports_);
+    KILN_RETURN_IF_ERROR(proxy.start(op(), container, process, context.stop));
     sandbox::ProcessIo io{
         .on_stdout = [&](std::string_view bytes) { context.reporter.log(event::LogStream::kStdout, bytes); },
         .on_stderr = [&](std::string_view bytes) { context.reporter.log(event::LogStream::kStderr, bytes); }};
-    Result<sandbox::ExitStatus> exit = ports_.runtime->run(container, process, io, context.stop);
+    const Result<sandbox::ExitStatus> exit = ports_.runtime->run(container, process, io, context.stop);
+    proxy.finish(vertex_->digest, context.reporter);
+    if (exit.ok() && exit->samples && ports_.step_records) ports_.step_records->set_samples(vertex_->digest, exit->samples);
+    return judge(exit);
+  }
+
+  // What the end of the process means for the step.
+  Status judge(const Result<sandbox::ExitStatus>& exit) const {
+    const graph::Meta& meta = op().meta;
     if (!exit.ok()) {
       if (is_cancelled(exit.status())) return exit.status();
       return annotate(exit.status(), fmt::format("process {} did not complete successfully", quote(join(meta.args, " "))));
     }
     const auto& valid = meta.valid_exit_codes;
     const bool fine = valid.empty() ? exit->code == 0 : std::find(valid.begin(), valid.end(), exit->code) != valid.end();
-    if (fine) return ok();
-    return sandbox::exit_error({.args = meta.args}, *exit);
+    return fine ? ok() : sandbox::exit_error({.args = meta.args}, *exit);
   }
 
   Status inject_devices(sandbox::ContainerSpec& container, sandbox::ProcessSpec& process) {

@@ -18,8 +18,12 @@
 #include "store/trees.h"
 
 namespace kiln::sandbox {
+class Architectures;
 class ContainerDevices;
 class Runtime;
+}
+namespace kiln::sandbox::proxy {
+class ProxyNetwork;
 }
 namespace kiln::source {
 class Pins;
@@ -27,6 +31,8 @@ class Sources;
 }
 
 namespace kiln::op {
+
+class StepRecords;
 
 // What ops may use; owned by the daemon, which outlives every op. Nulls are allowed where a kind of
 // op is not used (tests).
@@ -40,6 +46,14 @@ struct OpPorts {
   // Devices that steps may ask for; null: there are none. Whether a build may use one is decided
   // when its graph is loaded, not here.
   std::shared_ptr<const sandbox::ContainerDevices> devices = nullptr;
+  // The build's steps run behind the proxy network, each fetch decided by `decide_fetch` (null: all
+  // are allowed).
+  bool proxied = false;
+  sandbox::proxy::ProxyNetwork* proxies = nullptr;
+  std::function<Result<std::optional<std::string>>(const std::string& url, std::stop_token)> decide_fetch;
+  bool sample_usage = false;  // steps that this build begins are sampled while they run
+  std::shared_ptr<StepRecords> step_records = nullptr;  // told what steps fetched and used; may be null
+  const sandbox::Architectures* architectures = nullptr;  // null: programs are never emulated
   source::Sources* sources = nullptr;
   source::Pins* pins = nullptr;  // told what sources resolve to
   // Solves a definition inside the build that runs the step (BuildOp). Blocking.
