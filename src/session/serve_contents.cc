@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "session/internal/serve.h"
 #include "wire/content.grpc.pb.h"
 
@@ -196,10 +198,13 @@ class Contents final : public api::Content::Service {
   static kiln::Status send_blob(BlobStore& store, const api::ReadContentRequest& request,
                                 grpc::ServerWriter<api::ReadContentResponse>& writer) {
     KILN_ASSIGN_OR_RETURN(BlobInfo info, existing(store, request.digest()));
-    std::int64_t offset = request.offset(), left = request.size() > 0 ? request.size() : info.size - offset;
-    if (offset < 0 || left < 0 || offset + left > info.size) {
-      return user_error(Code::kOutOfRange, fmt::format("read of {} bytes at {} is past the end, {}", left, offset, info.size));
+    std::int64_t offset = std::max<std::int64_t>(request.offset(), 0);
+    if (offset > info.size) {
+      return user_error(Code::kOutOfRange, fmt::format("read past object length {} bytes", info.size));
     }
+    // Readers ask for as much as their buffer holds: what is there is the answer.
+    std::int64_t left = info.size - offset;
+    if (request.size() > 0) left = std::min<std::int64_t>(left, request.size());
     KILN_ASSIGN_OR_RETURN(auto reader, store.open(info.digest, offset));
     api::ReadContentResponse response;
     while (left > 0) {
