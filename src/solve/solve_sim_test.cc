@@ -61,6 +61,9 @@ class NumberStore final : public OutputStore {
       if (random() % 3 == 0) hollow_.insert(id);
     }
   }
+  void keep_only(const std::string& value) {
+    std::erase_if(held_, [&](const auto& entry) { return value_of(entry.second) != value; });
+  }
 
  private:
   int made_ = 0;
@@ -74,6 +77,8 @@ struct Node {
   std::vector<int> inputs;
   bool content_keyed = false;
   bool fails = false;
+  std::string key = "";  // instead of the name: what is there for one session only
+  const std::string& key_name() const { return key.empty() ? name : key; }
 };
 
 struct World {
@@ -95,7 +100,7 @@ class NumberOp final : public Op {
   NumberOp(Node node, World& world) : node_(std::move(node)), world_(world) {}
   Result<CacheMap> cache_map(int, RunContext&) override {
     // As in real ops, the digest tells how many inputs there are.
-    CacheMap map{Digest::of(node_.name + "/" + std::to_string(node_.inputs.size())).str(), {}, true, true};
+    CacheMap map{Digest::of(node_.key_name() + "/" + std::to_string(node_.inputs.size())).str(), {}, true, true};
     for (std::size_t i = 0; i < node_.inputs.size(); ++i) map.inputs.push_back({"", node_.content_keyed});
     return map;
   }
@@ -149,7 +154,7 @@ std::vector<std::shared_ptr<const Vertex>> to_vertices(const std::vector<Node>& 
   std::vector<std::shared_ptr<const Vertex>> out;
   for (const auto& node : nodes) {
     auto vertex = std::make_shared<Vertex>();
-    std::string text = node.name;
+    std::string text = node.key_name();
     for (int input : node.inputs) {
       vertex->inputs.push_back({out[input], 0});
       text += out[input]->digest.str();
@@ -269,6 +274,33 @@ TEST(SolverSim, FailuresReachEveryoneWhoWants) {
 }
 TEST(SolverSim, CancellationsLeaveNothingBehind) {
   for (std::uint64_t seed = 1; seed <= 1500; ++seed) simulate(seed, seed % 2 == 0, true);
+}
+
+// Only the last output was kept (a cache of the last layers alone), and what the first step read has
+// another name today: the content of that tells who everybody is, and nothing runs.
+TEST(SolverSim, WhatIsKnownByContentFarBelowIsFoundWithoutRunning) {
+  Sim sim(5);
+  World world;
+  const auto graph = [](const std::string& session) {
+    std::vector<Node> nodes(5);
+    nodes[0] = {.name = "base", .inputs = {}};
+    nodes[1] = {.name = "context", .inputs = {}, .key = session};
+    nodes[2] = {.name = "copy", .inputs = {1}, .content_keyed = true};
+    nodes[3] = {.name = "make", .inputs = {2}};
+    nodes[4] = {.name = "take", .inputs = {0, 3}};
+    return nodes;
+  };
+  for (const char* session : {"one", "two"}) {
+    NullSink sink;
+    auto job = sim.solver->new_job({&sink, {}, {}});
+    std::optional<Result<Solved>> got;
+    job->solve({to_vertices(graph(session), world).back(), 0}, [&](Result<Solved> r) { got = std::move(r); });
+    sim.run();
+    ASSERT_TRUE(got && got->ok());
+    sim.outputs->keep_only(value_of((*got)->output));
+  }
+  const auto values = evaluate(graph("two"));
+  for (int i : {2, 3, 4}) EXPECT_EQ(world.runs[*values[static_cast<std::size_t>(i)]], 1) << i;
 }
 
 TEST(SolverSim, AVeryDeepChainIsSolvedAndFoundAgain) {

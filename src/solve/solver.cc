@@ -1,6 +1,7 @@
 #include "solve/solver.h"
 
 #include <condition_variable>
+#include <future>
 #include <mutex>
 
 #include "solve/internal/loop.h"
@@ -64,6 +65,13 @@ void Job::add_import(CacheSource source) {
 }
 
 void Job::add_session(const std::string& id) { loop_->sessions().add(id_, id); }
+
+std::vector<KnownOutput> Job::known() {
+  auto answer = std::make_shared<std::promise<std::vector<KnownOutput>>>();
+  auto ready = answer->get_future();
+  loop_->post([loop = loop_, id = id_, answer] { answer->set_value(loop->known(id)); });
+  return ready.get();
+}
 
 void Job::cancel() {
   loop_->post([loop = loop_, id = id_] { loop->cancel_job(id); });

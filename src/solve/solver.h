@@ -55,6 +55,14 @@ struct Solved {
   std::vector<cache::KeyId> keys;
 };
 
+// What is known of one output of a job's graphs, solved or only keyed.
+struct KnownOutput {
+  Digest vertex;
+  int output = 0;
+  OutputRef result;                // null while it is not solved, and for the empty tree
+  std::vector<cache::KeyId> keys;  // in the daemon's own store
+};
+
 struct JobOptions {
   event::EventSink* sink = nullptr;    // outlives the job
   std::vector<std::string> sessions;   // sessions that may serve its steps
@@ -83,6 +91,8 @@ class Job {
   Result<Solved> solve_again(const Edge& edge, OutputRef lost, std::stop_token stop);
   void add_import(CacheSource source);
   void add_session(const std::string& id);
+  // Everything that the job's wants have touched so far, for whoever describes a build. Blocks shortly.
+  std::vector<KnownOutput> known();
   void cancel();
 
  private:

@@ -83,11 +83,13 @@ bool Loop::on_asking_keys(EdgeState& edge) {
 void Loop::wake_wanters(EdgeState& edge) {
   if (std::exchange(edge.told, edge.phase) == edge.phase) return;
   for (auto* wanter : edge.key_wanters) queue(*wanter);
+  for (auto* wanter : edge.dig_wanters) queue(*wanter);
   for (auto* wanter : edge.output_wanters) queue(*wanter);
 }
 
 bool Loop::on_keyed(EdgeState& edge) {
   wake_wanters(edge);
+  if (!edge.dig_wanters.empty()) dig(edge);
   if (!edge.output_wanted()) return false;
   if (!edge.candidates.empty()) {
     edge.phase = Phase::kLoading;
@@ -102,6 +104,13 @@ bool Loop::on_keyed(EdgeState& edge) {
 // may decide. Otherwise nothing but running can help, and all inputs are solved at once.
 bool Loop::on_solving_inputs(EdgeState& edge) {
   Step& step = *edge.step;
+  if (!edge.solve_all && !edge.dug) {
+    if (!dig_below(edge)) return false;
+    if (!edge.candidates.empty()) {
+      edge.phase = Phase::kKeyed;
+      return true;
+    }
+  }
   const auto& rules = step.maps.front().inputs;
   bool all = edge.solve_all || step.vertex->ignore_cache;
   bool any_content = false;
@@ -209,7 +218,8 @@ void Loop::drop_input_wants(EdgeState& edge) {
   edge.wants_inputs = false;
   for (std::size_t i = 0; i < edge.step->inputs.size(); ++i) {
     EdgeState& input = input_edge(edge, i);
-    std::size_t dropped = input.key_wanters.erase(&edge) + input.output_wanters.erase(&edge);
+    std::size_t dropped =
+        input.key_wanters.erase(&edge) + input.dig_wanters.erase(&edge) + input.output_wanters.erase(&edge);
     if (dropped > 0 && !input.wanted()) reconsider(input);
   }
 }

@@ -123,6 +123,18 @@ void Loop::cancel_job(std::uint64_t job) {
   for (auto id : mine) cancel_request(id);
 }
 
+std::vector<KnownOutput> Loop::known(std::uint64_t id) const {
+  std::vector<KnownOutput> out;
+  auto job = jobs_.find(id);
+  if (job == jobs_.end()) return out;
+  for (const auto& step : job->second.steps) {
+    for (const auto& [output, edge] : step->edges) {
+      out.push_back({step->vertex->digest, output, edge->result, edge->keys_in(kOwn)});
+    }
+  }
+  return out;
+}
+
 void Loop::close_job(std::uint64_t id) {
   auto it = jobs_.find(id);
   if (it == jobs_.end()) return;

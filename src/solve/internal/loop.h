@@ -54,6 +54,7 @@ class Loop : public std::enable_shared_from_this<Loop> {
   void request(const Edge& edge, Request request);
   void cancel_request(std::uint64_t request_id);
   void cancel_job(std::uint64_t job);
+  std::vector<KnownOutput> known(std::uint64_t job) const;
 
  private:
   void drain();
@@ -83,6 +84,13 @@ class Loop : public std::enable_shared_from_this<Loop> {
   bool make_anew(EdgeState& edge, const OutputRef& lost);
   bool make_inputs_anew(Step& step, const Status& status, const std::vector<OutputRef>& inputs);
   void run_again(Step& step);
+
+  // dig.cc: keys by content, without running
+  bool is_dug(EdgeState& edge) const;
+  Activity dig_inputs(EdgeState& edge);
+  Activity dig_contents(EdgeState& edge);
+  void dig(EdgeState& edge);
+  bool dig_below(EdgeState& edge);
 
   // lookup.cc: keys and records
   std::vector<SourceId> sources_of(const Step& step) const;

@@ -65,6 +65,7 @@ struct EdgeState {
   Phase phase = Phase::kIdle;
 
   std::set<EdgeState*> key_wanters;
+  std::set<EdgeState*> dig_wanters;  // of keys by content, which definitions do not give
   std::set<EdgeState*> output_wanters;
   std::vector<Request> requests;
   bool queued = false;        // stands on the loop's agenda
@@ -77,6 +78,7 @@ struct EdgeState {
   std::vector<Candidate> candidates;
   std::set<std::string> dead_records;  // records that turned out to be gone
   bool found_by_content = false;       // the candidates were found only with content keys
+  bool dug = false;                    // no more keys are to be had without running
   bool solve_all = false;              // content keys did not help: the rest is needed too
 
   OutputRef result;
@@ -85,7 +87,9 @@ struct EdgeState {
   int made_anew = 0;         // how often what was found had to be taken back
   Status error;
 
-  bool wanted() const { return !key_wanters.empty() || !output_wanters.empty() || !requests.empty(); }
+  bool wanted() const {
+    return !key_wanters.empty() || !dig_wanters.empty() || !output_wanters.empty() || !requests.empty();
+  }
   bool output_wanted() const { return !output_wanters.empty() || !requests.empty(); }
   bool keyed() const { return phase >= Phase::kKeyed && phase != Phase::kFailed; }
   std::vector<cache::KeyId> keys_in(SourceId source) const;
