@@ -5,13 +5,13 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/parallel.h"
 #include "base/reference.h"
 #include "base/text.h"
 #include "content/base64.h"
 #include "content/json_text.h"
 #include "export/internal/attestation.h"
 #include "export/internal/image_config_patch.h"
-#include "export/internal/parallel.h"
 #include "export/internal/purl.h"
 #include "export/internal/sbom_layers.h"
 #include "layer/estargz.h"

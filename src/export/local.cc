@@ -4,9 +4,9 @@
 
 #include <map>
 
+#include "base/parallel.h"
 #include "export/internal/exporters.h"
 #include "export/internal/files_tar.h"
-#include "export/internal/parallel.h"
 #include "export/internal/result_tree.h"
 #include "session/export_target.h"
 

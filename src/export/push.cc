@@ -5,7 +5,7 @@
 #include <atomic>
 #include <set>
 
-#include "export/internal/parallel.h"
+#include "base/parallel.h"
 #include "registry/client.h"
 
 namespace kiln::exporter::internal {
