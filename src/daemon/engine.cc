@@ -204,6 +204,8 @@ BuildParts WiredEngine::parts() {
   out.caches.trees = trees_.get();
   out.caches.blobs = blobs_.get();
   out.caches.registry = registry_.get();
+  out.caches.http = http_.get();
+  out.caches.pool = ground_.pool;
   out.caches.sessions = ground_.sessions;
   out.caches.records = records_.get();
   out.caches.credentials = credentials;

@@ -1,10 +1,14 @@
 // An imported cache: its configuration becomes a record store in memory, its layers trees that are
 // fetched when needed.
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/log.h"
+#include "base/parallel.h"
 #include "content/base64.h"
 #include "remotecache/cache_config.h"
+#include "remotecache/object_export.h"
 #include "remotecache/target.h"
 
 namespace kiln::remotecache {
@@ -22,12 +26,13 @@ struct Results {
 
 class ImportedOutputs final : public solve::OutputStore {
  public:
-  ImportedOutputs(Results results, std::shared_ptr<content::BlobProvider> provider, Ports ports)
-      : results_(std::move(results)), provider_(std::move(provider)), ports_(std::move(ports)) {}
+  ImportedOutputs(Results results, std::shared_ptr<content::BlobProvider> provider, BlobCheck has, Ports ports)
+      : results_(std::move(results)), provider_(std::move(provider)), has_(std::move(has)), ports_(std::move(ports)) {}
 
   std::optional<solve::OutputRef> load(const std::string& record_id, solve::RunContext& context) override {
     std::size_t index = std::strtoul(record_id.c_str(), nullptr, 10);
     if (index >= results_.chains.size()) return std::nullopt;
+    if (!all_there(results_.chains[index], context.stop)) return std::nullopt;
     store::TreeRef tree;
     for (const auto& layer : results_.chains[index]) {
       auto next = ports_.trees->from_blob(tree, source_of(layer, context), options_of(layer));
@@ -45,6 +50,32 @@ class ImportedOutputs final : public solve::OutputStore {
   }
 
  private:
+  // Layers are fetched when they are needed, and then it is too late for a miss: so each is looked for
+  // before it is promised, once.
+  bool all_there(const std::vector<content::Descriptor>& layers, std::stop_token stop) {
+    std::vector<std::function<Status()>> jobs;
+    for (const auto& layer : layers) {
+      jobs.push_back([this, &layer, stop] { return look_for(layer, stop); });
+    }
+    Status status = run_parallel(ports_.pool, std::move(jobs), kLookupsMax);
+    if (!status.ok() && !is_cancelled(status)) log_warn("imported cache: {}", message_of(status));
+    return status.ok();
+  }
+
+  Status look_for(const content::Descriptor& layer, std::stop_token stop) {
+    {
+      std::lock_guard lock(mutex_);
+      if (seen_.contains(layer.digest)) return ok();
+    }
+    if (auto mine = ports_.blobs->info(layer.digest); !mine.ok() || !*mine) {
+      KILN_ASSIGN_OR_RETURN(bool there, has_(layer, stop));
+      if (!there) return peer_error(Code::kNotFound, fmt::format("layer {} is gone", layer.digest.str()));
+    }
+    std::lock_guard lock(mutex_);
+    seen_.insert(layer.digest);
+    return ok();
+  }
+
   store::LayerSource source_of(const content::Descriptor& layer, solve::RunContext& context) const {
     store::LayerSource out;
     out.blob = layer;
@@ -66,9 +97,14 @@ class ImportedOutputs final : public solve::OutputStore {
     return out;
   }
 
+  static constexpr std::size_t kLookupsMax = 8;
+
   Results results_;
   std::shared_ptr<content::BlobProvider> provider_;
+  BlobCheck has_;
   Ports ports_;
+  std::mutex mutex_;
+  std::set<Digest> seen_;  // layers known to be there
 };
 
 // Fills a record store from a configuration. Keys of records with inputs are made of their inputs'
@@ -258,20 +294,61 @@ Status Reader::read_image(const content::Manifest& manifest) {
 
 }  // namespace
 
-Result<solve::CacheSource> make_cache_import(const Spec& spec, const Ports& ports, ImportContext context) {
-  Origin origin;
-  if (spec.type == "registry") {
-    KILN_ASSIGN_OR_RETURN(origin, open_registry_origin(spec.attrs, ports, context));
-  } else if (spec.type == "local") {
-    KILN_ASSIGN_OR_RETURN(origin, open_local_origin(spec.attrs, ports, context));
-  } else {
-    return user_error(Code::kUnimplemented, fmt::format("unknown cache importer: \"{}\"", spec.type));
+namespace {
+
+// Layers as the configuration itself tells them, where there is no manifest.
+LayersByDigest annotated_layers(const CacheConfig& config) {
+  LayersByDigest out;
+  for (const auto& layer : config.layers) {
+    if (!layer.annotations || layer.annotations->diff_id.empty()) continue;
+    content::Descriptor& descriptor = out[layer.blob];
+    descriptor.media_type = layer.annotations->media_type;
+    descriptor.digest = layer.blob;
+    descriptor.size = layer.annotations->size;
+    descriptor.annotations[std::string(content::kUncompressedAnnotation)] = layer.annotations->diff_id;
+    if (layer.annotations->created) {
+      descriptor.annotations[std::string(content::kCreatedAtAnnotation)] = format_rfc3339(*layer.annotations->created);
+    }
   }
+  return out;
+}
+
+Status read_objects(ObjectStore& store, const ImportContext& context, cache::RecordStore& records, Results& results) {
+  KILN_ASSIGN_OR_RETURN(auto configs, store.configs(context.stop));
+  for (const std::string& text : configs) {
+    KILN_ASSIGN_OR_RETURN(auto parsed, parse_cache_config(text));
+    const LayersByDigest layers = annotated_layers(parsed);
+    Filler(parsed, layers, records, results).fill();
+  }
+  return ok();
+}
+
+}  // namespace
+
+Result<solve::CacheSource> make_cache_import(const Spec& spec, const Ports& ports, ImportContext context) {
   auto records = std::make_shared<cache::MemoryRecordStore>();
   Results results;
-  Reader reader(origin, context, *records, results);
-  KILN_RETURN_IF_ERROR(reader.read(origin.manifest));
-  auto outputs = std::make_shared<ImportedOutputs>(std::move(results), origin.provider, ports);
+  std::shared_ptr<content::BlobProvider> provider;
+  BlobCheck has;
+  KILN_ASSIGN_OR_RETURN(auto objects, make_object_origin(spec, ports));
+  if (objects) {
+    KILN_RETURN_IF_ERROR(read_objects(*objects, context, *records, results));
+    provider = objects;
+    has = [objects](const content::Descriptor& blob, std::stop_token stop) { return objects->has(blob, stop); };
+  } else {
+    Origin origin;
+    if (spec.type == "registry") {
+      KILN_ASSIGN_OR_RETURN(origin, open_registry_origin(spec.attrs, ports, context));
+    } else if (spec.type == "local") {
+      KILN_ASSIGN_OR_RETURN(origin, open_local_origin(spec.attrs, ports, context));
+    } else {
+      return user_error(Code::kUnimplemented, fmt::format("unknown cache importer: \"{}\"", spec.type));
+    }
+    KILN_RETURN_IF_ERROR(Reader(origin, context, *records, results).read(origin.manifest));
+    provider = origin.provider;
+    has = origin.has;
+  }
+  auto outputs = std::make_shared<ImportedOutputs>(std::move(results), std::move(provider), std::move(has), ports);
   return solve::CacheSource{std::move(records), std::move(outputs)};
 }
 

@@ -1,54 +1,30 @@
 // Caches with a manifest: type=registry and type=local. Blobs first, in parallel as the target
 // allows, then the configuration, then the manifest that names them all.
-#include "base/value.h"
+#include "base/parallel.h"
 #include "content/json_text.h"
 #include "remotecache/cache_config.h"
 #include "remotecache/collect.h"
+#include "remotecache/export_options.h"
+#include "remotecache/object_export.h"
 #include "remotecache/target.h"
 
 namespace kiln::remotecache {
 namespace {
 
-struct Options {
-  Mode mode = Mode::kMin;
-  bool ignore_error = false;
+struct Options : ExportOptions {
   bool oci_types = true;
   bool image_manifest = true;
-  store::LayerOptions layers;
 };
-
-Status read_compression(const Attrs& attrs, Options& out) {
-  if (auto type = attribute(attrs, "compression"); !type.empty()) {
-    KILN_ASSIGN_OR_RETURN(out.layers.compression.type, layer::parse_compression(type));
-  }
-  if (auto level = attribute(attrs, "compression-level"); !level.empty()) {
-    auto value = parse_integer(level);
-    if (!value) {
-      return user_error(Code::kInvalidArgument, fmt::format("non-int value {} specified for compression-level", level));
-    }
-    out.layers.compression.level = static_cast<int>(*value);
-  }
-  KILN_ASSIGN_OR_RETURN(out.layers.force_compression, bool_attribute(attrs, "force-compression", false));
-  out.layers.fetch = true;
-  return ok();
-}
 
 Result<Options> read_options(const Attrs& attrs) {
   Options out;
-  std::string mode = attribute(attrs, "mode");
-  if (mode == "max") {
-    out.mode = Mode::kMax;
-  } else if (!mode.empty() && mode != "min") {
-    return user_error(Code::kInvalidArgument, fmt::format("unsupported cache export mode: {}", mode));
-  }
-  KILN_ASSIGN_OR_RETURN(out.ignore_error, bool_attribute(attrs, "ignore-error", false));
+  KILN_ASSIGN_OR_RETURN(static_cast<ExportOptions&>(out), ExportOptions::read(attrs, Compressions::kChosen));
   KILN_ASSIGN_OR_RETURN(out.oci_types, bool_attribute(attrs, "oci-mediatypes", true));
   KILN_ASSIGN_OR_RETURN(out.image_manifest, bool_attribute(attrs, "image-manifest", out.oci_types));
   if (out.image_manifest && !out.oci_types) {
     return user_error(Code::kInvalidArgument,
                       "invalid configuration for remote cache, OCI mediatypes are required for image-manifest cache format");
   }
-  KILN_RETURN_IF_ERROR(read_compression(attrs, out));
   return out;
 }
 
@@ -89,6 +65,8 @@ std::string manifest_text(const Options& options, const content::Descriptor& con
   return text;
 }
 
+constexpr std::size_t kUploadsMax = 4;
+
 using MakeTarget = Result<std::unique_ptr<Target>> (*)(const Attrs&, const Ports&, const Context&);
 
 class ManifestExport final : public CacheExport {
@@ -111,16 +89,27 @@ class ManifestExport final : public CacheExport {
     event::Phase sending(context.reporter, "sending cache export");
     std::vector<content::Descriptor> layers;
     for (const auto& layer : collected.config.layers) {
-      const auto& blob = collected.blobs.at(layer.blob);
-      layers.push_back(layer_descriptor(blob, options_.oci_types));
-      event::Phase writing(context.reporter, fmt::format("writing layer {}", layer.blob.str()), blob.blob.size);
-      Status status = target->put_blob(layers.back(), ports_.trees->provider_for(blob), context);
-      if (!status.ok()) return annotate(status, "error writing layer blob");
+      layers.push_back(layer_descriptor(collected.blobs.at(layer.blob), options_.oci_types));
     }
+    KILN_RETURN_IF_ERROR(send_layers(*target, collected, context));
     return publish(*target, collected.config, std::move(layers), context);
   }
 
  private:
+  // Each blob once, though it may be several layers.
+  Status send_layers(Target& target, const Collected& collected, Context& context) {
+    std::vector<std::function<Status()>> jobs;
+    for (const auto& [digest, blob] : collected.blobs) {
+      jobs.push_back([&, &blob = blob]() -> Status {
+        if (context.stop.stop_requested()) return cancelled();
+        event::Phase writing(context.reporter, fmt::format("writing layer {}", blob.blob.digest.str()), blob.blob.size);
+        Status status = target.put_blob(layer_descriptor(blob, options_.oci_types), ports_.trees->provider_for(blob), context);
+        return status.ok() || is_cancelled(status) ? status : annotate(status, "error writing layer blob");
+      });
+    }
+    return run_parallel(ports_.pool, std::move(jobs), kUploadsMax);
+  }
+
   Result<Attrs> publish(Target& target, const CacheConfig& cache_config, std::vector<content::Descriptor> layers, Context& context) {
     std::string config_text = to_json(cache_config);
     auto config = descriptor_of(config_text, kCacheConfigType);
@@ -157,6 +146,8 @@ class InlineExport final : public CacheExport {
 
 Result<std::unique_ptr<CacheExport>> make_cache_export(const Spec& spec, const Ports& ports) {
   if (spec.type == "inline") return std::make_unique<InlineExport>();
+  KILN_ASSIGN_OR_RETURN(auto object_export, make_object_export(spec, ports));
+  if (object_export) return object_export;
   if (spec.type != "registry" && spec.type != "local") {
     return user_error(Code::kUnimplemented, fmt::format("unknown cache exporter: \"{}\"", spec.type));
   }

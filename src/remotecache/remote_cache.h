@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "base/pool.h"
 #include "base/status.h"
 #include "cache/record_store.h"
 #include "content/blob_store.h"
@@ -29,6 +30,7 @@
 namespace kiln::registry {
 class Credentials;
 class Registry;
+class Transport;
 }
 
 namespace kiln::remotecache {
@@ -36,7 +38,7 @@ namespace kiln::remotecache {
 using Attrs = std::map<std::string, std::string>;
 
 struct Spec {
-  std::string type;  // "inline", "registry", "local", …
+  std::string type;  // "inline", "registry", "local", "s3", "azblob", "gha"
   Attrs attrs;
 };
 
@@ -44,7 +46,9 @@ struct Ports {
   store::Trees* trees = nullptr;
   content::BlobStore* blobs = nullptr;
   registry::Registry* registry = nullptr;
+  registry::Transport* http = nullptr;
   session::Sessions* sessions = nullptr;
+  Pool* pool = nullptr;
   cache::RecordStore* records = nullptr;  // the daemon's own
   // Logins of the clients of a build.
   std::function<std::shared_ptr<registry::Credentials>(session::SessionGroup)> credentials;

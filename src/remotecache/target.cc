@@ -1,7 +1,10 @@
 #include "remotecache/target.h"
 
+#include <algorithm>
+
 #include "base/reference.h"
 #include "base/value.h"
+#include "content/reachable.h"
 #include "registry/client.h"
 #include "session/client_content.h"
 
@@ -60,6 +63,27 @@ class LocalTarget final : public Target {
   session::ClientContent content_;
 };
 
+// The client's directory as a provider that knows when the client has left.
+class SessionProvider final : public content::BlobProvider, public content::Reachable {
+ public:
+  SessionProvider(std::shared_ptr<session::ClientContent> content, session::Sessions& sessions, std::string session_id)
+      : content_(std::move(content)), sessions_(sessions), session_id_(std::move(session_id)) {}
+
+  Result<std::unique_ptr<ByteSource>> open(const content::Descriptor& blob, std::int64_t offset, std::stop_token stop) override {
+    if (!reachable()) return peer_error(Code::kNotFound, fmt::format("the client that offered {} has left", blob.digest.str()));
+    return content_->open(blob, offset, stop);
+  }
+  bool reachable() const override {
+    auto sessions = sessions_.list();
+    return std::any_of(sessions.begin(), sessions.end(), [&](const auto& session) { return session->id() == session_id_; });
+  }
+
+ private:
+  std::shared_ptr<session::ClientContent> content_;
+  session::Sessions& sessions_;
+  const std::string session_id_;
+};
+
 Result<Reference> reference_attribute(const Attrs& attrs) {
   std::string ref = attribute(attrs, "ref");
   if (ref.empty()) return user_error(Code::kInvalidArgument, "missing ref");
@@ -99,7 +123,14 @@ Result<Origin> open_registry_origin(const Attrs& attrs, const Ports& ports, cons
   KILN_ASSIGN_OR_RETURN(auto manifest, ports.registry->fetch_manifest(resolved.ref, resolved.descriptor, access));
   // Layers are fetched later, perhaps by a step of another build: not bound to this one's stop.
   access.stop = {};
-  return Origin{std::move(manifest), ports.registry->provider(resolved.ref, access)};
+  auto has = [registry = ports.registry, ref = resolved.ref, access](const content::Descriptor& blob,
+                                                                     std::stop_token stop) -> Result<bool> {
+    registry::Access mine = access;
+    mine.stop = stop;
+    KILN_ASSIGN_OR_RETURN(auto size, registry->stat_blob(ref, blob.digest, mine));
+    return size.has_value();
+  };
+  return Origin{std::move(manifest), ports.registry->provider(resolved.ref, access), std::move(has)};
 }
 
 Result<std::unique_ptr<Target>> make_local_target(const Attrs& attrs, const Ports&, const Context& context) {
@@ -108,7 +139,7 @@ Result<std::unique_ptr<Target>> make_local_target(const Attrs& attrs, const Port
   return std::make_unique<LocalTarget>(session::ClientContent(context.sessions, context.session_id, store_id(dest)));
 }
 
-Result<Origin> open_local_origin(const Attrs& attrs, const Ports&, const ImportContext& context) {
+Result<Origin> open_local_origin(const Attrs& attrs, const Ports& ports, const ImportContext& context) {
   std::string digest_text = attribute(attrs, "digest");
   if (digest_text.empty()) return user_error(Code::kInvalidArgument, "local cache importer requires explicit digest");
   std::string src = attribute(attrs, "src");
@@ -121,7 +152,11 @@ Result<Origin> open_local_origin(const Attrs& attrs, const Ports&, const ImportC
   manifest.digest = digest;
   manifest.size = info->size;
   KILN_ASSIGN_OR_RETURN(auto bytes, content::read_blob(*content, manifest, context.stop));
-  return Origin{std::move(bytes), content};
+  auto has = [content](const content::Descriptor& blob, std::stop_token stop) -> Result<bool> {
+    KILN_ASSIGN_OR_RETURN(auto found, content->info(blob.digest, stop));
+    return found.has_value();
+  };
+  return Origin{std::move(bytes), std::make_shared<SessionProvider>(content, *ports.sessions, context.session_id), std::move(has)};
 }
 
 }  // namespace kiln::remotecache

@@ -19,10 +19,14 @@ class Target {
   virtual Status put_manifest(const content::Descriptor& manifest, std::string_view bytes, Context& context) = 0;
 };
 
+// Whether a blob can be had, without having it.
+using BlobCheck = std::function<Result<bool>(const content::Descriptor& blob, std::stop_token stop)>;
+
 // A place to import from: the manifest's bytes, and a provider for everything it names.
 struct Origin {
   std::string manifest;
   std::shared_ptr<content::BlobProvider> provider;
+  BlobCheck has;
 };
 
 // type=registry: attributes ref, registry.insecure.

@@ -6,6 +6,7 @@
 
 #include "base/id.h"
 #include "base/log.h"
+#include "content/reachable.h"
 #include "snapshot/native.h"
 #include "store/internal/state.h"
 
@@ -159,6 +160,17 @@ Status TreesState::settle_twin(const TreeRef& tree) {
   return records->remove(twin).status();  // the directory stays: the frozen tree names it
 }
 
+namespace {
+
+// Whether the provider, if any, may still give what it promised.
+bool can_fetch(content::BlobProvider* provider) {
+  if (provider == nullptr) return false;
+  auto* far = dynamic_cast<content::Reachable*>(provider);
+  return far == nullptr || far->reachable();
+}
+
+}  // namespace
+
 bool TreesState::within_reach(const TreeRef& tree) {
   for (const Tree* at = tree.get(); at;) {
     Tree::Body& b = *at->body_;
@@ -171,7 +183,7 @@ bool TreesState::within_reach(const TreeRef& tree) {
     {
       std::lock_guard lock(b.mutex);
       bool local = std::any_of(b.blobs.begin(), b.blobs.end(), [](const BlobVariant& v) { return v.local; });
-      if (b.snapshot.empty() && !local && !b.provider) return false;
+      if (b.snapshot.empty() && !local && !can_fetch(b.provider.get())) return false;
     }
     at = at->parent_.get();
   }
