@@ -2,43 +2,18 @@
 // flows; a test compares the headings.
 #include "daemon/build.h"
 
-#include <condition_variable>
-
 #include "base/log.h"
+#include "base/parallel.h"
 #include "daemon/egress.h"
-#include "content/image_config.h"
 #include "daemon/gateway.h"
 #include "daemon/internal_step.h"
+#include "daemon/result_origin.h"
+#include "daemon/sbom_fallback.h"
 #include "op/tree_output.h"
 #include "session/export_target.h"
 
 namespace kiln::daemon {
 namespace {
-
-// Runs each task on the pool and waits for all; gives the first error.
-Status run_all(Pool& pool, std::vector<std::function<Status()>> tasks) {
-  if (tasks.size() == 1) return tasks[0]();
-  struct State {
-    std::mutex mutex;
-    std::condition_variable done;
-    std::size_t left = 0;
-    Status first;
-  };
-  auto state = std::make_shared<State>();
-  state->left = tasks.size();
-  for (auto& task : tasks) {
-    pool.submit([state, &task] {
-      Status status = task();
-      std::lock_guard lock(state->mutex);
-      if (state->first.ok() && !status.ok()) state->first = status;
-      --state->left;
-      state->done.notify_all();
-    });
-  }
-  std::unique_lock lock(state->mutex);
-  state->done.wait(lock, [&] { return state->left == 0; });
-  return state->first;
-}
 
 // A graph found inside a step (BuildOp) is solved by the job of the build that began the step.
 Result<store::TreeRef> solve_nested(std::shared_ptr<BridgeContext> build, const graph::Definition& definition,
@@ -72,10 +47,9 @@ class BuildLife {
   void import_caches();
   Status ask_frontend();
   Status solve_result();
-  Status describe_result();
-  Status attest(const std::string& key, const Capture& capture, const graph::Definition& definition,
-                const ProvenanceRun& run);
+  Platform scanner_platform() const;
   Status ask_exporters();
+  Status leave();
   Status export_result();
   Status make_exports();
   bool solve_without(const std::string& lost_layer);
@@ -94,7 +68,6 @@ class BuildLife {
   RunningBuild& build_;
   const SolveRequest& request_;
   std::stop_token stop_;
-  const Time started_ = system_clock().now();
   std::optional<ProvenanceOptions> provenance_;
   Entitlements entitlements_;
 
@@ -105,10 +78,11 @@ class BuildLife {
   std::shared_ptr<BridgeContext> context_;
   std::mutex imports_mutex_;
   std::set<std::string> imports_;
-  std::unique_ptr<BuildBridge> client_bridge_;
+  std::unique_ptr<BuildBridge> bridge_;
   std::shared_ptr<Gateway> gateway_;  // while the frontend runs at the client
   frontend::SolveResult result_;
   exporter::BuildResult solved_;
+  std::shared_ptr<ResultOrigin> origin_;  // lives on until the record is written
   std::map<std::string, remotecache::Exported> exported_;  // by key of tree, "" for a single one
   Attrs cache_response_;
 };
@@ -119,9 +93,12 @@ Result<SolveResponse> BuildLife::live() {
   import_caches();
   KILN_RETURN_IF_ERROR(ask_frontend());
   KILN_RETURN_IF_ERROR(solve_result());
-  KILN_RETURN_IF_ERROR(export_result());
-  KILN_RETURN_IF_ERROR(export_caches());
-  KILN_RETURN_IF_ERROR(publish());
+  Status left = leave();
+  build_.add_afterwards([origin = origin_, builder_id = provenance_ ? provenance_->builder_id : ""] {
+    origin->keep(builder_id);
+    return ok();
+  });
+  KILN_RETURN_IF_ERROR(left);
   SolveResponse response = answer();
   if (request_.enable_session_exporter) {
     session::ExportTarget client(own_session(), request_.session);
@@ -131,10 +108,18 @@ Result<SolveResponse> BuildLife::live() {
   return response;
 }
 
+// Everything by which the result leaves the daemon.
+Status BuildLife::leave() {
+  KILN_RETURN_IF_ERROR(export_result());
+  KILN_RETURN_IF_ERROR(export_caches());
+  return publish();
+}
+
 // 1. Accept: whatever is wrong with the request is said before anything runs.
 Status BuildLife::accept() {
   KILN_ASSIGN_OR_RETURN(entitlements_, Entitlements::parse(request_.entitlements, parts_.allowed_entitlements));
   KILN_ASSIGN_OR_RETURN(provenance_, provenance_options(request_.frontend_attrs));
+  KILN_RETURN_IF_ERROR(check_sbom_request(request_.frontend_attrs));
   for (const auto& spec : request_.exporters) {
     KILN_ASSIGN_OR_RETURN(auto made, exporter::make_exporter(spec.type, spec.attrs, parts_.exports));
     exports_.push_back({std::move(made), nullptr, nullptr});
@@ -194,6 +179,10 @@ Status BuildLife::begin() {
       log_warn("cache import: {}", message_of(source.status()));
     }
   };
+  origin_ = std::make_shared<ResultOrigin>(parts_, build_, context_);
+  auto scope = RequestScope::of_build(settled_call({request_.frontend, request_.frontend_attrs, request_.frontend_inputs}),
+                                      parts_.producers);
+  bridge_ = std::make_unique<BuildBridge>(context_, request_.frontend_attrs, request_.frontend_inputs, std::move(scope));
   return read_policy();
 }
 
@@ -207,9 +196,16 @@ session::SessionGroup BuildLife::own_session() const {
   return {*parts_.sessions, [id = request_.session] { return std::vector<std::string>{id}; }};
 }
 
-// 3. Import caches: further places to look for records, read when first asked.
+// 3. Import caches: further places to look for records. All are read at once.
 void BuildLife::import_caches() {
-  for (const auto& spec : request_.cache_imports) context_->import_cache({spec.type, spec.attrs});
+  std::vector<std::function<Status()>> tasks;
+  for (const auto& spec : request_.cache_imports) {
+    tasks.push_back([this, &spec] {
+      context_->import_cache({spec.type, spec.attrs});
+      return ok();
+    });
+  }
+  (void)run_parallel(parts_.pool, std::move(tasks));
 }
 
 // 4. Ask the frontend: text becomes a graph. The graph may also come ready made, or from a frontend
@@ -219,21 +215,19 @@ Status BuildLife::ask_frontend() {
     KILN_ASSIGN_OR_RETURN(result_, wait_for_client());
     return ok();
   }
-  BuildBridge bridge(context_, request_.frontend_attrs, request_.frontend_inputs);
   frontend::SolveRequest ask;
   ask.definition = request_.definition;
   ask.frontend = request_.frontend;
   ask.frontend_opts = request_.frontend_attrs;
   ask.frontend_inputs = request_.frontend_inputs;
-  KILN_ASSIGN_OR_RETURN(result_, bridge.solve(ask, stop_));
+  KILN_ASSIGN_OR_RETURN(result_, bridge_->solve(ask, stop_));
   return ok();
 }
 
 // The client's frontend may look into its refs until the build has ended.
 Result<frontend::SolveResult> BuildLife::wait_for_client() {
-  client_bridge_ = std::make_unique<BuildBridge>(context_, request_.frontend_attrs, request_.frontend_inputs);
   auto containers = parts_.make_containers ? parts_.make_containers(build_, context_) : nullptr;
-  gateway_ = std::make_shared<Gateway>(*client_bridge_, containers);
+  gateway_ = std::make_shared<Gateway>(*bridge_, containers);
   build_.serve(gateway_);
   return gateway_->wait(stop_);
 }
@@ -266,7 +260,7 @@ Status BuildLife::solve_result() {
       return ok();
     });
   }
-  KILN_RETURN_IF_ERROR(run_all(*parts_.pool, std::move(tasks)));
+  KILN_RETURN_IF_ERROR(run_parallel(parts_.pool, std::move(tasks)));
   for (const auto& [key, exported] : exported_) {
     if (key.empty()) {
       solved_.tree = exported.tree;
@@ -275,69 +269,17 @@ Status BuildLife::solve_result() {
     }
   }
   solved_.metadata = result_.metadata;
+  KILN_RETURN_IF_ERROR(origin_->capture(result_));
+  KILN_RETURN_IF_ERROR(add_missing_sboms(*bridge_, request_.frontend_attrs, scanner_platform(), result_, stop_));
   for (const auto& [key, attestations] : result_.attestations) {
     for (const auto& attestation : attestations) KILN_RETURN_IF_ERROR(add_attestation(key, attestation));
   }
-  return describe_result();
+  return provenance_ ? origin_->attest(*provenance_, solved_) : ok();
 }
 
-// Says of every tree where it came from: to exporters, when the request asks for it, and to the
-// record, always.
-Status BuildLife::describe_result() {
-  if (parts_.pins == nullptr) return ok();
-  ProvenanceRun run{build_.ref(), started_, system_clock().now(), request_.compatibility_version, parts_.provenance_environment};
-  std::map<std::string, frontend::RefPtr> refs = result_.refs;
-  if (!result_.is_map()) refs[""] = result_.ref;
-  std::set<const graph::Graph*> results;
-  for (const auto& [key, ref] : refs) {
-    if (ref) results.insert(static_cast<BuildRef&>(*ref).graph().get());
-  }
-  for (const auto& [key, ref] : refs) {
-    if (!ref) continue;
-    auto& mine = static_cast<BuildRef&>(*ref);
-    auto platform = Platform::parse(key);
-    const Capture capture = context_->refs->provenance->capture(
-        mine.graph(), mine.origin(), results, *parts_.pins, key.empty() || !platform.ok() ? std::nullopt : std::optional(*platform));
-    KILN_ASSIGN_OR_RETURN(graph::Definition definition, mine.definition());
-    if (provenance_) KILN_RETURN_IF_ERROR(attest(key, capture, definition, run));
-    if (parts_.history == nullptr || request_.internal) continue;
-    ProvenanceOptions kept;
-    if (provenance_) kept.builder_id = provenance_->builder_id;
-    build_.add_afterwards([key = key, capture, definition = std::move(definition), kept, run, &build = build_,
-                           &history = *parts_.history]() -> Status {
-      KILN_ASSIGN_OR_RETURN(std::string text, predicate(capture, definition, kept, run));
-      StringSource bytes(std::move(text));
-      KILN_ASSIGN_OR_RETURN(auto blob, history.write_blob("application/vnd.in-toto+json", bytes));
-      blob.annotations[history::kPredicateTypeAnnotation] = predicate_type(kept.version);
-      build.add_attestation(key, std::move(blob));
-      return ok();
-    });
-  }
-  return ok();
-}
-
-Status BuildLife::attest(const std::string& key, const Capture& capture, const graph::Definition& definition,
-                         const ProvenanceRun& run) {
-  exporter::Attestation out;
-  out.metadata["reason"] = "provenance";
-  out.metadata["inline-only"] = provenance_->inline_only ? "true" : "false";
-  out.path = provenance_->filename;
-  out.predicate_type = predicate_type(provenance_->version);
-  KILN_ASSIGN_OR_RETURN(out.data, predicate(capture, definition, *provenance_, run));
-  // A single result is known to exporters under its platform.
-  std::string name = key;
-  if (name.empty()) {
-    Platform platform = Platform::host();
-    auto config = result_.metadata.find("containerimage.config");
-    if (config != result_.metadata.end()) {
-      if (auto image = content::parse_image_config(config->second); image.ok() && !image->platform.empty()) {
-        platform = image->platform;
-      }
-    }
-    name = platform.normalized().str_full();
-  }
-  solved_.attestations[name].push_back(std::move(out));
-  return ok();
+Platform BuildLife::scanner_platform() const {
+  const auto& workers = parts_.workers;
+  return workers.empty() || workers[0].platforms.empty() ? Platform::host().normalized() : workers[0].platforms[0];
 }
 
 Status BuildLife::add_attestation(const std::string& key, const frontend::Attestation& in) {
@@ -428,7 +370,7 @@ Status BuildLife::make_exports() {
       return ok();
     });
   }
-  return tasks.empty() ? ok() : run_all(*parts_.pool, std::move(tasks));
+  return run_parallel(parts_.pool, std::move(tasks));
 }
 
 // 7. Export caches: records and layers for other daemons.
@@ -451,7 +393,7 @@ Status BuildLife::export_caches() {
       return ok();
     });
   }
-  return tasks.empty() ? ok() : run_all(*parts_.pool, std::move(tasks));
+  return run_parallel(parts_.pool, std::move(tasks));
 }
 
 // 8. Publish: pushes, names, files at the client.
@@ -466,7 +408,7 @@ Status BuildLife::publish() {
       return status;
     });
   }
-  return tasks.empty() ? ok() : run_all(*parts_.pool, std::move(tasks));
+  return run_parallel(parts_.pool, std::move(tasks));
 }
 
 // 9. Answer: what the client is told, and what the record keeps.

@@ -31,6 +31,7 @@ struct BuildParts {
   source::MetaResolver* meta = nullptr;
   Pool* pool = nullptr;
   source::Pins* pins = nullptr;         // what sources resolved to, for provenance
+  std::shared_ptr<Producers> producers = std::make_shared<Producers>();
   history::History* history = nullptr;  // where provenance is kept; may be null
   std::string provenance_environment;   // JSON object, see load_provenance_environment
   std::map<std::string, std::shared_ptr<const frontend::Frontend>> frontends;

@@ -56,9 +56,9 @@ source::Asker asker_of(const BridgeContext& context, event::Reporter& reporter, 
   return {stop, reporter, {*context.sessions, [session] { return std::vector<std::string>{session}; }}, nullptr};
 }
 
-// Asks about a source that was decided about.
-Result<frontend::SourceMeta> resolve_decided(const BridgeContext& context, const graph::SourceOp& source,
-                                             const std::optional<Platform>& platform,
+// Asks about a source that was decided about; an image is noted in `scope`, which may be null.
+Result<frontend::SourceMeta> resolve_decided(const BridgeContext& context, RequestScope* scope,
+                                             const graph::SourceOp& source, const std::optional<Platform>& platform,
                                              const frontend::ResolveOptions& options, std::stop_token stop) {
   InternalStep step(context.build->events(),
                     options.log_name.empty() ? "resolve metadata for " + source.identifier : options.log_name);
@@ -66,11 +66,11 @@ Result<frontend::SourceMeta> resolve_decided(const BridgeContext& context, const
                                     asker_of(context, step, stop));
   step.done(meta.status());
   if (!meta.ok()) return meta.status();
-  if (meta->image) {
+  if (meta->image && scope != nullptr) {
     const auto at = source.identifier.find("://");
-    context.refs->provenance->add_image({at == std::string::npos ? source.identifier : source.identifier.substr(at + 3),
-                                         platform ? platform : options.platform, meta->image->digest.str(),
-                                         !source.identifier.starts_with("docker-image://")});
+    scope->add_image({at == std::string::npos ? source.identifier : source.identifier.substr(at + 3),
+                      platform ? platform : options.platform, meta->image->digest.str(),
+                      !source.identifier.starts_with("docker-image://")});
   }
   return to_frontend(source, *std::move(meta));
 }
@@ -81,7 +81,7 @@ Result<bool> check_source(const BridgeContext& context, graph::Op& op, std::stop
   if (!context.rules) return false;
   auto resolve = [&](const graph::SourceOp& source, const std::optional<Platform>& platform,
                      const frontend::ResolveOptions& options) {
-    return resolve_decided(context, source, platform, options, stop);
+    return resolve_decided(context, nullptr, source, platform, options, stop);
   };
   return context.rules->rewrite(op, resolve, stop);
 }
@@ -128,8 +128,8 @@ Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& cont
 }
 
 BuildBridge::BuildBridge(std::shared_ptr<BridgeContext> context, std::map<std::string, std::string> opts,
-                         std::map<std::string, graph::Definition> inputs, std::shared_ptr<const RequestOrigin> origin)
-    : context_(std::move(context)), inputs_(std::move(inputs)), origin_(std::move(origin)) {
+                         std::map<std::string, graph::Definition> inputs, std::shared_ptr<RequestScope> scope)
+    : context_(std::move(context)), inputs_(std::move(inputs)), scope_(std::move(scope)) {
   options_.opts = std::move(opts);
   options_.session_id = context_->build->request().session;
   options_.product = context_->product;
@@ -156,6 +156,11 @@ Result<frontend::SolveResult> BuildBridge::solve(const frontend::SolveRequest& r
   } else if (!request.frontend.empty()) {
     KILN_ASSIGN_OR_RETURN(result, solve_frontend(request, stop));
   }
+  const auto note = [](const frontend::RefPtr& ref) {
+    if (auto* mine = dynamic_cast<BuildRef*>(ref.get())) mine->scope()->produced(*mine->graph());
+  };
+  note(result.ref);
+  for (const auto& [key, ref] : result.refs) note(ref);
   if (request.evaluate) {
     if (result.ref) KILN_RETURN_IF_ERROR(result.ref->evaluate(stop));
     for (const auto& [key, ref] : result.refs) {
@@ -170,29 +175,23 @@ Result<frontend::SolveResult> BuildBridge::solve_definition(const graph::Definit
   frontend::SolveResult result;
   if (!graph->result) return result;
   solve::Edge edge = op::to_solver(*graph, context_->ports);
-  result.ref = std::make_shared<BuildRef>(context_->refs, std::move(graph), std::move(edge), origin_);
+  result.ref = std::make_shared<BuildRef>(context_->refs, std::move(graph), std::move(edge), scope_);
   return result;
 }
 
 Result<frontend::SolveResult> BuildBridge::solve_frontend(const frontend::SolveRequest& request, std::stop_token stop) {
-  // A frontend image named like the frontend that is built in means the latter.
-  auto source = request.frontend_opts.find("source");
-  bool own = request.frontend == "gateway.v0" && source != request.frontend_opts.end() && source->second == "dockerfile.v0";
-  auto found = context_->frontends.find(own ? "dockerfile.v0" : request.frontend);
+  const FrontendCall call = settled_call({request.frontend, request.frontend_opts, request.frontend_inputs});
+  auto found = context_->frontends.find(call.frontend);
   if (found == context_->frontends.end()) {
     return user_error(Code::kNotFound, fmt::format("invalid frontend: {}", request.frontend));
   }
-  auto origin = std::make_shared<RequestOrigin>();
-  origin->frontend = request.frontend;
-  origin->opts = request.frontend_opts;
-  if (origin_) origin->root = origin_->root ? origin_->root : origin_;
-  BuildBridge nested(context_, request.frontend_opts, request.frontend_inputs, std::move(origin));
+  BuildBridge nested(context_, call.opts, call.inputs, scope_->call(call));
   auto result = found->second->build(nested, stop);
   if (result.ok() || is_cancelled(result.status())) return result;
   Status failed = result.status();
   errdefs::Frontend detail;
   detail.set_name(request.frontend);
-  if (source != request.frontend_opts.end()) detail.set_source(source->second);
+  if (auto source = request.frontend_opts.find("source"); source != request.frontend_opts.end()) detail.set_source(source->second);
   add_detail(failed, kDetailFrontend, detail.SerializeAsString());
   return failed;
 }
@@ -219,7 +218,7 @@ Result<frontend::ImageConfig> BuildBridge::resolve_image_config(const std::strin
   auto meta = context_->meta->resolve_image(name, options.platform, to_meta_options(options), asker(step, stop));
   step.done(meta.status());
   if (!meta.ok()) return meta.status();
-  context_->refs->provenance->add_image({name, options.platform, meta->digest.str(), options.oci_store.has_value()});
+  scope_->add_image({name, options.platform, meta->digest.str(), options.oci_store.has_value()});
   return frontend::ImageConfig{name, meta->digest, std::move(meta->config)};
 }
 
@@ -231,7 +230,7 @@ Result<frontend::SourceMeta> BuildBridge::resolve_source(const graph::SourceOp& 
   op.kind = source;
   op.platform = platform ? platform : options.platform;
   KILN_RETURN_IF_ERROR(check_source(*context_, op, stop).status());
-  return resolve_decided(*context_, std::get<graph::SourceOp>(op.kind), platform, options, stop);
+  return resolve_decided(*context_, scope_.get(), std::get<graph::SourceOp>(op.kind), platform, options, stop);
 }
 
 Status BuildBridge::add_rules(const std::vector<std::string>& policies) {

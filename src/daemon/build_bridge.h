@@ -48,8 +48,9 @@ Result<bool> check_source(const BridgeContext& context, graph::Op& op, std::stop
 // Any thread.
 class BuildBridge final : public frontend::Bridge {
  public:
+  // `scope`: the call that this bridge is given to, or the build itself.
   BuildBridge(std::shared_ptr<BridgeContext> context, std::map<std::string, std::string> opts,
-              std::map<std::string, graph::Definition> inputs, std::shared_ptr<const RequestOrigin> origin = nullptr);
+              std::map<std::string, graph::Definition> inputs, std::shared_ptr<RequestScope> scope);
 
   const std::shared_ptr<BridgeContext>& context() const { return context_; }
   const frontend::BuildOptions& options() const override { return options_; }
@@ -70,7 +71,7 @@ class BuildBridge final : public frontend::Bridge {
   std::shared_ptr<BridgeContext> context_;
   frontend::BuildOptions options_;
   std::map<std::string, graph::Definition> inputs_;
-  std::shared_ptr<const RequestOrigin> origin_;  // the call that this bridge is given to; null: none
+  std::shared_ptr<RequestScope> scope_;
 };
 
 }  // namespace kiln::daemon

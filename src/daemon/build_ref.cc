@@ -32,7 +32,7 @@ Result<solve::Solved> BuildRef::solved(std::stop_token stop) {
   }
   auto answer = context_->job->solve(edge_, stop);
   if (!answer.ok()) return with_source(answer.status(), *graph_);
-  context_->provenance->add_graph(graph_);
+  scope_->add_graph(graph_);
   std::lock_guard lock(mutex_);
   solved_ = *answer;
   return *std::move(answer);

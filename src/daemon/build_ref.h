@@ -5,7 +5,7 @@
 #include <mutex>
 #include <optional>
 
-#include "daemon/provenance.h"
+#include "daemon/request_scope.h"
 #include "frontend/bridge.h"
 #include "graph/vertex.h"
 #include "solve/solver.h"
@@ -20,16 +20,15 @@ Status with_source(const Status& status, const graph::Graph& graph);
 struct RefContext {
   std::shared_ptr<solve::Job> job;
   store::Trees* trees = nullptr;
-  std::shared_ptr<ProvenanceLog> provenance = std::make_shared<ProvenanceLog>();
 };
 
 // Any thread.
 class BuildRef final : public frontend::Ref {
  public:
-  // `origin`: the frontend call that made the graph; null when there was none.
+  // `scope`: the call that the graph was made in.
   BuildRef(std::shared_ptr<const RefContext> context, std::shared_ptr<const graph::Graph> graph, solve::Edge edge,
-           std::shared_ptr<const RequestOrigin> origin)
-      : context_(std::move(context)), graph_(std::move(graph)), edge_(std::move(edge)), origin_(std::move(origin)) {}
+           std::shared_ptr<RequestScope> scope)
+      : context_(std::move(context)), graph_(std::move(graph)), edge_(std::move(edge)), scope_(std::move(scope)) {}
 
   Status evaluate(std::stop_token stop) override;
   Result<std::string> read_file(const frontend::ReadRequest& request, std::stop_token stop) override;
@@ -44,7 +43,7 @@ class BuildRef final : public frontend::Ref {
   // whether what solved() gives has changed.
   bool solve_without(const std::string& lost_layer, std::stop_token stop);
   const std::shared_ptr<const graph::Graph>& graph() const { return graph_; }
-  const std::shared_ptr<const RequestOrigin>& origin() const { return origin_; }
+  const std::shared_ptr<RequestScope>& scope() const { return scope_; }
   const solve::Edge& edge() const { return edge_; }
 
  private:
@@ -53,7 +52,7 @@ class BuildRef final : public frontend::Ref {
   std::shared_ptr<const RefContext> context_;
   std::shared_ptr<const graph::Graph> graph_;
   solve::Edge edge_;
-  std::shared_ptr<const RequestOrigin> origin_;
+  std::shared_ptr<RequestScope> scope_;
   std::mutex mutex_;
   std::optional<solve::Solved> solved_;
 };

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/filter.h"
+#include "base/version.h"
 #include "daemon/calls.h"
 #include "daemon/control_messages.h"
 #include "daemon/services.h"
@@ -163,6 +164,7 @@ class ControlService final : public ControlServer, private Base {
 
   grpc::ServerUnaryReactor* Info(Context* context, const api::InfoRequest*, api::InfoResponse* out) override {
     fill_version(*out->mutable_buildkitversion());
+    out->mutable_buildkitversion()->set_dockerfileversion(kDockerfileVersion);
     return answer(context, ok());
   }
 

@@ -1,9 +1,9 @@
+// Which materials a graph has: its sources with their pins, its steps with their secrets.
 #include <algorithm>
 
-#include "base/git_url.h"
 #include "base/reference.h"
 #include "base/text.h"
-#include "daemon/provenance.h"
+#include "daemon/provenance_parts.h"
 #include "graph/attributes.h"
 
 namespace kiln::daemon {
@@ -21,27 +21,9 @@ std::pair<std::string, std::string> split_identifier(const std::string& identifi
   return {identifier.substr(0, at), identifier.substr(at + 3)};
 }
 
-void add_image(std::vector<ImageMaterial>& images, ImageMaterial image) {
-  const auto same = [&](const ImageMaterial& other) {
-    return other.ref == image.ref && other.local == image.local && other.platform == image.platform;
-  };
-  if (std::none_of(images.begin(), images.end(), same)) images.push_back(std::move(image));
-}
-
 void add_secret(std::map<std::string, bool>& to, const std::string& id, bool optional) {
   auto [it, added] = to.emplace(id, optional);
   if (!added && !optional) it->second = false;
-}
-
-std::string without_credentials(const std::string& url) {
-  const std::size_t scheme = url.find("://");
-  if (scheme == std::string::npos) return url;
-  const std::size_t end = url.find_first_of("/?#", scheme + 3);
-  const std::size_t at = url.rfind('@', end);
-  if (at == std::string::npos || at < scheme + 3) return url;
-  std::string user = url.substr(scheme + 3, at - scheme - 3);
-  user = user.find(':') == std::string::npos ? "xxxxx" : "xxxxx:xxxxx";
-  return url.substr(0, scheme + 3) + user + url.substr(at);
 }
 
 void add_git(const graph::SourceOp& source, const std::string& rest, const std::string& pin, Capture& out) {
@@ -49,37 +31,73 @@ void add_git(const graph::SourceOp& source, const std::string& rest, const std::
   const auto [path, fragment] = split_once(rest, '#');
   if (remote.empty()) remote = "https://" + std::string(path);
   std::string ref(split_once(fragment, ':').first);
-  std::string url = without_credentials(remote);
-  if (!ref.empty()) url += "#" + ref;
-  const auto same = [&](const GitMaterial& other) { return other.url == url; };
-  if (std::none_of(out.git.begin(), out.git.end(), same)) out.git.push_back({url, pin});
+  GitMaterial material{redacted_url(remote), pin, attr(source, graph::kAttrGitBundle)};
+  if (!ref.empty()) material.url += "#" + ref;
+  const auto same = [&](const GitMaterial& other) { return other.url == material.url && other.bundle == material.bundle; };
+  if (std::none_of(out.git.begin(), out.git.end(), same)) out.git.push_back(std::move(material));
   for (const char* name : {graph::kAttrGitAuthTokenSecret, graph::kAttrGitAuthHeaderSecret}) {
     if (const std::string id = attr(source, name); !id.empty()) add_secret(out.secrets, id, true);
   }
   if (const std::string id = attr(source, graph::kAttrGitMountSshSock); !id.empty()) add_secret(out.ssh, id, true);
 }
 
-void add_source(const graph::Vertex& vertex, const graph::SourceOp& source, const source::Pins& pins, Capture& out) {
-  const auto [scheme, rest] = split_identifier(source.identifier);
-  const std::optional<std::string> pin = pins.find(vertex.digest);
-  if (scheme == "docker-image" || scheme == "oci-layout") {
-    std::string digest = pin.value_or("");
-    if (auto ref = Reference::parse(rest); digest.empty() && ref.ok()) digest = ref->digest.str();
-    add_image(out.images, {rest, vertex.op.platform, digest, scheme == "oci-layout"});
-  } else if (scheme == "docker-image+blob" || scheme == "oci-layout+blob") {
-    add_image(out.blobs, {rest, std::nullopt, pin.value_or(""), scheme == "oci-layout+blob"});
-  } else if (scheme == "git") {
-    add_git(source, rest, pin.value_or(""), out);
-  } else if (scheme == "http" || scheme == "https") {
-    out.http.emplace(without_credentials(source.identifier), pin.value_or(attr(source, graph::kAttrHttpChecksum)));
-    if (const std::string id = attr(source, graph::kAttrHttpAuthHeaderSecret); !id.empty()) add_secret(out.secrets, id, true);
-  } else if (scheme == "local") {
-    out.locals.insert(rest);
-  }
+void add_blob(Capture& out, ImageMaterial blob) {
+  const auto same = [&](const ImageMaterial& other) { return other.ref == blob.ref && other.local == blob.local; };
+  if (std::none_of(out.blobs.begin(), out.blobs.end(), same)) out.blobs.push_back(std::move(blob));
 }
 
-void add_graph(const graph::Graph& graph, const source::Pins& pins, Capture& out) {
-  for (const auto& vertex : graph.vertices) {
+// The digest that a reference itself carries.
+std::string digest_in(const std::string& text) {
+  auto ref = Reference::parse(text);
+  return ref.ok() ? ref->digest.str() : "";
+}
+
+void add_source(const graph::Vertex& vertex, const graph::SourceOp& source, const source::Pins& pins, Capture& out) {
+  const auto [scheme, rest] = split_identifier(source.identifier);
+  std::string pin = pins.find(vertex.digest).value_or("");
+  if (scheme == "local") {
+    out.locals.insert(rest);
+    return;
+  }
+  if (scheme == "docker-image" || scheme == "oci-layout") {
+    if (pin.empty()) pin = digest_in(rest);
+    out.add_image({rest, vertex.op.platform, pin, scheme == "oci-layout"});
+  } else if (scheme == "docker-image+blob" || scheme == "oci-layout+blob") {
+    if (pin.empty()) pin = digest_in(rest);
+    add_blob(out, {rest, std::nullopt, pin, scheme == "oci-layout+blob"});
+  } else if (scheme == "git") {
+    if (pin.empty()) pin = attr(source, graph::kAttrGitChecksum);
+    add_git(source, rest, pin, out);
+  } else if (scheme == "http" || scheme == "https") {
+    if (pin.empty()) pin = attr(source, graph::kAttrHttpChecksum);
+    if (!pin.empty()) out.http.emplace(redacted_url(source.identifier), pin);
+    if (const std::string id = attr(source, graph::kAttrHttpAuthHeaderSecret); !id.empty()) add_secret(out.secrets, id, true);
+  }
+  out.incomplete |= pin.empty();
+}
+
+// The steps that the result needs: a graph may carry more.
+std::vector<const graph::Vertex*> vertices_below(const graph::Edge& result) {
+  std::vector<const graph::Vertex*> out;
+  std::set<const graph::Vertex*> seen;
+  std::vector<const graph::Vertex*> stack;
+  if (result) stack.push_back(result.vertex.get());
+  while (!stack.empty()) {
+    const graph::Vertex* vertex = stack.back();
+    stack.pop_back();
+    if (!seen.insert(vertex).second) continue;
+    out.push_back(vertex);
+    for (const auto& input : vertex->inputs) {
+      if (input) stack.push_back(input.vertex.get());
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+void add_materials(const graph::Graph& graph, const source::Pins& pins, Capture& out) {
+  for (const auto& vertex : vertices_below(graph.result)) {
     if (const auto* source = std::get_if<graph::SourceOp>(&vertex->op.kind)) {
       add_source(*vertex, *source, pins, out);
     } else if (const auto* exec = std::get_if<graph::ExecOp>(&vertex->op.kind)) {
@@ -95,8 +113,23 @@ void add_graph(const graph::Graph& graph, const source::Pins& pins, Capture& out
   }
 }
 
-// An image named by digest is left out where the same image is named by its tag.
-void drop_images_named_twice(std::vector<ImageMaterial>& images) {
+bool RequestDescription::operator==(const RequestDescription& other) const {
+  return frontend == other.frontend && args == other.args &&
+         std::equal(inputs.begin(), inputs.end(), other.inputs.begin(), other.inputs.end(),
+                    [](const auto& a, const auto& b) { return a.first == b.first && *a.second == *b.second; });
+}
+
+void Capture::add_image(ImageMaterial image) {
+  const auto same = [&](const ImageMaterial& other) {
+    if (other.ref != image.ref || other.local != image.local) return false;
+    if (!other.platform || !image.platform) return other.platform == image.platform;
+    return other.platform->os == image.platform->os && other.platform->architecture == image.platform->architecture &&
+           other.platform->variant == image.platform->variant;
+  };
+  if (std::none_of(images.begin(), images.end(), same)) images.push_back(std::move(image));
+}
+
+void Capture::settle() {
   const auto tag_of = [](const Reference& ref) { return ref.name() + ":" + (ref.tag.empty() ? "latest" : ref.tag); };
   std::set<std::string> tagged;
   for (const ImageMaterial& image : images) {
@@ -107,44 +140,10 @@ void drop_images_named_twice(std::vector<ImageMaterial>& images) {
     auto ref = Reference::parse(image.ref);
     return ref.ok() && !ref->digest.empty() && tagged.contains(tag_of(*ref));
   });
-}
-
-}  // namespace
-
-void ProvenanceLog::add_graph(std::shared_ptr<const graph::Graph> graph) {
-  std::lock_guard lock(mutex_);
-  if (std::find(graphs_.begin(), graphs_.end(), graph) == graphs_.end()) graphs_.push_back(std::move(graph));
-}
-
-void ProvenanceLog::add_image(ImageMaterial image) {
-  std::lock_guard lock(mutex_);
-  daemon::add_image(images_, std::move(image));
-}
-
-Capture ProvenanceLog::capture(const std::shared_ptr<const graph::Graph>& result, std::shared_ptr<const RequestOrigin> origin,
-                               const std::set<const graph::Graph*>& others, const source::Pins& pins,
-                               const std::optional<Platform>& platform) const {
-  Capture out;
-  out.origin = std::move(origin);
-  daemon::add_graph(*result, pins, out);
-  std::lock_guard lock(mutex_);
-  for (const auto& graph : graphs_) {
-    if (graph != result && !others.contains(graph.get())) daemon::add_graph(*graph, pins, out);
-  }
-  for (const ImageMaterial& image : images_) {
-    // Of an image that was looked up for several platforms, that of this result counts.
-    const auto same_image = [&](const ImageMaterial& other) { return other.ref == image.ref && other.platform != image.platform; };
-    const bool many = std::any_of(images_.begin(), images_.end(), same_image);
-    const bool foreign = platform && image.platform &&
-                         (platform->os != image.platform->os || platform->architecture != image.platform->architecture);
-    if (!(many && foreign)) daemon::add_image(out.images, image);
-  }
-  drop_images_named_twice(out.images);
   const auto by_ref = [](const ImageMaterial& a, const ImageMaterial& b) { return a.ref < b.ref; };
-  std::sort(out.images.begin(), out.images.end(), by_ref);
-  std::sort(out.blobs.begin(), out.blobs.end(), by_ref);
-  std::sort(out.git.begin(), out.git.end(), [](const GitMaterial& a, const GitMaterial& b) { return a.url < b.url; });
-  return out;
+  std::stable_sort(images.begin(), images.end(), by_ref);
+  std::stable_sort(blobs.begin(), blobs.end(), by_ref);
+  std::stable_sort(git.begin(), git.end(), [](const GitMaterial& a, const GitMaterial& b) { return a.url < b.url; });
 }
 
 }  // namespace kiln::daemon

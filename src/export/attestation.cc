@@ -33,7 +33,7 @@ Result<std::string> read_regular(int root, const std::string& path) {
 
 Status check(const Attestation& a) {
   if (a.kind != AttestationKind::kBundle && a.path.empty()) return refused("attestation does not have set path");
-  if (!a.tree && !a.data) return refused("attestation does not have available content");
+  if (!a.tree && !a.data && !a.make_data) return refused("attestation does not have available content");
   return ok();
 }
 
@@ -70,7 +70,7 @@ Result<Attestation> statement_of_bundle(const Attestation& bundle, const std::st
 }
 
 Result<std::vector<Attestation>> open_bundle(const Attestation& bundle, store::Trees& trees, std::stop_token stop) {
-  if (bundle.data) return refused("attestation bundle cannot have callback");
+  if (bundle.data || bundle.make_data) return refused("attestation bundle cannot have callback");
   if (!bundle.tree) return refused("no ref provided for attestation bundle");
   KILN_ASSIGN_OR_RETURN(auto tree, trees.open(bundle.tree, stop));
   KILN_ASSIGN_OR_RETURN(host::Fd folder, host::open_in_root(tree.root.get(), bundle.path, O_RDONLY | O_DIRECTORY));
@@ -110,7 +110,7 @@ Result<std::vector<Attestation>> unbundle(const std::vector<Attestation>& attest
       for (auto& one : opened) all.push_back(std::move(one));
       continue;
     }
-    if (a.predicate_type.starts_with(kProvenancePrefix) && !a.data) {
+    if (a.predicate_type.starts_with(kProvenancePrefix) && !a.data && !a.make_data) {
       return refused("frontend may not set provenance attestations");
     }
     all.push_back(a);
@@ -121,6 +121,7 @@ Result<std::vector<Attestation>> unbundle(const std::vector<Attestation>& attest
 
 Result<std::string> read_attestation(const Attestation& attestation, store::Trees& trees, std::stop_token stop) {
   if (attestation.data) return *attestation.data;
+  if (attestation.make_data) return attestation.make_data();
   if (!attestation.tree) return refused("no available content for attestation");
   KILN_ASSIGN_OR_RETURN(auto tree, trees.open(attestation.tree, stop));
   return read_regular(tree.root.get(), attestation.path);

@@ -37,13 +37,15 @@ struct AttestationSubject {
   std::string name;
   std::vector<std::string> digests;
 };
-// A statement about one tree of the result. The predicate lies in `tree` at `path`, or in `data`.
+// A statement about one tree of the result. The predicate lies in `tree` at `path`, in `data`, or is made
+// by `make_data` when it is read (after the layers were made).
 struct Attestation {
   AttestationKind kind = AttestationKind::kInToto;
   std::map<std::string, std::string> metadata;
   store::TreeRef tree;
   std::string path;
   std::optional<std::string> data;
+  std::function<Result<std::string>()> make_data;
   std::string predicate_type;
   std::vector<AttestationSubject> subjects;
 };

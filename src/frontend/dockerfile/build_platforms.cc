@@ -6,6 +6,7 @@
 #include "content/json_text.h"
 #include "frontend/dockerfile/build_run.h"
 #include "frontend/parallel.h"
+#include "frontend/sbom_scanner.h"
 
 namespace kiln::frontend::dockerfile {
 
@@ -17,7 +18,6 @@ constexpr const char* kImageConfigKey = "containerimage.config";
 constexpr const char* kBaseConfigKey = "containerimage.base.config";
 constexpr const char* kEpochKey = "source.date.epoch";
 constexpr const char* kPlatformsKey = "refs.platforms";
-constexpr const char* kSpdx = "https://spdx.dev/Document";
 
 // What one platform came to.
 struct Built {
@@ -116,12 +116,7 @@ std::string platforms_json(const std::vector<Built>& all) {
 
 Status add_scan(BuildRun& run, SolveResult& result, const Built& built, std::stop_token stop) {
   KILN_ASSIGN_OR_RETURN(auto solved, run.bridge.solve({.definition = built.scan}, stop));
-  Attestation attestation;
-  attestation.kind = AttestationKind::kBundle;
-  attestation.ref = solved.ref;
-  attestation.metadata = {{"reason", "sbom"}, {"sbom-core", "sbom"}};
-  attestation.predicate_type = kSpdx;
-  result.attestations[built.id].push_back(std::move(attestation));
+  result.attestations[built.id].push_back(SbomScanner::attestation(solved.ref));
   return ok();
 }
 
@@ -130,7 +125,12 @@ Status add_scan(BuildRun& run, SolveResult& result, const Built& built, std::sto
 Result<SolveResult> build_platforms(BuildRun& run, std::stop_token stop) {
   std::optional<SbomScanner> scanner;
   if (run.request.sbom) {
-    KILN_ASSIGN_OR_RETURN(scanner, SbomScanner::make(run, stop));
+    KILN_ASSIGN_OR_RETURN(scanner, SbomScanner::make(run.bridge,
+                                                     {.image = run.request.sbom->generator,
+                                                      .parameters = run.request.sbom->parameters,
+                                                      .platform = run.request.build_platforms.front(),
+                                                      .resolve_mode = run.request.opt("image-resolve-mode")},
+                                                     stop));
   }
   std::vector<std::optional<Platform>> targets(run.request.target_platforms.begin(), run.request.target_platforms.end());
   if (targets.empty()) targets.emplace_back();

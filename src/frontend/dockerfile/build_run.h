@@ -51,20 +51,4 @@ Result<std::optional<SolveResult>> answer_subrequest(BuildRun& run, std::stop_to
 // Lowers and solves every platform, adds attestations.
 Result<SolveResult> build_platforms(BuildRun& run, std::stop_token stop);
 
-// The scanner of software bills, ready to be run on a result.
-class SbomScanner {
- public:
-  // Looks the scanner's image up. Blocks.
-  static Result<SbomScanner> make(BuildRun& run, std::stop_token stop);
-  // The graph that scans `core` and `extras`; `name` is the platform's id.
-  graph::build::State scan(const std::string& name, const graph::build::State& core,
-                           const std::map<std::string, graph::build::State>& extras, bool ignore_cache) const;
-
- private:
-  std::string image_;
-  Platform platform_;
-  content::ImageConfig config_;
-  std::map<std::string, std::string> parameters_;
-};
-
 }  // namespace kiln::frontend::dockerfile

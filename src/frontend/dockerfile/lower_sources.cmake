@@ -3,7 +3,7 @@ set(frontend_lower_sources
   parallel.cc
   dockerfile/archive_time.cc dockerfile/build_platforms.cc dockerfile/contexts_main.cc dockerfile/contexts_named.cc
   dockerfile/forward.cc dockerfile/frontend.cc dockerfile/image_path.cc dockerfile/places.cc dockerfile/request.cc
-  dockerfile/request_values.cc dockerfile/resolve_cache.cc dockerfile/sbom_scanner.cc
+  dockerfile/request_values.cc dockerfile/resolve_cache.cc sbom_scanner.cc
   dockerfile/lower/add.cc dockerfile/lower/arg.cc dockerfile/lower/bases.cc dockerfile/lower/checks.cc
   dockerfile/lower/cmd.cc dockerfile/lower/copy.cc dockerfile/lower/copy_files.cc dockerfile/lower/entrypoint.cc
   dockerfile/lower/env.cc dockerfile/lower/epoch.cc dockerfile/lower/expose.cc dockerfile/lower/file_mode.cc

@@ -1,33 +1,32 @@
+#include "frontend/sbom_scanner.h"
+
 #include <fmt/format.h>
 
 #include "base/text.h"
-#include "frontend/dockerfile/build_run.h"
 #include "graph/build/exec.h"
 #include "graph/build/file.h"
 #include "graph/build/sources.h"
 
-namespace kiln::frontend::dockerfile {
+namespace kiln::frontend {
 
 namespace gb = graph::build;
 
 namespace {
 
-// The scanner protocol of BuildKit (docs/attestations/sbom-protocol.md).
 constexpr const char* kOut = "/run/out/";
 constexpr const char* kCore = "/run/src/core/sbom";
 constexpr const char* kExtras = "/run/src/extras";
 
 }  // namespace
 
-Result<SbomScanner> SbomScanner::make(BuildRun& run, std::stop_token stop) {
+Result<SbomScanner> SbomScanner::make(Bridge& bridge, const SbomScannerOptions& options, std::stop_token stop) {
   SbomScanner out;
-  out.platform_ = run.request.build_platforms.front();
-  out.parameters_ = run.request.sbom->parameters;
-  KILN_ASSIGN_OR_RETURN(auto found, run.bridge.resolve_image_config(run.request.sbom->generator,
-                                                                    {.platform = out.platform_,
-                                                                     .resolve_mode = run.request.opt("image-resolve-mode")},
-                                                                    stop));
-  out.image_ = found.ref.empty() ? run.request.sbom->generator : found.ref;
+  out.platform_ = options.platform;
+  out.parameters_ = options.parameters;
+  KILN_ASSIGN_OR_RETURN(
+      auto found, bridge.resolve_image_config(
+                      options.image, {.platform = out.platform_, .resolve_mode = options.resolve_mode}, stop));
+  out.image_ = found.ref.empty() ? options.image : found.ref;
   KILN_ASSIGN_OR_RETURN(out.config_, content::parse_image_config(found.config));
   if (out.config_.config.entrypoint.empty() && out.config_.config.cmd.empty()) {
     return user_error(Code::kInvalidArgument, fmt::format("scanner {} does not have cmd", out.image_));
@@ -72,4 +71,13 @@ gb::State SbomScanner::scan(const std::string& name, const gb::State& core, cons
   return gb::scratch();
 }
 
-}  // namespace kiln::frontend::dockerfile
+Attestation SbomScanner::attestation(RefPtr scan) {
+  Attestation out;
+  out.kind = AttestationKind::kBundle;
+  out.ref = std::move(scan);
+  out.metadata = {{"reason", "sbom"}, {"sbom-core", "sbom"}};
+  out.predicate_type = kSpdxPredicate;
+  return out;
+}
+
+}  // namespace kiln::frontend
