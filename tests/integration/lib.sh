@@ -1,5 +1,6 @@
 # Shared by the integration tests: a registry and a daemon of their own on loopback and in a
-# temporary directory, and checks that say what they compared. Sourced; `finish` runs at exit.
+# temporary directory, and checks that say what they compared. Sourced; `finish` runs at exit. KILN_KEEP=DIR keeps
+# a copy of the temporary directory.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 bin=${KILN_BIN:-$top/build/release/bin}
@@ -10,7 +11,7 @@ finish() {
   local code=$?
   for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; done
   ((code == 0)) || { echo "--- kilnd's log"; tail -30 "$work/kilnd.log" 2>/dev/null || true; }
-  rm -rf "$work" 2>/dev/null || true
+  [[ ${KILN_KEEP:-} ]] && cp -r "$work" "$KILN_KEEP" 2>/dev/null; rm -rf "$work" 2>/dev/null || true
   exit $code
 }
 trap finish EXIT
