@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # What one BuildKit solved another finds: caches travel from a peer's daemon to ours and back, as a directory, in a
-# registry and inside an image, in both modes, and every step of the build is found there. The steps are those whose
+# registry, in places without manifests and inside an image, in both modes, and every step of the build is found there. The steps are those whose
 # keys are hard to get right: wildcards, links, mounts, other stages, http and git sources.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/peer.sh"
+. "$(dirname "$0")/places.sh"
 [[ $(id -u) == 0 ]] || skip "needs root"
 command -v python3 >/dev/null && command -v git >/dev/null || skip "needs python3 and git"
 start_registry
@@ -79,6 +80,7 @@ cross() { # FROM TO EXPORT IMPORT WHAT
   contains "$(tar -xOf "$work/got.tar" both remote/remote.txt repo/versioned.txt written linked | sort | tr '\n' ' ')" "a b no one one remote versioned words"
   echo "ok: $5"
 }
+s3_attributes; azblob_attributes; gha_attributes
 for way in "ours peer_build" "peer_build ours"; do
   read -r from to <<< "$way"
   for mode in max min; do
@@ -86,6 +88,9 @@ for way in "ours peer_build" "peer_build ours"; do
     cross "$from" "$to" "type=local,dest=$dir,mode=$mode" "type=local,src=$dir" "$from to $to, local, mode=$mode"
     ref=$registry/cache/$from:$mode; ref=${ref/peer_build/peer}
     cross "$from" "$to" "type=registry,ref=$ref,mode=$mode" "type=registry,ref=$ref" "$from to $to, registry, mode=$mode"
+  done
+  for place in "$s3,name=$from" "$azblob,name=$from" "$gha_old,scope=$from" "$gha_new,scope=$from"; do
+    cross "$from" "$to" "$place,mode=max" "$place" "$from to $to, ${place:5:14}"
   done
   ref=$registry/image/${from/peer_build/peer}:latest
   cross "$from" "$to" type=inline "type=registry,ref=$ref" "$from to $to, inline" --output "type=image,name=$ref,push=true"

@@ -4,22 +4,11 @@
 # own that check signatures (tests/servers/object_places.py); KILN_TEST_S3 and KILN_TEST_AZBLOB name real ones, as
 # attributes of a cache ("endpoint_url=…,bucket=…,…").
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/places.sh"
 [[ $(id -u) == 0 ]] || skip "needs root"
 command -v python3 >/dev/null || skip "needs python3"
 start_registry
 start_daemon
-
-place() { # KIND: starts it; its port in $port
-  python3 "$top/tests/servers/object_places.py" "$1" > "$work/$1.port" 2> "$work/$1.log" & pids+=($!)
-  for _ in $(seq 100); do [[ -s $work/$1.port ]] && break; sleep 0.05; done
-  port=$(cat "$work/$1.port")
-}
-token() { # of a workflow that may write refs/heads/main
-  python3 -c 'import base64, json, time
-part = lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
-scopes = json.dumps([{"Scope": "refs/heads/main", "Permission": 3}])
-print(part({"alg": "none"}) + "." + part({"ac": scopes, "exp": time.time() + 600, "nbf": time.time() - 60}) + ".x")'
-}
 
 mkdir "$work/ctx"
 echo one > "$work/ctx/file"
@@ -52,7 +41,7 @@ there_and_back() { # WHAT ATTRIBUTES
   echo "ok: $1"
 }
 
-place s3; s3=type=s3,region=r1,bucket=b,endpoint_url=http://127.0.0.1:$port,use_path_style=true,access_key_id=id,secret_access_key=secret
+s3_attributes
 there_and_back "s3, a server of the tests" "$s3,prefix=some/where/,name=one;two"
 grep -q 'partNumber=2' "$work/s3.log" || fail "the large layer was not sent in parts"
 # What is there is only refreshed.
@@ -61,14 +50,14 @@ build --cache-to "$s3,prefix=some/where/,mode=max" >/dev/null || fail "the expor
 (($(grep -c '^PUT' "$work/s3.log") > sent)) || fail "nothing was refreshed"
 [[ ${KILN_TEST_S3:-} ]] && there_and_back "s3, $KILN_TEST_S3" "type=s3,$KILN_TEST_S3"
 
-place azure; azblob=type=azblob,account_url=http://127.0.0.1:$port,account_name=acc,secret_access_key=$(printf key | base64)
+azblob_attributes
 there_and_back "azblob, a server of the tests" "$azblob,prefix=some/where"
 grep -q 'comp=blocklist' "$work/azure.log" || fail "the large layer was not sent in blocks"
 [[ ${KILN_TEST_AZBLOB:-} ]] && there_and_back "azblob, $KILN_TEST_AZBLOB" "type=azblob,$KILN_TEST_AZBLOB"
 
-place gha
-there_and_back "gha, version 1, a server of the tests" "type=gha,version=1,url=http://127.0.0.1:$port/,token=$(token),scope=old"
-there_and_back "gha, version 2, a server of the tests" "type=gha,version=2,url_v2=http://127.0.0.1:$port/,url=http://none/,token=$(token),scope=new"
+gha_attributes
+there_and_back "gha, version 1, a server of the tests" "$gha_old,scope=old"
+there_and_back "gha, version 2, a server of the tests" "$gha_new,scope=new"
 
 # Nothing that goes wrong there ends a build, unless it is asked to export there.
 wrong=${s3/secret_access_key=secret/secret_access_key=wrong}

@@ -22,11 +22,19 @@ class Place(BaseHTTPRequestHandler):
         print(self.command, self.path, file=sys.stderr, flush=True)
 
     def body(self):
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        data = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            data += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return data
 
     def answer(self, status, body=b"", **headers):
         self.log_message()
         self.send_response(status)
+        self.send_header("x-ms-request-id", "1")  # what clients log
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         if "Content_Length" not in headers:
@@ -36,7 +44,7 @@ class Place(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def refuse(self, status, code):
-        self.answer(status, f"<Error><Code>{code}</Code><Message>refused</Message></Error>".encode())
+        self.answer(status, f"<Error><Code>{code}</Code><Message>refused</Message></Error>".encode(), x_ms_error_code=code)
 
     def give(self, data, want_range):
         """An object, or its part from an offset on."""
@@ -202,7 +210,7 @@ class Place(BaseHTTPRequestHandler):
         number = self.key.rsplit("/", 1)[1]
         if self.command == "PATCH":
             first = int(re.match(r"bytes (\d+)-", self.headers["Content-Range"])[1])
-            OBJECTS[number] = OBJECTS[number][:first] + data
+            OBJECTS[number] = OBJECTS[number].ljust(first, b"\0")[:first] + data + OBJECTS[number][first + len(data):]
             return self.answer(204)
         if len(OBJECTS[number]) != json.loads(data)["size"]:
             return self.tell({"message": "size"}, 400)
