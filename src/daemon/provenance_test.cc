@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "daemon/request_scope.h"
+#include "daemon/usage.h"
 #include "graph/build/exec.h"
 #include "graph/build/file.h"
 #include "graph/build/sources.h"
@@ -136,6 +137,26 @@ TEST(Predicate, TellsLayersByStepAndOutput) {
   run.layers[{graph->result.vertex->op_digest.str(), 0}] = {{layer}};
   const Json out = Json::parse(predicate(build.capture(root, made), *gb::marshal(made), {}, run));
   EXPECT_EQ(out["runDetails"]["metadata"]["buildkit_metadata"]["layers"]["step0:0"][0][0]["digest"], layer.digest.str());
+}
+
+TEST(Predicate, TellsUsageWhenAsked) {
+  StepUsage steps;
+  sandbox::ResourceUsage used;
+  used.cpu_total_ns = 5;
+  const Digest vertex = Digest::of("step");
+  steps.set(vertex, used, *parse_rfc3339("2026-11-28T00:00:00Z"));
+  EXPECT_EQ(Json::parse(*steps.find_json(vertex))["samples"][0]["cpuStat"]["usageNanos"], 5);
+  EXPECT_FALSE(steps.find_json(Digest::of("other")));
+  Pool pool;
+  MachineUsage machine(pool);
+  ProvenanceRun run;
+  run.machine_usage_json = machine.watch()->samples_json();
+  ProvenanceOptions options;
+  EXPECT_FALSE(told({}, options, run)["runDetails"]["metadata"]["buildkit_metadata"].contains("sysUsage"));
+  options.capture_usage = true;
+  const Json usage = told({}, options, run)["runDetails"]["metadata"]["buildkit_metadata"]["sysUsage"];
+  ASSERT_EQ(usage.size(), 1u);
+  EXPECT_GT(usage[0]["memoryStat"]["total"].get<std::int64_t>(), 0);
 }
 
 TEST(Predicate, RefusesMaterialsWithoutPinWhenAsked) {

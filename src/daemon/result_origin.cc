@@ -41,7 +41,9 @@ std::string only_result_id(const std::map<std::string, std::string>& metadata) {
 }
 
 ResultOrigin::ResultOrigin(const BuildParts& parts, RunningBuild& build, std::shared_ptr<BridgeContext> context)
-    : parts_(parts), build_(build), context_(std::move(context)), started_(system_clock().now()) {}
+    : parts_(parts), build_(build), context_(std::move(context)), started_(system_clock().now()) {
+  if (parts_.machine != nullptr) usage_ = parts_.machine->watch();
+}
 
 ResultOrigin::~ResultOrigin() = default;
 
@@ -86,8 +88,17 @@ Result<std::string> ResultOrigin::describe(const One& one, const ProvenanceOptio
   run.compatibility_version = build_.request().compatibility_version;
   run.environment_json = parts_.provenance_environment;
   if (options.mode == ProvenanceMode::kMax) run.layers = layers_of(*one.ref->graph());
+  if (options.capture_usage) add_usage(*one.ref->graph(), run);
   KILN_ASSIGN_OR_RETURN(graph::Definition definition, one.ref->definition());
   return predicate(one.capture, definition, options, run);
+}
+
+void ResultOrigin::add_usage(const graph::Graph& graph, ProvenanceRun& run) const {
+  if (usage_) run.machine_usage_json = usage_->samples_json();
+  if (parts_.step_usage == nullptr) return;
+  for (const auto& vertex : graph.vertices) {
+    if (auto json = parts_.step_usage->find_json(vertex->digest)) run.usage[vertex->op_digest.str()] = *std::move(json);
+  }
 }
 
 std::map<StepOutput, LayerChains> ResultOrigin::layers_of(const graph::Graph& graph) const {

@@ -39,6 +39,7 @@ class ResultOrigin {
     std::shared_ptr<BuildRef> ref;
   };
   Result<std::string> describe(const One& one, const ProvenanceOptions& options) const;
+  void add_usage(const graph::Graph& graph, ProvenanceRun& run) const;
   std::map<StepOutput, LayerChains> layers_of(const graph::Graph& graph) const;
   Status keep_one(const std::string& key, const One& one, const std::string& builder_id);
 
@@ -46,6 +47,7 @@ class ResultOrigin {
   RunningBuild& build_;
   std::shared_ptr<BridgeContext> context_;
   const Time started_;
+  std::unique_ptr<MachineUsage::Watch> usage_;  // null: not sampled
   std::map<std::string, One> all_;  // by id of the result, "" for the only one
 };
 
