@@ -232,7 +232,10 @@ class CurlResponse final : public Response {
         return refused;
       }
       case CURLE_COULDNT_RESOLVE_HOST: {
-        Status unknown = environment_error(Code::kUnavailable, fmt::format("{}: no such host: {}", what(), detail));
+        // The words that clients of Go programs know.
+        auto url = parse_url(request_.url);
+        Status unknown = environment_error(Code::kUnavailable, fmt::format("{}: dial tcp: lookup {}: no such host: {}", what(),
+                                                                           url.ok() ? url->host : "", detail));
         set_detail(unknown, kRefusedDetail, "1");
         return unknown;
       }

@@ -40,11 +40,12 @@ class RegistryTarget final : public Target {
 // A directory at the client, written through its content service; the client keeps index.json.
 class LocalTarget final : public Target {
  public:
-  explicit LocalTarget(session::ClientContent content) : content_(std::move(content)) {}
+  LocalTarget(session::ClientContent content, std::string dest) : content_(std::move(content)), dest_(std::move(dest)) {}
 
   Status put_blob(const content::Descriptor& blob, std::shared_ptr<content::BlobProvider> from, Context& context) override {
-    KILN_ASSIGN_OR_RETURN(auto have, content_.info(blob.digest, context.stop));
-    if (have) return ok();
+    auto have = content_.info(blob.digest, context.stop);
+    if (!have.ok()) return explain(have.status());
+    if (*have) return ok();
     KILN_ASSIGN_OR_RETURN(auto source, from->open(blob, 0, context.stop));
     KILN_ASSIGN_OR_RETURN(auto writer, content_.ingest(blob.digest.str(), blob, context.stop));
     KILN_RETURN_IF_ERROR(copy_stream(*source, *writer).status());
@@ -60,7 +61,15 @@ class LocalTarget final : public Target {
   }
 
  private:
+  // Names travel in a header, where only printable ASCII can stand; not every client reads it otherwise.
+  Status explain(const Status& status) const {
+    const bool plain = std::all_of(dest_.begin(), dest_.end(), [](unsigned char c) { return c >= 0x20 && c < 0x7f; });
+    if (plain || !is_not_found(status)) return status;
+    return annotate(status, fmt::format("dest '{}' contains value with non-printable ASCII characters", dest_));
+  }
+
   session::ClientContent content_;
+  std::string dest_;
 };
 
 // The client's directory as a provider that knows when the client has left.
@@ -136,7 +145,7 @@ Result<Origin> open_registry_origin(const Attrs& attrs, const Ports& ports, cons
 Result<std::unique_ptr<Target>> make_local_target(const Attrs& attrs, const Ports&, const Context& context) {
   std::string dest = attribute(attrs, "dest");
   if (dest.empty()) return user_error(Code::kInvalidArgument, "local cache exporter requires dest");
-  return std::make_unique<LocalTarget>(session::ClientContent(context.sessions, context.session_id, store_id(dest)));
+  return std::make_unique<LocalTarget>(session::ClientContent(context.sessions, context.session_id, store_id(dest)), dest);
 }
 
 Result<Origin> open_local_origin(const Attrs& attrs, const Ports& ports, const ImportContext& context) {
