@@ -44,6 +44,7 @@ class BuildLife {
 
   Status accept();
   Status begin();
+  void import_cache(const frontend::CacheImport& import);
   void import_caches();
   Status ask_frontend();
   Status solve_result();
@@ -62,6 +63,7 @@ class BuildLife {
   Status add_attestation(const std::string& key, const frontend::Attestation& attestation);
   exporter::ExportContext export_context(event::Reporter& reporter, int index);
   session::SessionGroup own_session() const;
+  std::vector<solve::CacheSource> imported();
   Status read_policy();
 
   const BuildParts& parts_;
@@ -77,7 +79,8 @@ class BuildLife {
   std::shared_ptr<solve::Job> job_;
   std::shared_ptr<BridgeContext> context_;
   std::mutex imports_mutex_;
-  std::set<std::string> imports_;
+  std::map<std::string, std::shared_ptr<std::once_flag>> imports_;  // by type and attributes
+  std::vector<solve::CacheSource> imported_;
   std::unique_ptr<BuildBridge> bridge_;
   std::shared_ptr<Gateway> gateway_;  // while the frontend runs at the client
   frontend::SolveResult result_;
@@ -162,23 +165,7 @@ Status BuildLife::begin() {
                                                                    const store::TreeRef& tree, Status& error) {
     failed->keep_unkeyed(vertex, input, tree, error);
   };
-  context_->import_cache = [this](const frontend::CacheImport& import) {
-    std::string id = import.type;
-    for (const auto& [key, value] : import.attrs) id += "\n" + key + "=" + value;
-    std::lock_guard lock(imports_mutex_);
-    if (!imports_.insert(id).second) return;
-    auto label = import.attrs.find("ref");
-    auto step = std::make_shared<InternalStep>(
-        build_.events(), "importing cache manifest from " + (label == import.attrs.end() ? import.type : label->second));
-    auto source = remotecache::make_cache_import({import.type, import.attrs}, parts_.caches,
-                                                 {stop_, step, own_session(), request_.session});
-    step->done(source.status());
-    if (source.ok()) {
-      job_->add_import(*std::move(source));
-    } else {
-      log_warn("cache import: {}", message_of(source.status()));
-    }
-  };
+  context_->import_cache = [this](const frontend::CacheImport& import) { import_cache(import); };
   origin_ = std::make_shared<ResultOrigin>(parts_, build_, context_);
   auto scope = RequestScope::of_build(settled_call({request_.frontend, request_.frontend_attrs, request_.frontend_inputs}),
                                       parts_.producers);
@@ -194,6 +181,36 @@ Status BuildLife::read_policy() {
 
 session::SessionGroup BuildLife::own_session() const {
   return {*parts_.sessions, [id = request_.session] { return std::vector<std::string>{id}; }};
+}
+
+std::vector<solve::CacheSource> BuildLife::imported() {
+  std::lock_guard lock(imports_mutex_);
+  return imported_;
+}
+
+// Each different cache once; whoever asks for it again waits until it is there.
+void BuildLife::import_cache(const frontend::CacheImport& import) {
+  std::string id = import.type;
+  for (const auto& [key, value] : import.attrs) id += "\n" + key + "=" + value;
+  std::shared_ptr<std::once_flag> once;
+  {
+    std::lock_guard lock(imports_mutex_);
+    auto& slot = imports_[id];
+    if (!slot) slot = std::make_shared<std::once_flag>();
+    once = slot;
+  }
+  std::call_once(*once, [&] {
+    auto label = import.attrs.find("ref");
+    auto step = std::make_shared<InternalStep>(
+        build_.events(), "importing cache manifest from " + (label == import.attrs.end() ? import.type : label->second));
+    auto source = remotecache::make_cache_import({import.type, import.attrs}, parts_.caches,
+                                                 {stop_, step, own_session(), request_.session});
+    step->done(source.status());
+    if (!source.ok()) return log_warn("cache import: {}", message_of(source.status()));
+    job_->add_import(*source);
+    std::lock_guard lock(imports_mutex_);
+    imported_.push_back(*std::move(source));
+  });
 }
 
 // 3. Import caches: further places to look for records. All are read at once.
@@ -278,7 +295,7 @@ Status BuildLife::solve_result() {
 }
 
 Platform BuildLife::scanner_platform() const {
-  const auto& workers = parts_.workers;
+  const auto& workers = context_->workers;
   return workers.empty() || workers[0].platforms.empty() ? Platform::host().normalized() : workers[0].platforms[0];
 }
 
@@ -352,7 +369,7 @@ Status BuildLife::make_exports() {
     solved_.inline_cache = [this](const std::string& key, const std::vector<store::LayerBlob>& layers) -> Result<std::string> {
       auto it = exported_.find(key);
       if (it == exported_.end()) return std::string();
-      return remotecache::inline_cache(it->second, layers, parts_.caches);
+      return remotecache::inline_cache(it->second, layers, parts_.caches, imported());
     };
   }
   std::vector<std::function<Status()>> tasks;
@@ -384,7 +401,7 @@ Status BuildLife::export_caches() {
   for (auto& cache_export : cache_exports_) {
     tasks.push_back([&, out = cache_export.get()]() -> Status {
       InternalStep step(build_.events(), out->vertex_name());
-      remotecache::Context context{stop_, step, own_session(), request_.session};
+      remotecache::Context context{stop_, step, own_session(), request_.session, imported()};
       auto response = out->run(results, context);
       step.done(response.status());
       if (!response.ok()) return out->ignore_error() && !is_cancelled(response.status()) ? ok() : response.status();

@@ -71,6 +71,8 @@ class WiredEngine final : public Engine {
   EngineGround ground_;
   WorkerFacts facts_;
   source::Pins pins_;
+  MachineUsage machine_{*ground_.pool};
+  StepUsage step_usage_;
 
   std::unique_ptr<content::FileBlobStore> blobs_;
   std::unique_ptr<db::Database> key_db_;
@@ -210,11 +212,17 @@ BuildParts WiredEngine::parts() {
   out.caches.records = records_.get();
   out.caches.credentials = credentials;
   out.caches.make_output = op::make_output;
+  out.caches.tree_of = op::tree_of;
   out.sessions = ground_.sessions;
   out.meta = meta_.get();
   out.pool = ground_.pool;
   out.pins = &pins_;
   out.ops.pins = &pins_;
+  out.machine = &machine_;
+  out.step_usage = &step_usage_;
+  out.ops.on_usage = [this](const Digest& vertex, const sandbox::ResourceUsage& usage) {
+    step_usage_.set(vertex, usage, system_clock().now());
+  };
   out.history = ground_.history;
   if (auto environment = load_provenance_environment(config_.provenance_env_dir); environment.ok()) {
     out.provenance_environment = std::move(environment).value();

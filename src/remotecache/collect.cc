@@ -1,5 +1,6 @@
 #include "remotecache/collect.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/log.h"
@@ -14,6 +15,8 @@ class Collector {
   Collector(const CollectOptions& options, const Ports& ports, Context& context)
       : options_(options), ports_(ports), context_(context) {}
 
+  // Makes the layers of a result, so that they exist when others are looked at.
+  Status prepare(const store::TreeRef& tree);
   Status add(const Exported& result);
   Collected take();
 
@@ -24,13 +27,18 @@ class Collector {
   Status visit(const cache::KeyId& start);
   Status finish_key(const cache::KeyId& key);
   std::map<std::string, Inputs> inputs_of(const cache::KeyId& key) const;
+  enum class Making { kForbidden, kAllowed };
   Status add_layers(const cache::KeyId& key, CacheRecord& record);
+  Status add_imported(const cache::KeyId& key, bool make, CacheRecord& record);
+  bool all_collected(const std::vector<store::LayerBlob>& layers) const;
+  Result<std::optional<std::vector<store::LayerBlob>>> layers_of(const store::TreeRef& tree, Making making);
   Status add_chain(const std::vector<store::LayerBlob>& layers, Time created, CacheRecord& record);
 
   const CollectOptions& options_;
   const Ports& ports_;
   Context& context_;
   std::set<cache::KeyId> final_keys_;
+  std::set<Digest> result_blobs_;
   std::map<cache::KeyId, std::vector<int>> records_of_;  // finished keys
   std::set<cache::KeyId> begun_;
   std::map<std::pair<int, Digest>, int> layer_index_;     // (parent, blob) → index
@@ -48,6 +56,12 @@ std::map<std::string, Collector::Inputs> Collector::inputs_of(const cache::KeyId
 Status Collector::add(const Exported& result) {
   final_keys_.insert(result.keys.begin(), result.keys.end());
   for (const auto& key : result.keys) KILN_RETURN_IF_ERROR(visit(key));
+  return ok();
+}
+
+Status Collector::prepare(const store::TreeRef& tree) {
+  KILN_ASSIGN_OR_RETURN(auto layers, layers_of(tree, Making::kAllowed));
+  for (const auto& layer : *layers) result_blobs_.insert(layer.blob.digest);
   return ok();
 }
 
@@ -111,22 +125,48 @@ Status Collector::finish_key(const cache::KeyId& key) {
 }
 
 Status Collector::add_layers(const cache::KeyId& key, CacheRecord& record) {
-  bool is_root = record.inputs.empty();
-  bool make = final_keys_.contains(key) || (options_.mode == Mode::kMax && !is_root);
+  const bool is_root = record.inputs.empty();
+  const bool make = final_keys_.contains(key) || (options_.mode == Mode::kMax && !is_root);
   if (is_root && !final_keys_.contains(key)) return ok();
   for (const auto& stored : ports_.records->records(key)) {
     auto tree = ports_.trees->find(stored.id);
     if (!tree.ok() || !*tree) continue;
-    if (make) {
-      auto layers = ports_.trees->layers(**tree, options_.layers, context_.stop, &context_.reporter);
-      if (is_cancelled(layers.status())) return layers.status();
-      if (!layers.ok()) return annotate(layers.status(), "make layers for the cache");
+    KILN_ASSIGN_OR_RETURN(auto layers, layers_of(**tree, make ? Making::kAllowed : Making::kForbidden));
+    if (layers) return add_chain(*layers, stored.created, record);
+  }
+  return add_imported(key, make, record);
+}
+
+// A step above this one was found in an imported cache, so this one was not looked for: its record is passed on.
+Status Collector::add_imported(const cache::KeyId& key, bool make, CacheRecord& record) {
+  for (const auto& source : context_.imports) {
+    for (const auto& stored : source.records->records(key)) {
+      solve::RunContext run{context_.stop, context_.reporter, Digest(), [this] { return context_.sessions.ids(); }};
+      auto output = source.outputs->load(stored.id, run);
+      store::TreeRef tree = output ? ports_.tree_of(*output) : nullptr;
+      if (!tree) continue;
+      KILN_ASSIGN_OR_RETURN(auto layers, layers_of(tree, Making::kForbidden));
+      if (!layers || (!make && !all_collected(*layers))) continue;
       return add_chain(*layers, stored.created, record);
     }
-    auto layers = ports_.trees->existing_layers(**tree);
-    if (layers.ok() && *layers) return add_chain(**layers, stored.created, record);
   }
   return ok();
+}
+
+bool Collector::all_collected(const std::vector<store::LayerBlob>& layers) const {
+  return std::all_of(layers.begin(), layers.end(), [&](const auto& layer) { return result_blobs_.contains(layer.blob.digest); });
+}
+
+// Layers that exist are taken as they are, wherever their bytes lie, unless another compression is a must.
+Result<std::optional<std::vector<store::LayerBlob>>> Collector::layers_of(const store::TreeRef& tree, Making making) {
+  if (making == Making::kForbidden || !options_.layers.force_compression) {
+    auto existing = ports_.trees->existing_layers(tree);
+    if (existing.ok() && (*existing || making == Making::kForbidden)) return *std::move(existing);
+    if (making == Making::kForbidden) return std::nullopt;
+  }
+  auto layers = ports_.trees->layers(tree, options_.layers, context_.stop, &context_.reporter);
+  if (layers.ok()) return *std::move(layers);
+  return is_cancelled(layers.status()) ? layers.status() : annotate(layers.status(), "make layers for the cache");
 }
 
 Status Collector::add_chain(const std::vector<store::LayerBlob>& layers, Time created, CacheRecord& record) {
@@ -154,7 +194,7 @@ Result<Collected> collect(const std::vector<Exported>& results, const CollectOpt
   // The results' own blobs first: the other records are then found with the blobs that exist.
   for (const auto& result : results) {
     if (!result.tree) continue;
-    KILN_RETURN_IF_ERROR(ports.trees->layers(result.tree, options.layers, context.stop, &context.reporter).status());
+    KILN_RETURN_IF_ERROR(collector.prepare(result.tree));
   }
   for (const auto& result : results) KILN_RETURN_IF_ERROR(collector.add(result));
   return collector.take();

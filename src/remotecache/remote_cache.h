@@ -54,6 +54,7 @@ struct Ports {
   std::function<std::shared_ptr<registry::Credentials>(session::SessionGroup)> credentials;
   // Wraps a tree as the solver's output; given by the daemon, because ops stand above this room.
   std::function<solve::OutputRef(store::TreeRef)> make_output;
+  std::function<store::TreeRef(const solve::OutputRef&)> tree_of;  // the way back
 };
 
 // On whose behalf. Valid during a call.
@@ -62,6 +63,8 @@ struct Context {
   event::Reporter& reporter;
   session::SessionGroup sessions;
   std::string session_id;
+  // What the build imported: what was found there and not looked into further is exported again.
+  std::vector<solve::CacheSource> imports = {};
 };
 
 enum class Mode { kMin, kMax };
@@ -90,7 +93,8 @@ class CacheExport {
 Result<std::unique_ptr<CacheExport>> make_cache_export(const Spec& spec, const Ports& ports);
 
 // The configuration to embed in an image whose layers are `layers`; "" when there is nothing to tell.
-Result<std::string> inline_cache(const Exported& result, const std::vector<store::LayerBlob>& layers, const Ports& ports);
+Result<std::string> inline_cache(const Exported& result, const std::vector<store::LayerBlob>& layers, const Ports& ports,
+                                 std::vector<solve::CacheSource> imports = {});
 
 // A source of records that is read when first looked into, on behalf of `context` (whose reporter
 // and sessions are copied). InvalidArgument for bad attributes.
