@@ -265,6 +265,10 @@ Result<std::vector<std::string>> Records::release_owner(std::string_view owner) 
   return blobs;
 }
 
+Status Records::forget_owners() { return database_->run("DELETE FROM blob_owner"); }
+
+Result<bool> Records::names_blob(const Digest& blob) { return blob_is_named(*database_, blob.str()); }
+
 Status Records::set_attribute(std::string_view id, std::string_view key, std::string_view value,
                               std::string_view index_key) {
   return database_->run("INSERT OR REPLACE INTO tree_attribute VALUES(?1, ?2, ?3, ?4)", id, key, value, index_key);

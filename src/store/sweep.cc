@@ -1,4 +1,4 @@
-// What a killed daemon left: directories and digest files without a record.
+// What a killed daemon left: directories, digest files and blobs without a record.
 #include "base/log.h"
 #include "host/fs.h"
 #include "store/internal/state.h"
@@ -48,6 +48,24 @@ void TreesState::sweep() {
     if (closing.stop_requested()) return;
     if (left_over(name)) (void)host::remove_all(options.root + "/digests/" + name);
   }
+  sweep_blobs();
+}
+
+// Blobs that were written but not recorded when the daemon ended. Younger ones belong to those who
+// are at work now and may be about to record them.
+void TreesState::sweep_blobs() {
+  int removed = 0;
+  Status done = options.blobs->walk([&](const content::BlobInfo& blob) -> Status {
+    if (closing.stop_requested()) return cancelled();
+    if (blob.created >= opened) return ok();
+    std::lock_guard making(from_blob_mutex);
+    KILN_ASSIGN_OR_RETURN(bool named, records->names_blob(blob.digest));
+    if (named) return ok();
+    ++removed;
+    return options.blobs->remove(blob.digest);
+  });
+  if (!done.ok() && !is_cancelled(done)) log_warn("sweep of left-over blobs: {}", message_of(done));
+  if (removed > 0) log_info("removed {} left-over blobs", removed);
 }
 
 }  // namespace kiln::store

@@ -198,6 +198,8 @@ Result<std::unique_ptr<Trees>> Trees::open(TreesOptions options) {
   KILN_ASSIGN_OR_RETURN(state->snapshotter,
                         snapshot::open_snapshotter(options.snapshotter, options.root + "/snapshots"));
   KILN_ASSIGN_OR_RETURN(state->records, Records::open(options.root + "/trees.db"));
+  KILN_RETURN_IF_ERROR(state->records->forget_owners());
+  state->opened = system_clock().now() - std::chrono::milliseconds(50);
   state->later = std::make_unique<db::GroupedWriter>(state->records->database());
   state->options = std::move(options);
   state->in_background([raw = state.get()] { raw->sweep(); });
@@ -232,10 +234,6 @@ Result<std::vector<std::string>> Trees::find_by_index(std::string_view index_key
 Result<TreeRef> Trees::from_blob(TreeRef parent, LayerSource layer, TreeOptions options) {
   TreesState& s = *state_;
   KILN_RETURN_IF_ERROR(s.settle_twin(parent));
-  KILN_ASSIGN_OR_RETURN(auto held, s.options.blobs->info(layer.blob.digest));
-  if (!held && !layer.provider) {
-    return engine_error(fmt::format("layer {} is not here and nobody can fetch it", layer.blob.digest.str()));
-  }
   auto body = std::make_unique<Tree::Body>();
   body->diff_id = layer.diff_id;
   Digest parent_chain, parent_blob_chain;
@@ -248,6 +246,10 @@ Result<TreeRef> Trees::from_blob(TreeRef parent, LayerSource layer, TreeOptions 
   body->chain_id = chain_id(parent_chain, layer.diff_id);
   body->blob_chain_id = chain_id(parent_blob_chain, chain_id(layer.blob.digest, layer.diff_id));
   std::lock_guard making(s.from_blob_mutex);
+  KILN_ASSIGN_OR_RETURN(auto held, s.options.blobs->info(layer.blob.digest));
+  if (!held && !layer.provider) {
+    return engine_error(fmt::format("layer {} is not here and nobody can fetch it", layer.blob.digest.str()));
+  }
   KILN_ASSIGN_OR_RETURN(auto same, s.records->find_by_blob_chain(body->blob_chain_id));
   for (const std::string& id : same) {
     KILN_ASSIGN_OR_RETURN(std::optional<TreeRef> tree, s.load(id));
@@ -340,6 +342,7 @@ Result<std::optional<std::string>> Trees::attribute(std::string_view id, std::st
 }
 
 Status Trees::hold_blob(const TreeRef& tree, const Digest& blob) {
+  std::lock_guard making(state_->from_blob_mutex);
   KILN_ASSIGN_OR_RETURN(auto info, state_->options.blobs->info(blob));
   if (!info) return engine_error(fmt::format("blob {} is to be held but not here", blob.str()));
   return state_->records->hold_blob(tree->id(), blob, info->size);

@@ -123,7 +123,8 @@ class Trees {
   Status set_attribute(const TreeRef& tree, std::string_view key, std::string_view value,
                        std::string_view index_key = {});
   Result<std::optional<std::string>> attribute(std::string_view id, std::string_view key);
-  // Blobs that live as long as the record (config, manifest), or as long as a named owner says.
+  // Blobs that live as long as the record (config, manifest), or as long as a named owner says
+  // (at most as long as this process: what an owner held when the daemon was killed is swept).
   Status hold_blob(const TreeRef& tree, const Digest& blob);
   Status hold_blob(std::string_view owner, const Digest& blob);
   Status release_blobs(std::string_view owner);

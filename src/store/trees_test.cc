@@ -3,7 +3,9 @@
 // kept trees are handed to one at a time, and only what nobody holds is pruned.
 #include "store/trees.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "content/blob_store_file.h"
@@ -106,6 +108,29 @@ TEST_P(TreesTest, CommittedTreesSurviveARestartAndUnfinishedOnesAreSwept) {
   EXPECT_EQ(names(**found), (std::vector<std::string>{"one", "two"}));
   EXPECT_EQ((**found)->parent()->description(), "write one");
   EXPECT_FALSE(*trees_->find("no-such-record"));
+}
+
+TEST_P(TreesTest, BlobsThatNobodyNamesGoAfterARestartAndNewOnesStay) {
+  auto write = [&](const char* bytes) { return content::write_blob(*blobs_, bytes, "text/plain")->digest; };
+  auto age = [&](const Digest& blob) {
+    const timespec long_ago[2] = {{1000, 0}, {1000, 0}};
+    std::string path = dir_.path() + "/content/blobs/sha256/" + std::string(blob.hex());
+    ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), long_ago, 0), 0);
+  };
+  TreeRef tree = with_file(nullptr, "one");
+  Digest of_tree = write("held by a tree"), of_owner = write("held by an export"), of_nobody = write("not recorded");
+  for (const Digest& blob : {of_tree, of_owner, of_nobody}) age(blob);
+  ASSERT_TRUE(trees_->hold_blob(tree, of_tree).ok());
+  ASSERT_TRUE(trees_->hold_blob("export/killed", of_owner).ok());
+  tree.reset();
+  trees_ = nullptr;
+  Digest fresh = write("about to be recorded");
+  trees_ = reopen(dir_.path() + "/store");
+  trees_->settle();
+  EXPECT_TRUE(*blobs_->info(of_tree));
+  EXPECT_TRUE(*blobs_->info(fresh));
+  EXPECT_FALSE(*blobs_->info(of_owner));
+  EXPECT_FALSE(*blobs_->info(of_nobody));
 }
 
 TEST_P(TreesTest, LayersOfOneStoreBecomeTheTreeOfAnother) {

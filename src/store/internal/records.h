@@ -86,6 +86,9 @@ class Records {
 
   Status hold_for_owner(std::string_view owner, const Digest& blob);
   Result<std::vector<std::string>> release_owner(std::string_view owner);  // blobs nobody names now
+  // Owners live no longer than the process: those of an earlier one go, their blobs are swept.
+  Status forget_owners();
+  Result<bool> names_blob(const Digest& blob);  // any record or owner
 
   Status set_attribute(std::string_view id, std::string_view key, std::string_view value, std::string_view index_key);
   Result<std::optional<std::string>> attribute(std::string_view id, std::string_view key);

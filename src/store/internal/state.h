@@ -72,10 +72,11 @@ struct TreesState : std::enable_shared_from_this<TreesState> {
   std::map<std::string, Writing> writing;
   std::set<std::string> making;  // snapshots being filled that have no record yet
   std::mutex prune_mutex;        // one prune at a time
-  std::mutex from_blob_mutex;    // looking for a layer and adding it is one act
+  std::mutex from_blob_mutex;    // looking for a blob and naming it is one act
   int background = 0;            // pieces of work on the pool
   std::condition_variable swept;
   std::stop_source closing;
+  Time opened{};  // a little before, since files' times are coarse
 
   // Digest indexes of trees lately asked, newest first.
   std::mutex digests_mutex;
@@ -151,6 +152,7 @@ struct TreesState : std::enable_shared_from_this<TreesState> {
   Result<bool> remove_unheld(const std::string& id);
   void drop_leftovers(const std::string& id, const Records::Leftovers& left);
   void sweep();
+  void sweep_blobs();
   // Runs on the pool; Trees waits for it when it closes.
   void in_background(std::function<void()> work);
 };
