@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "base/id.h"
@@ -179,13 +180,16 @@ Status run_daemon(const Config& config) {
 
   KILN_RETURN_IF_ERROR(host::make_dirs(config.root, 0700));
   KILN_ASSIGN_OR_RETURN(host::Fd lock, lock_root(config.root));
+  host::SpaceReserve reserve(config.root + "/reserve");
+  std::optional<host::SpaceReserve::Loan> room_to_start(reserve.lend());
   KILN_ASSIGN_OR_RETURN(std::string id, worker_id(config.root));
   Pool pool;
   session::Sessions sessions;
   KILN_ASSIGN_OR_RETURN(auto history, history::History::open({.root = config.root + "/history",
                                                               .age_max = config.history_age_max,
                                                               .entries_max = config.history_entries_max}));
-  KILN_ASSIGN_OR_RETURN(auto engine, open_engine(config, {&pool, &sessions, history.get(), id}));
+  KILN_ASSIGN_OR_RETURN(auto engine, open_engine(config, {&pool, &sessions, history.get(), id, &reserve}));
+  room_to_start.reset();
   Builds builds({.runner = &engine->runner(), .history = history.get(), .pool = &pool, .spool = config.root});
   Housekeeper housekeeper(*engine, *history, config.worker.gc);
   KILN_ASSIGN_OR_RETURN(auto server, Server::start(config, {.pool = &pool,

@@ -66,6 +66,10 @@ class WiredEngine final : public Engine {
   Status open_sandbox();
   void open_solver();
   BuildParts parts();
+  std::optional<host::SpaceReserve::Loan> lend_room() {
+    if (!ground_.reserve) return std::nullopt;
+    return ground_.reserve->lend();
+  }
 
   Config config_;
   EngineGround ground_;
@@ -249,6 +253,7 @@ std::vector<store::PruneOptions> WiredEngine::gc_policy() {
 
 Status WiredEngine::prune(const store::PruneOptions& options, const std::function<void(const store::Usage&)>& removed,
                           std::stop_token stop) {
+  auto room = lend_room();
   images_->release_looked_at();
   return trees_->prune({options}, stop, removed).status();
 }
@@ -256,6 +261,7 @@ Status WiredEngine::prune(const store::PruneOptions& options, const std::functio
 Status WiredEngine::collect(std::stop_token stop) {
   auto policy = gc_policy();
   if (policy.empty()) return ok();
+  auto room = lend_room();
   return trees_->prune(policy, stop).status();
 }
 

@@ -17,6 +17,7 @@
 #include "daemon/config.h"
 #include "frontend/bridge.h"
 #include "history/history.h"
+#include "host/space_reserve.h"
 #include "session/session.h"
 #include "store/gc.h"
 
@@ -49,6 +50,7 @@ struct EngineGround {
   session::Sessions* sessions = nullptr;
   history::History* history = nullptr;
   std::string worker_id;
+  host::SpaceReserve* reserve = nullptr;  // lent while things are removed
 };
 
 // Opens the stores under config.root. Fast: what is slow starts in the background.

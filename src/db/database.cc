@@ -41,6 +41,9 @@ bool is_corruption(const Status& status) { return status.code() == Code::kDataLo
 Status sqlite_error(int code, std::string_view message, std::string_view what) {
   Fault fault = code_of(code) == Code::kInternal || (code & 0xff) == SQLITE_CONSTRAINT ? Fault::kEngine
                                                                                       : Fault::kEnvironment;
+  if ((code & 0xff) == SQLITE_FULL) {
+    return make_error(fault, code_of(code), "database: no space left on the disk of the state directory; prune, or free some");
+  }
   return make_error(fault, code_of(code), fmt::format("database: {}: {}", what, message));
 }
 

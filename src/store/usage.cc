@@ -79,7 +79,7 @@ void hide_doubles(Holdings& holdings) {
 }  // namespace
 
 Result<Holdings> take_holdings(TreesState& state, std::stop_token stop) {
-  KILN_RETURN_IF_ERROR(state.later->flush());
+  (void)state.later->flush();  // use counts that could not be written were logged
   KILN_ASSIGN_OR_RETURN(std::vector<Record> records, state.records->all());
   KILN_ASSIGN_OR_RETURN(std::vector<BlobRow> blobs, state.records->local_blobs());
   Holdings holdings;
@@ -111,7 +111,9 @@ Result<Holdings> take_holdings(TreesState& state, std::stop_token stop) {
       Result<host::DiskUsage> measured = state.snapshotter->usage(h.snapshot, inner);
       if (!measured.ok()) return is_not_found(measured.status()) ? ok() : measured.status();  // pruned meanwhile
       h.usage.size += measured->bytes;
-      return state.records->set_snapshot_size(h.usage.id, measured->bytes);
+      // On a full disk it is measured again the next time.
+      (void)state.records->set_snapshot_size(h.usage.id, measured->bytes);
+      return ok();
     });
   }
   KILN_RETURN_IF_ERROR(run_together(state.options.pool, std::move(jobs), stop));
