@@ -3,6 +3,8 @@
 #include "host/fs.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -90,6 +92,26 @@ TEST_F(FsTest, RemovesEverythingBelow) {
   EXPECT_FALSE(exists(root_));
   EXPECT_TRUE(remove_all(root_).ok());
   EXPECT_TRUE(exists(dir_.path() + "/secret"));
+}
+
+// Deeper than a path can name and than there are descriptors: a step can leave such a thing.
+TEST_F(FsTest, RemovesWhatIsNestedWithoutEnd) {
+  std::string top = dir_.path() + "/deep";
+  ASSERT_TRUE(make_dir(top).ok());
+  Fd at = *open_file(top, O_RDONLY | O_DIRECTORY);
+  for (int i = 0; i < 5000; ++i) {
+    ASSERT_EQ(::mkdirat(at.get(), "d", 0755), 0);
+    ASSERT_TRUE(open_at(at.get(), "file", O_WRONLY | O_CREAT).ok());
+    at = *open_at(at.get(), "d", O_RDONLY | O_DIRECTORY);
+  }
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few{300, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  Status removed = remove_all(top);
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_TRUE(removed.ok()) << removed;
+  EXPECT_FALSE(exists(top));
 }
 
 TEST_F(FsTest, OverlayOfManyLayersIsReadableWithoutAPlace) {

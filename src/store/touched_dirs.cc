@@ -1,6 +1,7 @@
 #include "store/internal/touched_dirs.h"
 
 #include <dirent.h>
+#include <fmt/format.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -35,6 +36,14 @@ bool hides(const std::string& layer, const std::string& path) {
   return false;
 }
 
+// A step can nest directories deeper than any path can name them.
+Status unreadable(int error, const std::string& path) {
+  if (error != ENAMETOOLONG) return errno_error(error, fmt::format("list '{}' of a layer", path));
+  return user_error(Code::kFailedPrecondition,
+                    fmt::format("the step made a directory whose path is too long for a layer ({} bytes): '{}…'",
+                                path.size(), path.substr(0, 100)));
+}
+
 class Dropper {
  public:
   Dropper(std::string upper, const std::vector<std::string>& lowers) : upper_(std::move(upper)), lowers_(lowers) {}
@@ -45,7 +54,7 @@ class Dropper {
     std::vector<std::string> folders;
     bool others = false;
     DIR* stream = ::opendir(at.c_str());
-    if (!stream) return errno_error(errno, "list a layer");
+    if (!stream) return unreadable(errno, path);
     while (const struct dirent* entry = ::readdir(stream)) {
       std::string_view name = entry->d_name;
       if (name == "." || name == "..") continue;
