@@ -101,10 +101,17 @@ class Walk {
       if (stop_.stop_requested()) return cancelled();
       path.resize(prefix.size());
       path += name;
+      if (root_.size() + path.size() + 1 >= PATH_MAX) return too_long(path);
       KILN_RETURN_IF_ERROR(entry(dirfd(dir), name, path, level));
       if (level.dropped) break;
     }
     return ok();
+  }
+
+  // Also bounds how deep the walk nests.
+  Status too_long(const std::string& path) const {
+    return user_error(Code::kInvalidArgument, fmt::format("'{}/{}…': path of {} bytes is too long (the system takes {})",
+                                                          root_, path.substr(0, 100), root_.size() + path.size() + 1, PATH_MAX));
   }
 
   Status entry(int dir, const std::string& name, const std::string& path, Level& parent) {

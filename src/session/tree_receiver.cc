@@ -308,7 +308,7 @@ class TreeReceiver {
     }
     for (std::string_view piece : packet.data) {
       if (file.hasher) file.hasher->update(piece);
-      KILN_RETURN_IF_ERROR(host::write_all(file.fd.get(), piece));
+      KILN_RETURN_IF_ERROR(written(host::write_all(file.fd.get(), piece), file.stat.path));
     }
     if (packet.data_size > 0) return ok();
     KILN_RETURN_IF_ERROR(writer_->finish_file(file.fd.get(), file.stat));
@@ -316,6 +316,12 @@ class TreeReceiver {
     ++outcome_.files_written;
     requested_.erase(it);
     return ok();
+  }
+
+  static Status written(const Status& status, const std::string& path) {
+    if (status.ok()) return status;
+    return environment_error(Code::kResourceExhausted, fmt::format("write '{}' of the context: {}", path,
+                             errno_of(status) == ENOSPC ? "no space left on device" : message_of(status)));
   }
 
   // --- the end ---

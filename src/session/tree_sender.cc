@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <semaphore>
 #include <thread>
 #include <unordered_map>
 
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::size_t kDataBytes = 512 * 1024;
 constexpr std::size_t kSmallBytes = 32 * 1024;
+constexpr int kHangUpTries = 50;
 
 // What the other end asked for, filled by the reading thread.
 class Requests {
@@ -76,6 +78,9 @@ class TreeSender {
              std::stop_token stop)
       : pipe_(pipe), tree_(tree), progress_(progress), stop_(std::move(stop)) {}
 
+  // Whether the receiver was told why nothing more comes.
+  bool refused() const { return refused_; }
+
   // The reading thread's work.
   void read_requests() {
     Packet packet;
@@ -106,14 +111,17 @@ class TreeSender {
  private:
   Status send_all() {
     Status walked = tree_.walk([this](FileStat& stat) { return send_stat(stat); }, stop_);
-    if (!walked.ok()) {
-      pipe_.write(error_packet(message_of(walked)), MessagePipe::Flush::kNow);
-      return walked;
-    }
+    if (!walked.ok()) return refused_ ? walked : refuse(walked);
     KILN_RETURN_IF_ERROR(write(stat_end_packet(), MessagePipe::Flush::kNow));
     while (auto id = requests_.wait()) KILN_RETURN_IF_ERROR(send_file(*id));
     KILN_RETURN_IF_ERROR(requests_.failure());
     return write(fin_packet(), MessagePipe::Flush::kNow);
+  }
+
+  // The receiver is told why and hangs up.
+  Status refuse(Status why) {
+    refused_ = pipe_.write(error_packet(message_of(why)), MessagePipe::Flush::kNow);
+    return why;
   }
 
   Status lost() const {
@@ -154,8 +162,10 @@ class TreeSender {
     }
     std::string path = std::move(it->second);
     files_.erase(it);
-    // A file that went away meanwhile is sent empty, as every sender does.
+    // A file that went away meanwhile is sent empty, as every sender does. One that may not be read is
+    // not: nobody would notice.
     Result<host::Fd> fd = tree_.open(path);
+    if (!fd.ok() && errno_of(fd.status()) == EACCES) return refuse(fd.status());
     if (fd.ok()) KILN_RETURN_IF_ERROR(send_contents(id, fd->get()));
     return write(data_end_packet(id), requests_.pending() ? MessagePipe::Flush::kLater : MessagePipe::Flush::kNow);
   }
@@ -195,6 +205,7 @@ class TreeSender {
   std::uint32_t next_id_ = 0;
   std::string small_;
   std::uint64_t packets_ = 0;
+  bool refused_ = false;
   std::chrono::steady_clock::time_point told_{};
 };
 
@@ -202,9 +213,17 @@ class TreeSender {
 
 Status send_tree(PacketPipe& pipe, FileTree& tree, const std::function<void()>& cancel,
                  const std::function<void(std::int64_t)>& progress, std::stop_token stop) {
-  TreeSender sender(pipe, tree, progress, std::move(stop));
-  std::jthread reader([&] { sender.read_requests(); });
+  TreeSender sender(pipe, tree, progress, stop);
+  std::binary_semaphore hung_up(0);
+  std::jthread reader([&] {
+    sender.read_requests();
+    hung_up.release();
+  });
   Status sent = sender.send();
+  // A cancelled call would overtake the words of the refusal.
+  for (int i = 0; sender.refused() && !stop.stop_requested() && i < kHangUpTries; ++i) {
+    if (hung_up.try_acquire_for(std::chrono::milliseconds(100))) break;
+  }
   // A broken call ends by itself, with a status that says why; cancelling would hide that.
   if (!sent.ok() && sent.code() != Code::kUnavailable) cancel();
   return sent;  // the reader has ended or is ended by the cancelled call; joined here
