@@ -65,12 +65,16 @@ Result<FetchedManifest> get_manifest(Exchange& exchange, Endpoint& at, const Ref
                                      std::string_view media_type, const Access& access) {
   Question question = manifest_question(ref, "GET", object);
   if (!media_type.empty()) question.headers.set("Accept", fmt::format("{}, */*", media_type));
-  KILN_ASSIGN_OR_RETURN(Answer answer, exchange.ask(at, question, access));
-  if (answer.response->status != 200) return exchange.refusal(question, *answer.response, ref.str());
-  FetchedManifest out;
-  out.media_type = media_type_of(*answer.response);
-  KILN_ASSIGN_OR_RETURN(out.bytes, read_all(*answer.response, kManifestMax));
-  return out;
+  for (std::size_t attempt = 0;; ++attempt) {
+    KILN_ASSIGN_OR_RETURN(Answer answer, exchange.ask(at, question, access));
+    if (answer.response->status != 200) return exchange.refusal(question, *answer.response, ref.str());
+    Result<std::string> bytes = read_all(*answer.response, kManifestMax);
+    if (bytes.ok()) return FetchedManifest{*std::move(bytes), media_type_of(*answer.response)};
+    if (!worth_retrying(bytes.status()) || at.mirror) return bytes.status();
+    answer = {};
+    KILN_ASSIGN_OR_RETURN(bool more, exchange.wait_for_retry(attempt, std::nullopt, access.stop));
+    if (!more) return bytes.status();
+  }
 }
 
 Status check_digest(std::string_view bytes, const Digest& expected, std::string_view name) {
