@@ -295,6 +295,22 @@ class Subrequest {
   gateway::SolveRequest request_;
 };
 
+// A daemon that ended, or a network that broke, in the middle of the call; gRPC itself only speaks of
+// a closed socket.
+Status lost_connection(const Status& status) {
+  return environment_error(
+      Code::kUnavailable,
+      fmt::format("the connection to the daemon was lost ({}); steps that had finished are in its cache: "
+                  "build again when it is back",
+                  message_of(status)));
+}
+
+// The call may hear of it a moment before the channel does.
+bool has_lost(grpc::Channel& channel) {
+  auto soon = system_clock().now() + std::chrono::milliseconds(200);
+  return channel.GetState(false) != GRPC_CHANNEL_READY || channel.WaitForStateChange(GRPC_CHANNEL_READY, soon);
+}
+
 Status call_solve(const std::shared_ptr<grpc::Channel>& channel,
                   const control::SolveRequest& request, Attributes& response,
                   std::stop_token stop) {
@@ -304,6 +320,7 @@ Status call_solve(const std::shared_ptr<grpc::Channel>& channel,
   std::stop_callback cancel(stop, [&] { context.TryCancel(); });
   control::SolveResponse reply;
   Status status = rpc_status(stub->Solve(&context, request, &reply));
+  if (status.code() == Code::kUnavailable && has_lost(*channel)) status = lost_connection(status);
   if (!status.ok()) return annotate(status, "failed to solve");
   response.insert(reply.exporterresponse().begin(), reply.exporterresponse().end());
   return ok();

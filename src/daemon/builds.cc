@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/build_trace.h"
@@ -14,6 +16,8 @@
 
 namespace kiln::daemon {
 namespace {
+
+constexpr std::size_t kEndedMax = 64;
 
 history::Record record_of(const SolveRequest& request, Time now) {
   history::Record record;
@@ -188,6 +192,8 @@ void Builds::solve(SolveRequest request, std::stop_token stop, std::function<voi
       {
         std::lock_guard lock(mutex_);
         entries_.erase(entry->build->ref());
+        ended_.push_back(entry->build->ref());
+        if (ended_.size() > kEndedMax) ended_.pop_front();
       }
       done(response);
     });
@@ -256,7 +262,9 @@ std::shared_ptr<RunningBuild> Builds::find(const std::string& ref) const {
 
 std::shared_ptr<RunningBuild> Builds::wait(const std::string& ref, std::stop_token stop, Duration timeout) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, stop, timeout, [&] { return entries_.contains(ref); });
+  changed_.wait_for(lock, stop, timeout, [&] {
+    return entries_.contains(ref) || std::find(ended_.begin(), ended_.end(), ref) != ended_.end();
+  });
   auto it = entries_.find(ref);
   return it == entries_.end() ? nullptr : it->second->build;
 }

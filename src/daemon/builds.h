@@ -11,6 +11,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -146,7 +147,8 @@ class Builds {
   void solve(SolveRequest request, std::stop_token stop, std::function<void(Result<SolveResponse>)> done);
 
   std::shared_ptr<RunningBuild> find(const std::string& ref) const;
-  // Waits until a build of that ref is registered, at most `timeout`. Null when none came.
+  // Waits until a build of that ref is registered, at most `timeout`. Null when none came, and at once
+  // when it came and went a moment ago.
   std::shared_ptr<RunningBuild> wait(const std::string& ref, std::stop_token stop, Duration timeout);
 
   int running() const;
@@ -167,6 +169,7 @@ class Builds {
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::map<std::string, std::shared_ptr<Entry>> entries_;
+  std::deque<std::string> ended_;  // the refs of the last few
   int working_ = 0;  // builds accepted whose `done` has not returned
   bool draining_ = false;
 };

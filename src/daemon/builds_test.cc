@@ -67,6 +67,13 @@ TEST_F(BuildsTest, AFailureIsRecordedAndAnInternalBuildIsNot) {
   EXPECT_FALSE(history_->find("internal").value().has_value());
 }
 
+// A client that asks for the status of a build that failed at once must not wait for it to begin.
+TEST_F(BuildsTest, NobodyWaitsForABuildThatCameAndWent) {
+  script_.act = [](RunningBuild&, std::stop_token) -> Result<SolveResponse> { return user_error(Code::kUnknown, "boom"); };
+  EXPECT_FALSE(solve({.ref = "short"}).get().ok());
+  EXPECT_EQ(builds_->wait("short", {}, std::chrono::hours(1)), nullptr);
+}
+
 TEST_F(BuildsTest, OneNameRunsOnceAtATimeAndStopsWithItsCaller) {
   std::promise<void> running;
   script_.act = [&](RunningBuild&, std::stop_token stop) -> Result<SolveResponse> {
