@@ -6,12 +6,16 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 bin=${KILN_BIN:-$top/build/release/bin}
 work=$(mktemp -d /tmp/kiln-it.XXXXXX)
 pids=()
+mounted=()
 
 finish() {
   local code=$?
   for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; done
   ((code == 0)) || { echo "--- kilnd's log"; tail -30 "$work/kilnd.log" 2>/dev/null || true; }
-  [[ ${KILN_KEEP:-} ]] && cp -r "$work" "$KILN_KEEP" 2>/dev/null; rm -rf "$work" 2>/dev/null || true
+  for place in ${mounted[@]+"${mounted[@]}"}; do umount -l "$place" || true; done
+  [[ -z ${KILN_KEEP:-} ]] || cp -r "$work" "$KILN_KEEP" 2>/dev/null || true
+  rm -rf "$work" 2>/dev/null || true
+  [[ -z ${cgroup_parent:-} ]] || find /sys/fs/cgroup -depth -type d -path "*/$cgroup_parent*" -exec rmdir {} + 2>/dev/null || true
   exit $code
 }
 trap finish EXIT
@@ -48,3 +52,35 @@ start_daemon() {
   fail "the daemon did not answer"
 }
 kiln() { "$bin/kiln" --addr "unix://$work/s.sock" "$@"; }
+kill_daemon() { kill -9 "$daemon"; wait "$daemon" 2>/dev/null || true; }
+
+# eventually SECONDS COMMAND…: the command succeeds within that time
+eventually() {
+  local end=$((SECONDS + $1)); shift
+  until "$@"; do ((SECONDS < end)) || return 1; sleep 0.05; done
+}
+
+# A registry that misbehaves as told: see faulty_registry.py.
+start_faulty_registry() {
+  "$top/tests/integration/faulty_registry.py" "$work/faulty.port" & pids+=($!)
+  eventually 20 test -s "$work/faulty.port" || fail "the faulty registry did not start"
+  faulty=127.0.0.1:$(cat "$work/faulty.port")
+  "$top/tools/base-images" "$faulty"
+}
+fault() { curl -sf "http://$faulty/_fault" -d "$*"; }
+clear_faults() { curl -sf -X POST "http://$faulty/_clear"; }
+fault_was_hit() { [[ $(curl -sf "http://$faulty/_wait") == hit ]] || fail "nobody ran into the fault"; }
+
+# A daemon whose steps run in cgroups of this test alone, so that what is left of them can be counted.
+start_marked_daemon() {
+  cgroup_parent=kiln-it-$$
+  printf '[worker.oci]\n  defaultCgroupParent = "%s"\n' "$cgroup_parent" > "$work/kilnd.toml"
+  start_daemon --config "$work/kilnd.toml" "$@"
+}
+# What a build may leave behind: processes with MARK in their arguments, mounts in the test's folder.
+processes() { local all; all=$(pgrep -f -- "$1" | grep -vx "$$") || true; wc -w <<< "$all"; }
+some_process() { [[ $(processes "$1") != 0 ]]; }
+no_process() { [[ $(processes "$1") == 0 ]]; }
+no_mount() { ! grep -qF "$work/root" /proc/self/mountinfo; }
+# Processes in the steps' cgroups, other than the daemon's threads that wait there for the next step.
+no_busy_cgroup() { [[ -z $(find /sys/fs/cgroup -path "*/$cgroup_parent/*" -name cgroup.procs -exec cat {} + 2>/dev/null | grep -vx "$daemon") ]]; }
