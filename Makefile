@@ -4,7 +4,8 @@
 #   make demo       build examples/hello from nothing but Debian packages, push, pull, run
 #   make frontend-image   the Dockerfile frontend as an image of its own (IMAGE=registry/name:tag pushes it)
 #   make bench      measure; KILN_BENCH_PEER=<address> compares with another BuildKit
-#   make lint       the map of the rooms
+#   make lint       map of the rooms, format, clang-tidy and spelling of what changed
+#   make fuzz       run every fuzz target for FUZZ_SECONDS under clang's sanitizers
 #   make install    programs, man pages, completions, systemd unit, example configuration
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -12,7 +13,7 @@ JOBS ?= $(shell nproc)
 
 FRONTEND_TAR ?= build/kiln-frontend.tar
 
-.PHONY: all frontend-image build deps test unit integration demo bench lint install asan tsan clean
+.PHONY: all frontend-image build deps test unit integration demo bench lint install asan tsan fuzz clean
 all: build
 
 deps:
@@ -60,12 +61,24 @@ frontend-image: build
 	@echo $(if $(IMAGE),pushed $(IMAGE),$(FRONTEND_TAR))
 
 lint:
-	tools/rooms.py
+	tools/install-deps lint
+	tools/lint
 
 asan:
 	cmake --preset asan >/dev/null
 	cmake --build build/asan -j $(JOBS)
 	ctest --test-dir build/asan --output-on-failure -L unit
+
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS = definition dockerfile documents cache_config packet tar words
+fuzz:
+	tools/install-deps lint
+	cmake --preset fuzz >/dev/null
+	cmake --build build/fuzz -j $(JOBS) --target $(FUZZ_TARGETS:%=kiln_fuzz_%)
+	@for t in $(FUZZ_TARGETS); do \
+	  mkdir -p build/fuzz/corpus/$$t && \
+	  build/fuzz/bin/kiln_fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=20 \
+	    -artifact_prefix=build/fuzz/$$t- build/fuzz/corpus/$$t tests/fuzz/corpus/$$t || exit 1; done
 
 tsan:
 	cmake --preset tsan >/dev/null
