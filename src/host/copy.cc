@@ -14,14 +14,17 @@ namespace kiln::host {
 namespace {
 
 constexpr std::size_t kStepBytes = 16 << 20;  // between looks at the stop token
+constexpr std::size_t kSmallBytes = 64 << 10;  // up to here asking about extents and holes costs more than copying
 
-Status copy_by_reading(int from, int to, std::stop_token stop) {
-  std::vector<char> buffer(kChunkBytes);
+// `size` is what the file says; 0 may be a lie.
+Status copy_by_reading(int from, int to, std::uint64_t size, std::stop_token stop) {
+  thread_local std::vector<char> buffer(kChunkBytes);
   for (;;) {
     if (stop.stop_requested()) return cancelled();
     KILN_ASSIGN_OR_RETURN(std::size_t n, read_some(from, buffer));
     if (n == 0) return ok();
     KILN_RETURN_IF_ERROR(write_all(to, std::string_view(buffer.data(), n)));
+    if (n == size && n < buffer.size()) return ok();  // the usual case: no read that only tells the end
   }
 }
 
@@ -47,7 +50,8 @@ Result<bool> copy_range(int from, int to, off_t begin, off_t end, std::stop_toke
 }  // namespace
 
 Status copy_contents(int from, int to, std::uint64_t size, std::stop_token stop) {
-  if (size == 0) return copy_by_reading(from, to, stop);  // also for files that lie about their size
+  if (size == 0) return copy_by_reading(from, to, size, stop);  // also for files that lie about their size
+  if (size <= kSmallBytes) return copy_by_reading(from, to, size, stop);
   if (::ioctl(to, FICLONE, from) == 0) return ok();
   const off_t end = static_cast<off_t>(size);
   off_t at = 0;
@@ -66,7 +70,7 @@ Status copy_contents(int from, int to, std::uint64_t size, std::stop_token stop)
     if (!copied) {
       ::lseek(from, 0, SEEK_SET);
       ::lseek(to, 0, SEEK_SET);
-      return copy_by_reading(from, to, stop);
+      return copy_by_reading(from, to, size, stop);
     }
     at = hole;
   }
