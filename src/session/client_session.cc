@@ -1,6 +1,7 @@
 #include "session/client_session.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -12,6 +13,7 @@
 #include "base/id.h"
 #include "base/text.h"
 #include "session/callback_threads.h"
+#include "session/internal/direct_door.h"
 #include "session/internal/packet_pipe.h"
 #include "session/internal/reactors.h"
 #include "session/internal/serve.h"
@@ -37,6 +39,7 @@ class GrpcClientSession final : public ClientSession {
                                    {"x-docker-expose-session-sharedkey", shared_key},
                                    {internal::kBatchHeader, "1"}};
     serve(metadata);
+    open_door(metadata);
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(-1);
     builder.SetMaxSendMessageSize(-1);
@@ -66,6 +69,7 @@ class GrpcClientSession final : public ClientSession {
     server_->Shutdown(std::chrono::system_clock::now());
     server_->Wait();
     server_.reset();
+    door_.reset();
   }
 
   std::optional<Status> ended() const override {
@@ -97,6 +101,20 @@ class GrpcClientSession final : public ClientSession {
     }
   }
 
+  void open_door(internal::Metadata& metadata) {
+    if (!offers_.direct || (offers_.dirs.empty() && offers_.outputs.empty())) return;
+    auto handle = [this](const std::string& method, const internal::Headers& headers, internal::DirectPipe& pipe) {
+      std::stop_token stop = stop_.get_token();
+      if (method == internal::kGiveFiles) {
+        return internal::give_files(offers_, headers, pipe, [&] { pipe.stop_reading(); }, stop);
+      }
+      if (method == internal::kTakeOutput) return internal::take_output(offers_, headers, pipe, stop);
+      return user_error(Code::kUnimplemented, fmt::format("unknown method {}", method));
+    };
+    door_ = internal::DirectDoor::open(handle);
+    if (door_) metadata.emplace_back(internal::kDirectHeader, door_->address());
+  }
+
   std::string id_;
   Offers offers_;
   std::shared_ptr<State> state_ = std::make_shared<State>();
@@ -105,6 +123,7 @@ class GrpcClientSession final : public ClientSession {
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<grpc::Server> server_;
   std::shared_ptr<internal::Pump> pump_;
+  std::unique_ptr<internal::DirectDoor> door_;
 };
 
 }  // namespace

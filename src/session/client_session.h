@@ -86,6 +86,8 @@ struct Offers {
                                                      const std::vector<std::string>& refs)>
       exporters;
   std::function<Status(const std::map<std::string, std::string>& response)> finalize;
+  // Whether a daemon on this machine may take files directly (docs/formats/session-direct.md).
+  bool direct = true;
   // Bytes of files sent so far, for a progress line.
   std::function<void(const std::string& dir, std::int64_t bytes)> progress;
 };

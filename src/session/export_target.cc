@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "session/internal/call.h"
+#include "session/internal/direct_call.h"
 #include "session/internal/packet.h"
 #include "session/internal/tree_sender.h"
 #include "wire/exporter.grpc.pb.h"
@@ -22,7 +22,7 @@ constexpr std::size_t kMessageBytes = 1 << 20;
 class CallSink final : public ExportSink {
  public:
   CallSink(std::shared_ptr<Session> session, const internal::CallOptions& options)
-      : session_(std::move(session)), call_(*session_, kSend, options) {
+      : session_(std::move(session)), call_(internal::start_call(*session_, kSend, options)) {
     buffer_.reserve(kMessageBytes);
   }
 
@@ -38,28 +38,28 @@ class CallSink final : public ExportSink {
 
   Status close() override {
     if (!buffer_.empty()) KILN_RETURN_IF_ERROR(send());
-    call_.writes_done();
+    call_->writes_done();
     grpc::ByteBuffer ignored;
-    while (call_.read(ignored)) {
+    while (call_->read(ignored)) {
     }
-    return annotate(call_.finish(), "write at the client");
+    return annotate(call_->finish(), "write at the client");
   }
 
  private:
   Status send() {
     grpc::Slice slice(buffer_.data(), buffer_.size());
     buffer_.clear();
-    if (call_.write(internal::bytes_message(slice), internal::MessagePipe::Flush::kNow)) return ok();
+    if (call_->write(internal::bytes_message(slice), internal::MessagePipe::Flush::kNow)) return ok();
     grpc::ByteBuffer ignored;
-    while (call_.read(ignored)) {
+    while (call_->read(ignored)) {
     }
-    Status ended = call_.finish();
+    Status ended = call_->finish();
     if (ended.ok()) ended = peer_error(Code::kAborted, "the client took no more");
     return annotate(ended, "write at the client");
   }
 
   std::shared_ptr<Session> session_;
-  internal::RawCall call_;
+  std::unique_ptr<internal::ClientCall> call_;
   std::string buffer_;
 };
 
@@ -92,19 +92,21 @@ Status ExportTarget::send_tree(FileTree& tree, const TreeExport& wanted, std::st
   options.stop = stop;
   options.metadata.emplace_back("buildkit-attachable-exporter-id", std::to_string(wanted.exporter_id));
   if (wanted.multi_platform_transfer) options.metadata.emplace_back("buildkit-exporter-multi-platform", "1");
-  internal::RawCall call(*session, kSend, options);
-  internal::PacketPipe pipe(call, session->batches() ? internal::Batching::kOn : internal::Batching::kOff);
-  Status sent = internal::send_tree(pipe, tree, [&] { call.cancel(); }, wanted.progress, stop);
+  std::unique_ptr<internal::ClientCall> call = internal::start_call(*session, kSend, options);
+  internal::PacketPipe pipe(*call, session->batches() ? internal::Batching::kOn : internal::Batching::kOff);
+  // Contents are read here: a client with the files open could write them, where its user may.
+  internal::SendOptions how{internal::PassFiles::kNo, wanted.progress, [&] { call->cancel(); }};
+  Status sent = internal::send_tree(pipe, tree, how, stop);
   if (!sent.ok()) {
     if (sent.code() != Code::kUnavailable) return annotate(sent, "copy files to the client");
-    Status ended = call.finish();
+    Status ended = call->finish();
     return annotate(ended.ok() || is_cancelled(ended) ? sent : ended, "copy files to the client");
   }
-  call.writes_done();
+  call->writes_done();
   grpc::ByteBuffer ignored;
-  while (call.read(ignored)) {
+  while (call->read(ignored)) {
   }
-  return annotate(call.finish(), "copy files to the client");
+  return annotate(call->finish(), "copy files to the client");
 }
 
 bool ExportTarget::offers_exporters(std::stop_token stop) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/patterns.h"
+#include "session/internal/direct_call.h"
 #include "session/internal/headers.h"
 #include "session/internal/tree_receiver.h"
 
@@ -34,17 +35,17 @@ class SessionFiles final : public FileGiver {
     internal::add_list(call_options.metadata, "exclude-patterns", request.filter.exclude_patterns);
     internal::add_list(call_options.metadata, "followpaths", request.filter.follow_paths);
     call_options.metadata.emplace_back(internal::kBatchKey, "1");
-    internal::RawCall call(session_, kDiffCopy, call_options);
-    internal::PacketPipe pipe(call, internal::Batching::kOff);
+    std::unique_ptr<internal::ClientCall> call = internal::start_call(session_, kDiffCopy, call_options);
+    internal::PacketPipe pipe(*call, call->takes_files() ? internal::Batching::kOn : internal::Batching::kOff);
     Result<SyncOutcome> outcome = internal::receive_tree(pipe, target, options, stop);
     if (outcome.ok()) {
-      call.writes_done();
-      KILN_RETURN_IF_ERROR(call.finish());
+      call->writes_done();
+      KILN_RETURN_IF_ERROR(call->finish());
       return outcome;
     }
     if (outcome.status().code() != Code::kUnavailable) return outcome;
     // The stream broke off: the call's own status tells why.
-    Status ended = call.finish();
+    Status ended = call->finish();
     return ended.ok() ? outcome : Result<SyncOutcome>(ended);
   }
 

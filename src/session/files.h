@@ -100,8 +100,15 @@ struct SyncTarget {
   // Leave what is there and not told alone (writing an export into a user's directory).
   bool merge = false;
 };
+// What a sync did to a tree, beside its index: entries of the new index that were made anew, and paths
+// that are gone with everything below, or gave way to another kind.
+struct TreeChange {
+  std::vector<std::size_t> written;
+  std::vector<std::string> removed;
+};
 struct SyncOutcome {
   bool changed = false;  // whether anything on disk differs from before
+  std::optional<TreeChange> change;  // nothing when it was not followed: then all may have changed
   std::int64_t bytes = 0;
   std::int64_t files_written = 0;
 };

@@ -144,6 +144,7 @@ Status Packet::parse_head(std::string_view head, std::size_t behind) {
   stat_bytes = {};
   data.clear();
   data_size = 0;
+  file.reset();
   ProtoReader reader(head);
   while (!reader.done()) {
     int field, wire;

@@ -27,6 +27,7 @@ Result<bool> PacketPipe::read(Packet& packet) {
     bool batch = !slices.empty() && slices[0].size() > 0 && static_cast<char>(*slices[0].begin()) == kBatchTag;
     if (!batch) {
       KILN_RETURN_IF_ERROR(packet.parse(std::move(slices)));
+      packet.file = pipe_.take_file();
       return true;
     }
     peer_batches_ = true;
@@ -78,6 +79,15 @@ bool PacketPipe::write_data(std::uint32_t id, const grpc::Slice& bytes) {
                  MessagePipe::Flush::kLater);
   }
   return send_batch() && send(data_packet(id, bytes), MessagePipe::Flush::kLater);
+}
+
+bool PacketPipe::write_file(std::uint32_t id, int file, std::int64_t bytes) {
+  if (!pipe_.takes_files() || !send_batch()) return false;
+  std::string packet = data_end_packet(id);
+  grpc::Slice slice(packet.data(), packet.size());
+  if (!pipe_.write_file(grpc::ByteBuffer(&slice, 1), file)) return false;
+  bytes_written_ += bytes;
+  return true;
 }
 
 }  // namespace kiln::session::internal

@@ -71,7 +71,7 @@ TEST_P(TreeTransfer, FilesOfAllSizesArrive) {
   auto tree = *DirTree::at(from.path());
   Status sent;
   std::jthread thread([&] {
-    sent = send_tree(sender, *tree, [&] { up.close(); }, {}, {});
+    sent = send_tree(sender, *tree, {.cancel = [&] { up.close(); }}, {});
     down.close();
   });
   TreeIndex index;

@@ -14,13 +14,15 @@
 namespace kiln::session::internal {
 namespace {
 
-std::string first_of(const std::multimap<std::string, std::string>& headers, const std::string& key) {
+std::string first_of(const Headers& headers, const std::string& key) {
   std::vector<std::string> values = list_of(headers, key);
   return values.empty() ? "" : values.front();
 }
 
-Status give_files(const Offers& offers, grpc::ServerContext& context, MessagePipe& pipe, std::stop_token stop) {
-  auto headers = headers_of(context);
+}  // namespace
+
+Status give_files(const Offers& offers, const Headers& headers, MessagePipe& pipe, const std::function<void()>& cancel,
+                  std::stop_token stop) {
   std::string name = first_of(headers, "dir-name");
   auto dir = offers.dirs.find(name);
   if (dir == offers.dirs.end()) {
@@ -34,10 +36,12 @@ Status give_files(const Offers& offers, grpc::ServerContext& context, MessagePip
   std::function<void(std::int64_t)> progress;
   if (offers.progress) progress = [&](std::int64_t bytes) { offers.progress(name, bytes); };
   PacketPipe packets(pipe, first_of(headers, kBatchKey) == "1" ? Batching::kOn : Batching::kOff);
-  return send_tree(packets, *tree, [&] { context.TryCancel(); }, progress, stop);
+  return send_tree(packets, *tree, {PassFiles::kYes, progress, cancel}, stop);
 }
 
-Status take_tree(const OutputTarget& output, const std::multimap<std::string, std::string>& headers, MessagePipe& pipe,
+namespace {
+
+Status take_tree(const OutputTarget& output, const Headers& headers, MessagePipe& pipe,
                  std::stop_token stop) {
   if (output.mirror && first_of(headers, "buildkit-exporter-multi-platform") != "1") {
     return user_error(Code::kFailedPrecondition,
@@ -58,7 +62,7 @@ Status take_tree(const OutputTarget& output, const std::multimap<std::string, st
   return receive_tree(packets, target, options, stop).status();
 }
 
-Status take_stream(const OutputTarget& output, const std::multimap<std::string, std::string>& headers,
+Status take_stream(const OutputTarget& output, const Headers& headers,
                    MessagePipe& pipe) {
   constexpr std::string_view kPrefix = "exporter-md-";
   std::map<std::string, std::string> metadata;
@@ -78,10 +82,21 @@ Status take_stream(const OutputTarget& output, const std::multimap<std::string, 
     KILN_RETURN_IF_ERROR(bytes_of_message(message, slices, pieces));
     for (std::string_view piece : pieces) KILN_RETURN_IF_ERROR(sink->write(piece));
   }
+  if (!pipe.complete()) return peer_error(Code::kUnavailable, "the daemon went away during a transfer");
   return sink->close();
 }
 
 }  // namespace
+
+Status take_output(const Offers& offers, const Headers& headers, MessagePipe& pipe, std::stop_token stop) {
+  int id = std::atoi(first_of(headers, "buildkit-attachable-exporter-id").c_str());
+  auto output = offers.outputs.find(id);
+  if (output == offers.outputs.end()) {
+    return user_error(Code::kUnknown, fmt::format("exporter {} not found", id));
+  }
+  if (!output->second.dir.empty()) return take_tree(output->second, headers, pipe, stop);
+  return take_stream(output->second, headers, pipe);
+}
 
 std::multimap<std::string, std::string> headers_of(const grpc::ServerContextBase& context) {
   std::multimap<std::string, std::string> out;
@@ -109,29 +124,22 @@ void RawService::add(const char* method, Handler handler) {
 Served serve_file_sync(const Offers& offers, std::stop_token stop) {
   if (offers.dirs.empty()) return {};
   auto service = std::make_unique<RawService>();
-  service->add("/moby.filesync.v1.FileSync/DiffCopy", [&offers, stop](grpc::ServerContext& context, MessagePipe& pipe) {
-    return give_files(offers, context, pipe, stop);
+  service->add(kGiveFiles, [&offers, stop](grpc::ServerContext& context, MessagePipe& pipe) {
+    return give_files(offers, headers_of(context), pipe, [&] { context.TryCancel(); }, stop);
   });
   service->add("/moby.filesync.v1.FileSync/TarStream", [](grpc::ServerContext&, MessagePipe&) {
     return user_error(Code::kUnimplemented, "failed to negotiate protocol");
   });
-  return {std::move(service), {"/moby.filesync.v1.FileSync/DiffCopy", "/moby.filesync.v1.FileSync/TarStream"}};
+  return {std::move(service), {kGiveFiles, "/moby.filesync.v1.FileSync/TarStream"}};
 }
 
 Served serve_file_send(const Offers& offers, std::stop_token stop) {
   if (offers.outputs.empty()) return {};
   auto service = std::make_unique<RawService>();
-  service->add("/moby.filesync.v1.FileSend/DiffCopy", [&offers, stop](grpc::ServerContext& context, MessagePipe& pipe) {
-    auto headers = headers_of(context);
-    int id = std::atoi(first_of(headers, "buildkit-attachable-exporter-id").c_str());
-    auto output = offers.outputs.find(id);
-    if (output == offers.outputs.end()) {
-      return user_error(Code::kUnknown, fmt::format("exporter {} not found", id));
-    }
-    if (!output->second.dir.empty()) return take_tree(output->second, headers, pipe, stop);
-    return take_stream(output->second, headers, pipe);
+  service->add(kTakeOutput, [&offers, stop](grpc::ServerContext& context, MessagePipe& pipe) {
+    return take_output(offers, headers_of(context), pipe, stop);
   });
-  return {std::move(service), {"/moby.filesync.v1.FileSend/DiffCopy"}};
+  return {std::move(service), {kTakeOutput}};
 }
 
 }  // namespace kiln::session::internal

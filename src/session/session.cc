@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "session/internal/connection.h"
+#include "session/internal/direct_door.h"
 #include "session/internal/packet_pipe.h"
 
 namespace kiln::session {
@@ -17,6 +18,7 @@ Result<Hello> parse_hello(const std::multimap<std::string, std::string>& headers
     if (name == "x-docker-expose-session-sharedkey") hello.shared_key = value;
     if (name == "x-docker-expose-session-grpc-method") hello.methods.insert(to_lower(value));
     if (name == internal::kBatchHeader) hello.batches = value == "1";
+    if (name == internal::kDirectHeader) hello.door = value;
     if (name == "x-buildkit-session-health-custom-timeout" && !value.empty() && value.size() < 10 &&
         value.find_first_not_of("0123456789") == std::string::npos) {
       auto wanted = std::chrono::milliseconds(std::stol(value));

@@ -38,6 +38,7 @@ struct Hello {
   std::string shared_key;         // names the client's machine and directory; trees are reused by it
   std::set<std::string> methods;  // lower case: "/moby.filesync.v1.filesync/diffcopy"
   bool batches = false;  // understands many file packets in one message (ours do)
+  std::string door;      // where ours may be asked for files beside the tunnel; "" for none
   // Replaces the health check's interval and patience, at least a second; for tests of clients.
   std::optional<std::chrono::milliseconds> health_timeout;
 };
@@ -59,6 +60,7 @@ class Session {
   // Whether the client offers the method, e.g. "/moby.filesync.v1.FileSync/DiffCopy" (any case).
   bool offers(std::string_view method) const;
   bool batches() const { return hello_.batches; }
+  const std::string& door() const { return hello_.door; }
   bool closed() const;
   // Ends the connection: pending calls fail, the client's Session call ends. Not blocking.
   void close();

@@ -57,7 +57,11 @@ TEST(Session, ADaemonThatClosesTellsTheClient) {
   EXPECT_TRUE(client->ended().has_value());
 }
 
-TEST(Files, ATreeTravelsAndOnlyChangesTravelAgain) {
+// Through the session's tunnel, and past it.
+class Files : public testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(TunnelAndDirect, Files, testing::Bool());
+
+TEST_P(Files, ATreeTravelsAndOnlyChangesTravelAgain) {
   Daemon daemon;
   auto from = *host::TempDir::make("from"), to = *host::TempDir::make("to");
   const std::string& a = from.path();
@@ -70,6 +74,7 @@ TEST(Files, ATreeTravelsAndOnlyChangesTravelAgain) {
   ASSERT_EQ(mkfifo((a + "/pipe").c_str(), 0600), 0);
   ASSERT_EQ(chmod((a + "/b").c_str(), 0750), 0);
   Offers offers;
+  offers.direct = GetParam();
   offers.dirs["context"] = *DirTree::at(a);
   auto client = daemon.connect(std::move(offers));
 
@@ -128,7 +133,7 @@ TEST(Files, ATreeTravelsAndOnlyChangesTravelAgain) {
   EXPECT_TRUE(host::exists(to.path() + "/b.txt"));
 }
 
-TEST(Files, IncludesBringTheirParentsAndFollowedLinksTheirTargets) {
+TEST_P(Files, IncludesBringTheirParentsAndFollowedLinksTheirTargets) {
   Daemon daemon;
   auto from = *host::TempDir::make("from"), to = *host::TempDir::make("to");
   const std::string& a = from.path();
@@ -137,6 +142,7 @@ TEST(Files, IncludesBringTheirParentsAndFollowedLinksTheirTargets) {
   write(a + "/z/y/x", "3");
   ASSERT_EQ(symlink("real/sub", (a + "/alias").c_str()), 0);
   Offers offers;
+  offers.direct = GetParam();
   offers.dirs["c"] = *DirTree::at(a);
   auto client = daemon.connect(std::move(offers));
   FileRequest request;
@@ -153,13 +159,14 @@ TEST(Files, IncludesBringTheirParentsAndFollowedLinksTheirTargets) {
   EXPECT_EQ(sync(daemon, *client, request, {to.path(), &index}).status().code(), Code::kNotFound);
 }
 
-TEST(Files, OnlyMetadataTravelsWhenThatIsAsked) {
+TEST_P(Files, OnlyMetadataTravelsWhenThatIsAsked) {
   Daemon daemon;
   auto from = *host::TempDir::make("from"), to = *host::TempDir::make("to");
   write(from.path() + "/d/want", "1");
   write(from.path() + "/d/not", "2");
   write(from.path() + "/e", "2");
   Offers offers;
+  offers.direct = GetParam();
   offers.dirs["c"] = *DirTree::at(from.path());
   auto client = daemon.connect(std::move(offers));
   FileRequest request;
@@ -177,7 +184,7 @@ TEST(Files, OnlyMetadataTravelsWhenThatIsAsked) {
   }
 }
 
-TEST(Files, ManyFilesInBothStates) {
+TEST_P(Files, ManyFilesInBothStates) {
   Daemon daemon;
   auto from = *host::TempDir::make("from", "/dev/shm"), to = *host::TempDir::make("to", "/dev/shm");
   const char* wanted = getenv("KILN_FILES");
@@ -187,6 +194,7 @@ TEST(Files, ManyFilesInBothStates) {
   }
   const char* big = getenv("KILN_BIG_MB");
   Offers offers;
+  offers.direct = GetParam();
   offers.dirs["c"] = *DirTree::at(from.path());
   auto client = daemon.connect(std::move(offers));
   FileRequest request;

@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "base/gopath.h"
+#include "session/internal/file_intake.h"
 #include "session/internal/packet.h"
 #include "session/internal/tree_writer.h"
 
@@ -16,12 +17,13 @@ namespace kiln::session::internal {
 namespace {
 
 constexpr std::size_t kRequestsMax = 1024;
+constexpr std::size_t kRequestsAtOnce = 256;
 constexpr std::string_view kMetadataFile = ".fsutil-metadata";
 
 struct OpenFile {
   std::size_t entry = 0;
   FileStat stat;  // once there is a descriptor
-  host::Fd fd;
+  TreeWriter::NewFile out;
   std::unique_ptr<ContentHasher> hasher;
 };
 
@@ -46,9 +48,10 @@ class TreeReceiver {
       if (!broken_) pipe_.write(error_packet(message_of(status)), MessagePipe::Flush::kNow);
       return status;
     }
+    if (!options_.metadata_only) outcome_.change = change();
     if (target_.index) *target_.index = std::move(entries_);
     if (target_.progress) target_.progress(outcome_.bytes);
-    return outcome_;
+    return std::move(outcome_);
   }
 
  private:
@@ -76,7 +79,8 @@ class TreeReceiver {
     while (!(stats_done_ && requested_.empty() && wanted_.empty())) {
       KILN_RETURN_IF_ERROR(read(packet));
       KILN_RETURN_IF_ERROR(handle(packet));
-      KILN_RETURN_IF_ERROR(send_requests());
+      // Requests go in bunches, too: one for each entry would be a message for each.
+      if (!pipe_.more_at_hand() || wanted_.size() >= kRequestsAtOnce) KILN_RETURN_IF_ERROR(send_requests());
     }
     KILN_RETURN_IF_ERROR(finish_tree());
     if (!pipe_.write(fin_packet(), MessagePipe::Flush::kNow)) return lost();
@@ -86,6 +90,15 @@ class TreeReceiver {
     }
     pipe_.drain();
     return ok();
+  }
+
+  TreeChange change() {
+    TreeChange out;
+    for (std::size_t entry = 0; entry < written_.size(); ++entry) {
+      if (written_[entry]) out.written.push_back(entry);
+    }
+    out.removed = std::move(removed_);
+    return out;
   }
 
   Status lost() {
@@ -104,14 +117,16 @@ class TreeReceiver {
     if (!got) return lost();
     if (pipe_.peer_batches() && !pipe_.batching()) pipe_.set_batching();
     outcome_.bytes = pipe_.bytes_read();
-    if (target_.progress && ++packets_ % 32 == 0) {
-      auto now = std::chrono::steady_clock::now();
-      if (now - told_ > std::chrono::milliseconds(100)) {
-        told_ = now;
-        target_.progress(outcome_.bytes);
-      }
-    }
+    if (++packets_ % 32 == 0) tell_progress(outcome_.bytes);
     return ok();
+  }
+
+  void tell_progress(std::int64_t bytes) {
+    if (!target_.progress) return;
+    auto now = std::chrono::steady_clock::now();
+    if (now - told_ <= std::chrono::milliseconds(100)) return;
+    told_ = now;
+    target_.progress(bytes);
   }
 
   Status handle(const Packet& packet) {
@@ -193,6 +208,7 @@ class TreeReceiver {
       note_change();
       KILN_RETURN_IF_ERROR(writer_->remove(old.path, stop_));
       touch_parent(old.path);
+      removed_.push_back(std::move(old.path));
     }
     return ok();
   }
@@ -249,6 +265,7 @@ class TreeReceiver {
     note_change();
     touch_parent(stat.path);
     removed_dir_ = was_dir && !stat.is_dir() ? stat.path + "/" : "";
+    if (there && was_dir != stat.is_dir()) removed_.push_back(stat.path);
     entries_.append(stat, {});
     written_.push_back(true);
     return write_entry(stat, was_dir, was_other, id);
@@ -301,17 +318,21 @@ class TreeReceiver {
       return peer_error(Code::kInvalidArgument, fmt::format("invalid file request {}", packet.id));
     }
     OpenFile& file = it->second;
-    if (!file.fd.valid()) {
+    if (!file.out.fd.valid()) {
       file.stat = entries_.stat(file.entry);
-      KILN_ASSIGN_OR_RETURN(file.fd, writer_->create_file(file.stat.path));
+      KILN_ASSIGN_OR_RETURN(file.out, writer_->create_file(file.stat));
       if (target_.index) file.hasher = make_hasher(file.stat);
     }
-    for (std::string_view piece : packet.data) {
-      if (file.hasher) file.hasher->update(piece);
-      KILN_RETURN_IF_ERROR(written(host::write_all(file.fd.get(), piece), file.stat.path));
+    if (packet.file.valid()) {
+      KILN_RETURN_IF_ERROR(take_file(packet.file.get(), file));
+    } else {
+      for (std::string_view piece : packet.data) {
+        if (file.hasher) file.hasher->update(piece);
+        KILN_RETURN_IF_ERROR(written(host::write_all(file.out.fd.get(), piece), file.stat.path));
+      }
+      if (packet.data_size > 0) return ok();
     }
-    if (packet.data_size > 0) return ok();
-    KILN_RETURN_IF_ERROR(writer_->finish_file(file.fd.get(), file.stat));
+    KILN_RETURN_IF_ERROR(writer_->finish_file(file.out, file.stat));
     if (file.hasher) entries_.set_digest(file.entry, file.hasher->finish());
     ++outcome_.files_written;
     requested_.erase(it);
@@ -322,6 +343,16 @@ class TreeReceiver {
     if (status.ok()) return status;
     return environment_error(Code::kResourceExhausted, fmt::format("write '{}' of the context: {}", path,
                              errno_of(status) == ENOSPC ? "no space left on device" : message_of(status)));
+  }
+
+  // Contents that came as an open file.
+  Status take_file(int from, OpenFile& file) {
+    std::int64_t before = pipe_.bytes_read();
+    auto moved = [&](std::int64_t bytes) { tell_progress(before + bytes); };
+    KILN_ASSIGN_OR_RETURN(std::int64_t bytes, take_contents(from, file.out.fd.get(), file.hasher.get(), moved, stop_));
+    pipe_.add_bytes_read(bytes);
+    outcome_.bytes = pipe_.bytes_read();
+    return ok();
   }
 
   // --- the end ---
@@ -352,9 +383,9 @@ class TreeReceiver {
     if (!was || old_->digest(*was) != digest) {
       note_change();
       KILN_RETURN_IF_ERROR(writer_->remove(stat.path, stop_));
-      KILN_ASSIGN_OR_RETURN(host::Fd fd, writer_->create_file(stat.path));
-      KILN_RETURN_IF_ERROR(host::write_all(fd.get(), metadata_));
-      KILN_RETURN_IF_ERROR(writer_->finish_file(fd.get(), stat));
+      KILN_ASSIGN_OR_RETURN(TreeWriter::NewFile file, writer_->create_file(stat));
+      KILN_RETURN_IF_ERROR(host::write_all(file.fd.get(), metadata_));
+      KILN_RETURN_IF_ERROR(writer_->finish_file(file, stat));
     }
     // Into its place in the order.
     TreeIndex all;
@@ -392,6 +423,7 @@ class TreeReceiver {
 
   TreeIndex entries_;         // the new index
   std::vector<bool> written_;  // by entry: made anew by this sync
+  std::vector<std::string> removed_;
   std::unordered_set<std::size_t> unfinished_dirs_;
   std::vector<std::size_t> links_;
   std::deque<std::pair<std::uint32_t, std::size_t>> wanted_;  // id, entry

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -11,6 +13,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "session/internal/file_intake.h"
 #include "session/internal/packet.h"
 
 namespace kiln::session::internal {
@@ -19,6 +22,8 @@ namespace {
 constexpr std::size_t kDataBytes = 512 * 1024;
 constexpr std::size_t kSmallBytes = 32 * 1024;
 constexpr int kHangUpTries = 50;
+// From here on a file is handed over rather than copied through the socket.
+constexpr std::int64_t kPassedBytesMin = 128 * 1024;
 
 // What the other end asked for, filled by the reading thread.
 class Requests {
@@ -74,9 +79,12 @@ class Requests {
 
 class TreeSender {
  public:
-  TreeSender(PacketPipe& pipe, FileTree& tree, const std::function<void(std::int64_t)>& progress,
-             std::stop_token stop)
-      : pipe_(pipe), tree_(tree), progress_(progress), stop_(std::move(stop)) {}
+  TreeSender(PacketPipe& pipe, FileTree& tree, const SendOptions& options, std::stop_token stop)
+      : pipe_(pipe),
+        tree_(tree),
+        progress_(options.progress),
+        pass_files_(options.pass_files == PassFiles::kYes && pipe.takes_files()),
+        stop_(std::move(stop)) {}
 
   // Whether the receiver was told why nothing more comes.
   bool refused() const { return refused_; }
@@ -166,13 +174,19 @@ class TreeSender {
     // not: nobody would notice.
     Result<host::Fd> fd = tree_.open(path);
     if (!fd.ok() && errno_of(fd.status()) == EACCES) return refuse(fd.status());
-    if (fd.ok()) KILN_RETURN_IF_ERROR(send_contents(id, fd->get()));
+    if (fd.ok()) {
+      KILN_ASSIGN_OR_RETURN(Sent sent, send_contents(id, fd->get()));
+      if (sent == Sent::kFile) return ok();
+    }
     return write(data_end_packet(id), requests_.pending() ? MessagePipe::Flush::kLater : MessagePipe::Flush::kNow);
   }
 
-  Status send_contents(std::uint32_t id, int fd) {
+  enum class Sent { kBytes, kFile };
+
+  Result<Sent> send_contents(std::uint32_t id, int fd) {
     if (small_.empty()) small_.resize(kSmallBytes);
     KILN_ASSIGN_OR_RETURN(std::size_t got, host::read_some(fd, {small_.data(), small_.size()}));
+    if (got == kSmallBytes && pass_files_ && pass_file(id, fd)) return Sent::kFile;
     if (got > 0) {
       std::string_view bytes(small_.data(), got);
       KILN_RETURN_IF_ERROR(write(data_packet_text(id, bytes), MessagePipe::Flush::kLater));
@@ -193,12 +207,25 @@ class TreeSender {
       tell_progress();
       if (!pipe_.write_data(id, slice.sub(0, more))) return lost();
     }
-    return ok();
+    return Sent::kBytes;
+  }
+
+  // Hands over a large file on a file system that cannot keep its reader waiting for ever.
+  bool pass_file(std::uint32_t id, int fd) {
+    struct stat info;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size < kPassedBytesMin || !on_this_machine(fd)) return false;
+    if (lseek(fd, 0, SEEK_SET) == 0 && pipe_.write_file(id, fd, info.st_size)) {
+      tell_progress();
+      return true;
+    }
+    lseek(fd, kSmallBytes, SEEK_SET);
+    return false;
   }
 
   PacketPipe& pipe_;
   FileTree& tree_;
   const std::function<void(std::int64_t)>& progress_;
+  const bool pass_files_;
   std::stop_token stop_;
   Requests requests_;
   std::unordered_map<std::uint32_t, std::string> files_;
@@ -211,9 +238,8 @@ class TreeSender {
 
 }  // namespace
 
-Status send_tree(PacketPipe& pipe, FileTree& tree, const std::function<void()>& cancel,
-                 const std::function<void(std::int64_t)>& progress, std::stop_token stop) {
-  TreeSender sender(pipe, tree, progress, stop);
+Status send_tree(PacketPipe& pipe, FileTree& tree, const SendOptions& options, std::stop_token stop) {
+  TreeSender sender(pipe, tree, options, stop);
   std::binary_semaphore hung_up(0);
   std::jthread reader([&] {
     sender.read_requests();
@@ -225,7 +251,7 @@ Status send_tree(PacketPipe& pipe, FileTree& tree, const std::function<void()>& 
     if (hung_up.try_acquire_for(std::chrono::milliseconds(100))) break;
   }
   // A broken call ends by itself, with a status that says why; cancelling would hide that.
-  if (!sent.ok() && sent.code() != Code::kUnavailable) cancel();
+  if (!sent.ok() && sent.code() != Code::kUnavailable) options.cancel();
   return sent;  // the reader has ended or is ended by the cancelled call; joined here
 }
 

@@ -41,6 +41,7 @@ TreeWriter::Kind TreeWriter::look(const std::string& path) const {
 }
 
 Status TreeWriter::remove(const std::string& path, std::stop_token stop) {
+  folder_fd_.reset();  // may be what goes
   if (unlinkat(root_.get(), path.c_str(), 0) == 0 || errno == ENOENT) return ok();
   if (errno != EISDIR && errno != EPERM) return failed(errno, "remove", path);
   return host::remove_all_at(root_.get(), path, stop);
@@ -95,21 +96,40 @@ Status TreeWriter::make_link(const FileStat& stat) {
   return ok();
 }
 
-Result<host::Fd> TreeWriter::create_file(const std::string& path) {
-  constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  // Never written in place: the old file may be shared with an earlier tree.
-  int fd = openat(root_.get(), path.c_str(), kFlags, 0600);
-  if (fd < 0 && errno == EEXIST && unlinkat(root_.get(), path.c_str(), 0) == 0) {
-    fd = openat(root_.get(), path.c_str(), kFlags, 0600);
-  }
-  if (fd < 0) return failed(errno, "create", path);
-  return host::Fd(fd);
+Status TreeWriter::enter(std::string_view folder) {
+  if (folder_fd_.valid() && folder == folder_) return ok();
+  folder_ = folder;
+  int fd = openat(root_.get(), folder_.empty() ? "." : folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return failed(errno, "open directory", folder_);
+  folder_fd_ = host::Fd(fd);
+  created_ = host::NewFiles::in(fd);
+  return ok();
 }
 
-Status TreeWriter::finish_file(int fd, const FileStat& stat) {
+Result<TreeWriter::NewFile> TreeWriter::create_file(const FileStat& stat) {
+  std::string_view path = stat.path;
+  std::size_t slash = path.rfind('/');
+  KILN_RETURN_IF_ERROR(enter(slash == std::string_view::npos ? std::string_view() : path.substr(0, slash)));
+  const char* name = stat.path.c_str() + (slash == std::string_view::npos ? 0 : slash + 1);
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  const mode_t mode = posix_mode(stat.mode) & 0777;
+  // Never written in place: the old file may be shared with an earlier tree.
+  int fd = openat(folder_fd_.get(), name, kFlags, mode);
+  if (fd < 0 && errno == EEXIST && unlinkat(folder_fd_.get(), name, 0) == 0) {
+    fd = openat(folder_fd_.get(), name, kFlags, mode);
+  }
+  if (fd < 0) return failed(errno, "create", stat.path);
+  return NewFile{host::Fd(fd), created_};
+}
+
+Status TreeWriter::finish_file(const NewFile& file, const FileStat& stat) {
+  const int fd = file.fd.get();
+  if (!file.created.has_owner(stat.uid, stat.gid) && fchown(fd, stat.uid, stat.gid) != 0) {
+    return failed(errno, "set the owner of", stat.path);
+  }
   for (const auto& [name, value] : stat.xattrs) fsetxattr(fd, name.c_str(), value.data(), value.size(), 0);
-  if (fchown(fd, stat.uid, stat.gid) != 0) return failed(errno, "set the owner of", stat.path);
-  if (fchmod(fd, posix_mode(stat.mode) & 07777) != 0) return failed(errno, "set the mode of", stat.path);
+  const mode_t mode = posix_mode(stat.mode) & 07777;
+  if (!file.created.has_mode(mode) && fchmod(fd, mode) != 0) return failed(errno, "set the mode of", stat.path);
   timespec times[2];
   times_of(stat, times);
   if (futimens(fd, times) != 0) return failed(errno, "set the times of", stat.path);

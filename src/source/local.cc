@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "host/fs.h"
+#include "store/kept_digests.h"
 
 namespace kiln::source {
 namespace {
@@ -53,15 +54,23 @@ class FactsHasher final : public session::ContentHasher {
   store::FileDigester digester_;
 };
 
-// Every entry, since a tree's digests count as complete once one was told.
-void seed_digests(store::MutableTree& tree, const session::TreeIndex& index) {
-  tree.forget_digest("");
-  for (std::size_t entry = 0; entry < index.size(); ++entry) {
-    session::FileStat stat = index.stat(entry);
-    store::FileFacts facts = facts_of(stat);
-    Digest digest = index.digest(entry);
-    tree.seed_digest(stat.path, facts, digest.empty() ? store::FileDigester(facts).finish() : digest);
+void seed_entry(store::MutableTree& tree, const session::TreeIndex& index, std::size_t entry) {
+  session::FileStat stat = index.stat(entry);
+  store::FileFacts facts = facts_of(stat);
+  Digest digest = index.digest(entry);
+  tree.seed_digest(stat.path, facts, digest.empty() ? store::FileDigester(facts).finish() : digest);
+}
+
+// What changed, when the tree's digests of before are known; else every entry, since a tree's digests
+// count as complete once one was told.
+void seed_digests(store::MutableTree& tree, const session::TreeIndex& index, const session::TreeChange* change) {
+  if (change) {
+    for (const std::string& path : change->removed) tree.forget_digest(path);
+    for (std::size_t entry : change->written) seed_entry(tree, index, entry);
+    return;
   }
+  tree.forget_digest("");
+  for (std::size_t entry = 0; entry < index.size(); ++entry) seed_entry(tree, index, entry);
 }
 
 // Names this run of the machine.
@@ -106,12 +115,6 @@ class LocalFetch final : public Fetch {
 
 }  // namespace
 
-// A taken tree with what is known of it.
-struct LocalSource::Kept {
-  std::shared_ptr<session::TreeIndex> index;
-  bool fresh_digests = false;  // known to the store since this process told it
-};
-
 LocalSource::LocalSource(LocalSourceOptions options) : options_(std::move(options)) {
   if (Status made = host::make_dirs(options_.dir, 0700); !made.ok()) log_warn("{}", message_of(made));
   Result<std::vector<std::string>> files = host::list_dir(options_.dir);
@@ -133,19 +136,24 @@ std::string LocalSource::index_file(const std::string& tree_id) const {
   return index_path(options_.dir, tree_id);
 }
 
-void LocalSource::remember(const std::string& tree_id, std::shared_ptr<session::TreeIndex> index) {
+void LocalSource::remember(const std::string& tree_id, const Kept& kept) {
   std::lock_guard lock(mutex_);
   std::erase_if(recent_, [&](const auto& entry) { return entry.first == tree_id; });
-  if (index) recent_.emplace(recent_.begin(), tree_id, std::move(index));
+  recent_.emplace(recent_.begin(), tree_id, kept);
   if (recent_.size() > kRecentMax) recent_.pop_back();
 }
 
-std::shared_ptr<session::TreeIndex> LocalSource::recall(const std::string& tree_id) {
+void LocalSource::forget(const std::string& tree_id) {
   std::lock_guard lock(mutex_);
-  for (const auto& [id, index] : recent_) {
-    if (id == tree_id) return index;
+  std::erase_if(recent_, [&](const auto& entry) { return entry.first == tree_id; });
+}
+
+std::optional<LocalSource::Kept> LocalSource::recall(const std::string& tree_id) {
+  std::lock_guard lock(mutex_);
+  for (const auto& [id, kept] : recent_) {
+    if (id == tree_id) return kept;
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 void forget_local_index(const std::string& dir, const std::string& tree_id) {
@@ -157,8 +165,7 @@ Result<store::MutableRef> LocalSource::take(const std::string& index_key, const 
   while (true) {
     KILN_ASSIGN_OR_RETURN(store::MutableRef tree, options_.trees->take(index_key));
     if (!tree) break;
-    kept.index = recall(tree->id());
-    kept.fresh_digests = kept.index != nullptr;
+    kept = recall(tree->id()).value_or(Kept());
     std::string file = index_file(tree->id());
     if (!kept.index && host::exists(file)) {
       kept.index = std::make_shared<session::TreeIndex>(session::TreeIndex::load(file));
@@ -211,20 +218,24 @@ Result<store::TreeRef> LocalSource::sync_from(const LocalWish& wish, session::Fi
     target.progress = [&](std::int64_t bytes) { phase.advance_to(bytes); };
     KILN_ASSIGN_OR_RETURN(session::SyncOutcome outcome, client.sync(request, target, asker.stop));
     log_debug("local {}: {} bytes, {} files written", request.name, outcome.bytes, outcome.files_written);
-    if (outcome.changed || !kept.fresh_digests) seed_digests(*tree, *kept.index);
+    bool known = kept.digests_instance != 0 && kept.digests_instance == store::digests_instance(*tree);
+    if (outcome.changed || !known) {
+      seed_digests(*tree, *kept.index, known && outcome.change ? &*outcome.change : nullptr);
+      kept.digests_instance = store::digests_instance(*tree);
+    }
     opened = {};
     KILN_ASSIGN_OR_RETURN(store::TreeRef shown,
                           tree->freeze({description, store::RecordType::kLocalSource, {}}));
     // Only now, while the shown tree keeps others from taking it: a crash before leaves no index,
     // and so no doubt about what lies there.
     if (outcome.changed) KILN_RETURN_IF_ERROR(kept.index->save(index_file(id)));
-    remember(id, kept.index);
+    remember(id, kept);
     return shown;
   };
   Result<store::TreeRef> shown = run();
   bool empty = kept.index->empty();
   if (!shown.ok() && (touched || empty)) {
-    remember(id, nullptr);
+    forget(id);
     forget_local_index(options_.dir, id);
     tree->discard();
   }

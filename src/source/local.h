@@ -12,6 +12,7 @@
 // synced to the disk; without one the tree starts anew.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -50,17 +51,22 @@ class LocalSource final : public Source, public std::enable_shared_from_this<Loc
   Result<store::TreeRef> sync(const LocalWish& wish, const Asker& asker);
 
  private:
-  struct Kept;
+  // A taken tree with what is known of it.
+  struct Kept {
+    std::shared_ptr<session::TreeIndex> index;
+    std::uint64_t digests_instance = 0;  // of the store's digests that this process told all of; 0: none
+  };
   Result<store::TreeRef> sync_from(const LocalWish& wish, session::FileGiver& client, const Asker& asker);
   Result<store::MutableRef> take(const std::string& index_key, const std::string& description, Kept& kept);
   std::string index_file(const std::string& tree_id) const;
-  void remember(const std::string& tree_id, std::shared_ptr<session::TreeIndex> index);
-  std::shared_ptr<session::TreeIndex> recall(const std::string& tree_id);
+  void remember(const std::string& tree_id, const Kept& kept);
+  void forget(const std::string& tree_id);
+  std::optional<Kept> recall(const std::string& tree_id);
 
   LocalSourceOptions options_;
   std::mutex mutex_;
-  // The indexes used last, so that they need not be read.
-  std::vector<std::pair<std::string, std::shared_ptr<session::TreeIndex>>> recent_;
+  // What is known of the trees used last, so that it need not be read.
+  std::vector<std::pair<std::string, Kept>> recent_;
 };
 
 // Removes the index of a tree that is gone.

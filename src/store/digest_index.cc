@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "base/text.h"
@@ -69,7 +70,12 @@ DigestNode* DigestNode::make_child(std::string_view want) {
   return children.insert(at, std::move(made))->get();
 }
 
-DigestIndex::DigestIndex() { root_.type = DigestNode::Type::kDirectory; }
+DigestIndex::DigestIndex() : instance_([] {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}()) {
+  root_.type = DigestNode::Type::kDirectory;
+}
 
 Result<Digest> DigestIndex::checksum(std::string_view path, const ChecksumOptions& options, const OpenRoot& open_root,
                                      Pool* pool, FileMemo* memo, std::stop_token stop) {

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "store/internal/state.h"
 #include "store/internal/touched_dirs.h"
+#include "store/kept_digests.h"
 
 namespace kiln::store {
 
@@ -219,5 +220,13 @@ void MutableTree::forget_digest(std::string_view path) {
   if (!body_->digests) body_->digests = body_->owner->digest_index(id_);
   body_->digests->forget(path);
 }
+
+std::uint64_t TreesState::digests_instance(MutableTree& tree) {
+  MutableTree::Body& b = *tree.body_;
+  if (!b.digests) b.digests = b.owner->digest_index(tree.id_);
+  return b.digests->instance();
+}
+
+std::uint64_t digests_instance(MutableTree& tree) { return TreesState::digests_instance(tree); }
 
 }  // namespace kiln::store

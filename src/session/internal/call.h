@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "host/fd.h"
 #include "session/session.h"
 
 namespace kiln::session::internal {
@@ -49,10 +50,28 @@ class MessagePipe {
   virtual bool read(grpc::ByteBuffer& message) = 0;
   enum class Flush { kNow, kLater };
   virtual bool write(const grpc::ByteBuffer& message, Flush flush = Flush::kNow) = 0;
+
+  // After a read that gave false: whether the other end said that this was all. A gRPC call cannot tell.
+  virtual bool complete() const { return true; }
+
+  // Whether open files may go along with messages (direct_pipe.h).
+  virtual bool takes_files() const { return false; }
+  virtual bool write_file(const grpc::ByteBuffer&, int) { return false; }
+  // The file that came with the message read last, once.
+  virtual host::Fd take_file() { return {}; }
 };
 
-// A bidirectional call under way.
-class RawCall final : public MessagePipe {
+// A call of the daemon under way, whatever carries it.
+class ClientCall : public MessagePipe {
+ public:
+  virtual void writes_done() = 0;
+  virtual void cancel() = 0;
+  // After the last read gave false. Cancelled when the stop token was the reason.
+  virtual Status finish() = 0;
+};
+
+// Through the session's tunnel: a bidirectional call of gRPC.
+class RawCall final : public ClientCall {
  public:
   // `method` is a string literal: "/moby.filesync.v1.FileSync/DiffCopy".
   RawCall(Session& session, const char* method, const CallOptions& options);
@@ -60,10 +79,9 @@ class RawCall final : public MessagePipe {
 
   bool read(grpc::ByteBuffer& message) override { return stream_->Read(&message); }
   bool write(const grpc::ByteBuffer& message, Flush flush) override;
-  void writes_done() { stream_->WritesDone(); }
-  void cancel() { context_.TryCancel(); }
-  // After the last read gave false. Cancelled when the stop token was the reason.
-  Status finish();
+  void writes_done() override { stream_->WritesDone(); }
+  void cancel() override { context_.TryCancel(); }
+  Status finish() override;
 
  private:
   std::stop_token stop_;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "host/fd.h"
 #include "session/file_stat.h"
 
 namespace kiln::session::internal {
@@ -48,6 +49,7 @@ class Packet {
   std::string_view stat_bytes;
   std::vector<std::string_view> data;  // pieces in order
   std::size_t data_size = 0;
+  host::Fd file;  // instead of data, and all of it: came along open
   std::string data_text() const;
 
  private:

@@ -27,8 +27,11 @@ class PacketPipe {
 
   // The next packet; its views are good until the next call. False when the call ended.
   Result<bool> read(Packet& packet);
-  // Size of the messages read so far.
+  // Whether the next packet is here already, so that read() will not wait.
+  bool more_at_hand() const { return !left_.empty(); }
+  // Size of the messages read so far, and what add_bytes_read was told of files that came along.
   std::int64_t bytes_read() const { return bytes_read_; }
+  void add_bytes_read(std::int64_t bytes) { bytes_read_ += bytes; }
   // Whether a batch was received.
   bool peer_batches() const { return peer_batches_; }
 
@@ -36,6 +39,10 @@ class PacketPipe {
   bool write(std::string_view packet, MessagePipe::Flush flush);
   // Contents of any size.
   bool write_data(std::uint32_t id, const grpc::Slice& bytes);
+  // Contents as an open file, which the other end reads from where it stands to its end; that ends the
+  // file, too. False when it did not go, nothing sent: takes_files() is false, or too many are under way.
+  bool takes_files() const { return pipe_.takes_files(); }
+  bool write_file(std::uint32_t id, int file, std::int64_t bytes);
   // May be switched on once the peer is known to understand.
   void set_batching() { batching_ = true; }
   bool batching() const { return batching_; }

@@ -36,6 +36,15 @@ Served serve_contents(const Offers& offers);
 Served serve_exporters(const Offers& offers);
 Served serve_policy(const Offers& offers);
 
+// What two of the services do, whatever carries the call: give a directory's files, and take what an
+// exporter makes. `cancel` ends the call from here. Blocking.
+inline constexpr const char* kGiveFiles = "/moby.filesync.v1.FileSync/DiffCopy";
+inline constexpr const char* kTakeOutput = "/moby.filesync.v1.FileSend/DiffCopy";
+using Headers = std::multimap<std::string, std::string>;
+Status give_files(const Offers& offers, const Headers& headers, MessagePipe& pipe, const std::function<void()>& cancel,
+                  std::stop_token stop);
+Status take_output(const Offers& offers, const Headers& headers, MessagePipe& pipe, std::stop_token stop);
+
 // Metadata of a call, keys in lower case.
 std::multimap<std::string, std::string> headers_of(const grpc::ServerContextBase& context);
 std::string header_of(const grpc::ServerContextBase& context, const std::string& key);

@@ -11,9 +11,17 @@
 
 namespace kiln::session::internal {
 
-// Blocking. `cancel` ends the call, so that a reader in another thread comes back; it is called only
-// after an error. `progress`: bytes sent so far, about ten times a second.
-Status send_tree(PacketPipe& pipe, FileTree& tree, const std::function<void()>& cancel,
-                 const std::function<void(std::int64_t bytes)>& progress, std::stop_token stop);
+// Whether large files may be handed over open instead of being read here.
+enum class PassFiles { kNo, kYes };
+
+struct SendOptions {
+  PassFiles pass_files = PassFiles::kNo;
+  std::function<void(std::int64_t bytes)> progress;  // bytes sent so far, about ten times a second; may be null
+  // Ends the call, so that a reader in another thread comes back; called only after an error.
+  std::function<void()> cancel;
+};
+
+// Blocking.
+Status send_tree(PacketPipe& pipe, FileTree& tree, const SendOptions& options, std::stop_token stop);
 
 }  // namespace kiln::session::internal

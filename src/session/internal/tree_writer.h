@@ -6,10 +6,11 @@
 #include <memory>
 #include <stop_token>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "base/status.h"
 #include "host/fd.h"
+#include "host/new_files.h"
 #include "session/file_stat.h"
 
 namespace kiln::session::internal {
@@ -31,17 +32,27 @@ class TreeWriter {
   Status make_symlink(const FileStat& stat);
   Status make_special(const FileStat& stat);
   Status make_link(const FileStat& stat);
-  // Replaces a file that may be there.
-  Result<host::Fd> create_file(const std::string& path);
-  Status finish_file(int fd, const FileStat& stat);
+  // A new file, replacing one that may be there; then, after its contents, its attributes. Files are best
+  // created directory by directory: the last one's is held open.
+  struct NewFile {
+    host::Fd fd;
+    host::NewFiles created;  // what it has by being created
+  };
+  Result<NewFile> create_file(const FileStat& stat);
+  Status finish_file(const NewFile& file, const FileStat& stat);
 
  private:
   TreeWriter(std::string dir, host::Fd root) : dir_(std::move(dir)), root_(std::move(root)) {}
   Status set_attributes(const FileStat& stat);
   Status failed(int error, const char* what, const std::string& path) const;
+  Status enter(std::string_view folder);
 
   std::string dir_;
   host::Fd root_;
+  // Where files were created last.
+  std::string folder_;
+  host::Fd folder_fd_;
+  host::NewFiles created_;
 };
 
 }  // namespace kiln::session::internal

@@ -88,6 +88,9 @@ class DigestIndex {
   void seed(std::string_view path, const FileFacts& facts, const Digest& digest);
   void forget(std::string_view path);
 
+  // Of this object, never of another.
+  std::uint64_t instance() const { return instance_; }
+
   bool dirty() const { return dirty_; }
   std::string serialize();
   static Result<std::shared_ptr<DigestIndex>> parse(std::string_view bytes);
@@ -99,6 +102,7 @@ class DigestIndex {
   DigestNode root_;
   bool seeded_ = false;
   bool dirty_ = false;
+  const std::uint64_t instance_;
 };
 
 }  // namespace kiln::store

@@ -78,6 +78,11 @@ struct TreesState : std::enable_shared_from_this<TreesState> {
   std::stop_source closing;
   Time opened{};  // a little before, since files' times are coarse
 
+  // Layers being compressed: each by all processors already, and each with megabytes under way.
+  std::mutex encoding_mutex;
+  std::condition_variable_any encoded;
+  int encoding = 0;
+
   // Digest indexes of trees lately asked, newest first.
   std::mutex digests_mutex;
   std::list<std::pair<std::string, std::shared_ptr<DigestIndex>>> digests;
@@ -143,6 +148,7 @@ struct TreesState : std::enable_shared_from_this<TreesState> {
   std::shared_ptr<DigestIndex> digest_index(const std::string& key);
   void keep_digests(const std::string& key, std::shared_ptr<DigestIndex> index);
   void forget_digests(const std::string& key);
+  static std::uint64_t digests_instance(MutableTree& tree);
   void save_digests(const std::string& key, std::shared_ptr<DigestIndex> index);
 
   // -- prune.cc, sweep.cc

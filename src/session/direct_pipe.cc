@@ -1,0 +1,205 @@
+#include "session/internal/direct_pipe.h"
+
+#include <grpcpp/support/slice.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+namespace kiln::session::internal {
+namespace {
+
+constexpr std::size_t kHeadBytes = 5;
+constexpr std::size_t kBufferBytes = 256 * 1024;
+// Of one receive; senders attach one to a message.
+constexpr std::size_t kFilesAtOnce = 16;
+
+void put_u32(char* to, std::uint32_t value) {
+  for (int i = 0; i < 4; ++i) to[i] = static_cast<char>(value >> (8 * i));
+}
+
+std::uint32_t get_u32(const char* from) {
+  std::uint32_t value = 0;
+  for (int i = 0; i < 4; ++i) value |= static_cast<std::uint32_t>(static_cast<unsigned char>(from[i])) << (8 * i);
+  return value;
+}
+
+// Writes all of it; the file goes with the first byte.
+bool send_all(int socket, std::vector<iovec> parts, int file) {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  std::size_t at = 0;
+  while (at < parts.size()) {
+    msghdr header{};
+    header.msg_iov = &parts[at];
+    header.msg_iovlen = std::min<std::size_t>(parts.size() - at, 64);
+    if (file >= 0) {
+      header.msg_control = control;
+      header.msg_controllen = sizeof control;
+      cmsghdr* rights = CMSG_FIRSTHDR(&header);
+      rights->cmsg_level = SOL_SOCKET;
+      rights->cmsg_type = SCM_RIGHTS;
+      rights->cmsg_len = CMSG_LEN(sizeof(int));
+      std::memcpy(CMSG_DATA(rights), &file, sizeof file);
+    }
+    ssize_t n = ::sendmsg(socket, &header, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    file = -1;
+    for (auto left = static_cast<std::size_t>(n); at < parts.size() && left >= parts[at].iov_len; ++at) {
+      left -= parts[at].iov_len;
+      if (left == 0) {
+        ++at;
+        n = 0;
+        break;
+      }
+      n = static_cast<ssize_t>(left);
+    }
+    if (at < parts.size() && n > 0) {
+      parts[at].iov_base = static_cast<char*>(parts[at].iov_base) + n;
+      parts[at].iov_len -= static_cast<std::size_t>(n);
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+ssize_t DirectPipe::receive(char* to, std::size_t size) {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kFilesAtOnce)];
+  while (true) {
+    iovec part{to, size};
+    msghdr header{};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    ssize_t n = ::recvmsg(socket_.get(), &header, MSG_CMSG_CLOEXEC);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return n;
+    for (cmsghdr* c = CMSG_FIRSTHDR(&header); c; c = CMSG_NXTHDR(&header, c)) {
+      if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+      std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      for (std::size_t i = 0; i < count; ++i) {
+        int fd;
+        std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+        files_.emplace_back(fd);
+      }
+    }
+    return n;
+  }
+}
+
+// Until the buffer holds that much.
+bool DirectPipe::fill(std::size_t wanted) {
+  if (!buffer_) buffer_ = std::make_unique<char[]>(kBufferBytes);
+  while (filled_ - at_ < wanted) {
+    if (at_ == filled_) at_ = filled_ = 0;
+    if (kBufferBytes - at_ < wanted) {
+      std::memmove(buffer_.get(), buffer_.get() + at_, filled_ - at_);
+      filled_ -= at_;
+      at_ = 0;
+    }
+    ssize_t n = receive(buffer_.get() + filled_, kBufferBytes - filled_);
+    if (n <= 0) return false;
+    filled_ += static_cast<std::size_t>(n);
+  }
+  return true;
+}
+
+// What the buffer has first, the rest past it.
+bool DirectPipe::read_into(char* to, std::size_t size) {
+  if (size <= kBufferBytes / 2) {
+    if (!fill(size)) return false;
+    std::memcpy(to, buffer_.get() + at_, size);
+    at_ += size;
+    return true;
+  }
+  std::size_t have = std::min(size, filled_ - at_);
+  std::memcpy(to, buffer_.get() + at_, have);
+  at_ += have;
+  while (have < size) {
+    ssize_t n = receive(to + have, size - have);
+    if (n <= 0) return false;
+    have += static_cast<std::size_t>(n);
+  }
+  return true;
+}
+
+std::optional<DirectPipe::Head> DirectPipe::read_head() {
+  if (!fill(kHeadBytes)) return std::nullopt;
+  const char* bytes = buffer_.get() + at_;
+  Head head{static_cast<Kind>(bytes[0]), get_u32(bytes + 1)};
+  at_ += kHeadBytes;
+  if (head.kind > Kind::kEnd || head.size > message_bytes_max_) return std::nullopt;
+  return head;
+}
+
+bool DirectPipe::read(grpc::ByteBuffer& message) {
+  file_.reset();
+  if (ended_) return false;
+  std::optional<Head> head = read_head();
+  if (!head) return false;
+  grpc::Slice slice(head->size);
+  char* to = reinterpret_cast<char*>(const_cast<std::uint8_t*>(slice.begin()));
+  if (!read_into(to, head->size)) return false;
+  if (head->kind == Kind::kEnd) {
+    parse_end({to, head->size});
+    return false;
+  }
+  if (head->kind == Kind::kMessageWithFile) {
+    if (files_.empty()) return false;
+    file_ = std::move(files_.front());
+    files_.pop_front();
+  }
+  message = grpc::ByteBuffer(&slice, 1);
+  return true;
+}
+
+void DirectPipe::parse_end(std::string_view bytes) {
+  ended_ = peer_error(Code::kInvalidArgument, "the other end's last words make no sense");
+  if (bytes.size() < 8) return;
+  std::uint32_t code = get_u32(bytes.data()), words = get_u32(bytes.data() + 4);
+  bytes.remove_prefix(8);
+  if (words > bytes.size() || code > 16) return;
+  ended_ = from_grpc(grpc::Status(static_cast<grpc::StatusCode>(code), std::string(bytes.substr(0, words)),
+                                  std::string(bytes.substr(words))));
+}
+
+bool DirectPipe::send(Kind kind, const grpc::ByteBuffer& message, int file) {
+  std::vector<grpc::Slice> slices;
+  if (message.Length() > 0 && !message.Dump(&slices).ok()) return false;
+  char head[kHeadBytes];
+  head[0] = static_cast<char>(kind);
+  put_u32(head + 1, static_cast<std::uint32_t>(message.Length()));
+  std::vector<iovec> parts = {{head, sizeof head}};
+  for (const grpc::Slice& slice : slices) {
+    if (slice.size() > 0) parts.push_back({const_cast<std::uint8_t*>(slice.begin()), slice.size()});
+  }
+  return send_all(socket_.get(), std::move(parts), file);
+}
+
+bool DirectPipe::write(const grpc::ByteBuffer& message, Flush) { return send(Kind::kMessage, message, -1); }
+
+bool DirectPipe::write_file(const grpc::ByteBuffer& message, int file) {
+  return send(Kind::kMessageWithFile, message, file);
+}
+
+void DirectPipe::end(const Status& status) {
+  grpc::Status told = to_grpc(status);
+  std::string bytes(8, '\0');
+  put_u32(bytes.data(), static_cast<std::uint32_t>(told.error_code()));
+  put_u32(bytes.data() + 4, static_cast<std::uint32_t>(told.error_message().size()));
+  bytes += told.error_message();
+  bytes += told.error_details();
+  grpc::Slice slice(bytes.data(), bytes.size());
+  (void)send(Kind::kEnd, grpc::ByteBuffer(&slice, 1), -1);
+  ::shutdown(socket_.get(), SHUT_WR);
+}
+
+void DirectPipe::abort() { ::shutdown(socket_.get(), SHUT_RDWR); }
+void DirectPipe::stop_reading() { ::shutdown(socket_.get(), SHUT_RD); }
+
+}  // namespace kiln::session::internal
