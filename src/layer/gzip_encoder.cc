@@ -12,7 +12,6 @@ namespace {
 
 struct Chunk {
   std::string plain;
-  ChunkPlan plan;
   std::string packed;
   bool done = false;
   bool failed = false;
@@ -21,7 +20,7 @@ struct Chunk {
 class GzipEncoder final : public Encoder {
  public:
   GzipEncoder(std::optional<int> level, int threads, ByteSink& sink)
-      : planner_(level), threads_max_(threads), sink_(sink) {}
+      : level_(level), threads_max_(threads), sink_(sink) {}
 
   ~GzipEncoder() override {
     {
@@ -46,10 +45,10 @@ class GzipEncoder final : public Encoder {
   Status finish() override {
     if (threads_.empty()) {
       // A stream of less than a chunk: not worth a thread.
-      GzipChunker chunker;
+      GzipChunker chunker(level_);
       std::string out;
       std::string_view plain = filling_ ? std::string_view(filling_->plain) : std::string_view();
-      if (!chunker.compress(plain, planner_.plan(plain), out)) return no_memory();
+      if (!chunker.compress(plain, out)) return no_memory();
       return sink_.write(out);
     }
     if (filling_) KILN_RETURN_IF_ERROR(hand_over());
@@ -74,7 +73,6 @@ class GzipEncoder final : public Encoder {
   }
 
   Status hand_over() {
-    filling_->plan = planner_.plan(filling_->plain);
     if (static_cast<int>(threads_.size()) < threads_max_) threads_.emplace_back([this] { compress_chunks(); });
     {
       std::lock_guard guard(mutex_);
@@ -111,7 +109,7 @@ class GzipEncoder final : public Encoder {
   }
 
   void compress_chunks() {
-    GzipChunker chunker;
+    GzipChunker chunker(level_);
     std::unique_lock lock(mutex_);
     while (true) {
       work_.wait(lock, [&] { return stopping_ || !waiting_.empty(); });
@@ -119,7 +117,7 @@ class GzipEncoder final : public Encoder {
       Chunk* chunk = waiting_.front();
       waiting_.pop_front();
       lock.unlock();
-      bool good = chunker.compress(chunk->plain, chunk->plan, chunk->packed);
+      bool good = chunker.compress(chunk->plain, chunk->packed);
       lock.lock();
       chunk->failed = !good;
       chunk->done = true;
@@ -127,7 +125,7 @@ class GzipEncoder final : public Encoder {
     }
   }
 
-  ChunkPlanner planner_;
+  const std::optional<int> level_;
   const int threads_max_;
   ByteSink& sink_;
   std::unique_ptr<Chunk> filling_;

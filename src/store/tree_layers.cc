@@ -59,6 +59,31 @@ std::optional<BlobVariant> defining(const std::vector<BlobVariant>& blobs) {
   return std::nullopt;
 }
 
+// One of the few layers that are compressed at once: several, because reading a tree of many small files
+// leaves processors idle.
+class EncodingSlot {
+ public:
+  static Result<EncodingSlot> take(TreesState& state, std::stop_token stop) {
+    constexpr int kAtOnce = 2;
+    std::unique_lock lock(state.encoding_mutex);
+    if (!state.encoded.wait(lock, stop, [&] { return state.encoding < kAtOnce; })) return cancelled();
+    ++state.encoding;
+    return EncodingSlot(state);
+  }
+  ~EncodingSlot() {
+    if (!state_) return;
+    std::lock_guard lock(state_->encoding_mutex);
+    --state_->encoding;
+    state_->encoded.notify_one();
+  }
+  EncodingSlot(EncodingSlot&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  EncodingSlot& operator=(EncodingSlot&&) = delete;
+
+ private:
+  explicit EncodingSlot(TreesState& state) : state_(&state) {}
+  TreesState* state_;
+};
+
 class LayerProvider final : public content::BlobProvider {
  public:
   LayerProvider(content::BlobStore& store, std::shared_ptr<content::BlobProvider> remote)
@@ -102,6 +127,7 @@ Status TreesState::add_blob(const TreeRef& unit, const BlobVariant& made) {
 Result<BlobVariant> TreesState::encode(const TreeRef& unit, const LayerOptions& wanted, const std::string& variant,
                                        std::stop_token stop) {
   const TreeRef& lower = unit->kind() == TreeKind::kLayer ? unit->parent() : unit->inputs()[0];
+  KILN_ASSIGN_OR_RETURN(EncodingSlot slot, EncodingSlot::take(*this, stop));
   KILN_ASSIGN_OR_RETURN(auto writer, options.blobs->ingest());
   KILN_ASSIGN_OR_RETURN(auto encoder, layer::LayerEncoder::make(wanted.compression, *writer));
   layer::TarWriter tar(*encoder);
@@ -154,6 +180,7 @@ Result<BlobVariant> TreesState::convert(const TreeRef& unit, const BlobVariant& 
       LayerStream::open(*options.blobs, provider.get(), from, event::null_reporter(), stop);
   if (!opened.ok()) return lost(unit, opened.status());
   const std::unique_ptr<LayerStream> stream = *std::move(opened);
+  KILN_ASSIGN_OR_RETURN(EncodingSlot slot, EncodingSlot::take(*this, stop));
   KILN_ASSIGN_OR_RETURN(auto writer, options.blobs->ingest());
   KILN_ASSIGN_OR_RETURN(auto encoder, layer::LayerEncoder::make(wanted.compression, *writer));
   Result<std::uint64_t> copied = copy_stream(stream->plain(), *encoder);

@@ -23,37 +23,31 @@ struct ChunkPlan {
   std::bitset<kGzipChunkBytes / kGzipSegmentBytes> random;  // stored as they are
 };
 
-// Plans chunks in their order. With the default effort a layer that is mostly incompressible gets a
-// fast level for its rest: there the size of the whole hardly depends on it. Depends on the bytes so
-// far alone. One thread.
-class ChunkPlanner {
- public:
-  // Absent: the default effort.
-  explicit ChunkPlanner(std::optional<int> level) : level_(level) {}
-  ChunkPlan plan(std::string_view chunk);
-
- private:
-  std::optional<int> level_;
-  std::uint64_t random_bytes_ = 0;
-  std::uint64_t other_bytes_ = 0;
-};
-
 // One thread.
 class GzipChunker {
  public:
-  GzipChunker() = default;
+  // Absent: the default effort, see plan().
+  explicit GzipChunker(std::optional<int> level = std::nullopt) : level_(level) {}
   ~GzipChunker();
   GzipChunker(const GzipChunker&) = delete;
   GzipChunker& operator=(const GzipChunker&) = delete;
 
+  // With the default effort a fast level is taken where it costs little: where a sample of the chunk
+  // becomes hardly larger by it, and for what is left of a chunk that is mostly incompressible.
+  ChunkPlan plan(std::string_view chunk);
   // Appends the members of `chunk` to `out`. False only when memory is out.
-  bool compress(std::string_view chunk, const ChunkPlan& plan, std::string& out);
+  bool compress(std::string_view chunk, std::string& out);
   // Appends all of `bytes`, of any length, as one member.
   bool compress_whole(std::string_view bytes, int level, std::string& out) { return append_member(level, bytes, out); }
 
  private:
   bool append_member(int level, std::string_view bytes, std::string& out);
+  std::size_t packed_bytes(int level, std::string_view bytes);
+  libdeflate_compressor* compressor(int level);
+
+  std::optional<int> level_;
   std::array<libdeflate_compressor*, 10> compressors_{};  // by level, made when first needed
+  std::string scratch_;
 };
 
 // Whether compressing the bytes would be labour lost: they look random and do not repeat themselves.
