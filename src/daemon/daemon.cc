@@ -172,6 +172,9 @@ void wait_for_end(const Config& config, Server& server, Builds& builds, session:
 Status run_daemon(const Config& config) {
   // Few arenas: threads come and go, and each arena keeps what its threads freed.
   ::mallopt(M_ARENA_MAX, 2);
+  // Buffers of a megabyte go back to the system when they are freed. Left to itself malloc would begin
+  // to keep them after the first one, and twenty layers compressed one after the other would add up.
+  ::mallopt(M_MMAP_THRESHOLD, 768 * 1024);
   ::umask(0);
   KILN_RETURN_IF_ERROR(set_up_log(config));
   const sigset_t signals = handled_signals();

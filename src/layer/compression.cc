@@ -12,8 +12,6 @@
 namespace kiln::layer {
 namespace {
 
-constexpr int kZstdDefaultLevel = 3;
-
 class PlainEncoder final : public Encoder {
  public:
   explicit PlainEncoder(ByteSink& sink) : sink_(sink) {}
@@ -77,9 +75,9 @@ Result<std::unique_ptr<Encoder>> make_encoder(const CompressionOptions& options,
       return internal::make_gzip_encoder(options.level, threads, sink);
     }
     case Compression::kZstd: {
-      int level = options.level.value_or(kZstdDefaultLevel);
+      int level = options.level.value_or(0);
       if (level < 0 || level > 22) return level_error("zstd", level, 22);
-      return internal::make_zstd_encoder(level == 0 ? kZstdDefaultLevel : level, threads, sink);
+      return internal::make_zstd_encoder(level == 0 ? std::nullopt : options.level, threads, sink);
     }
     case Compression::kEstargz: {
       int level = options.level.value_or(1);

@@ -95,6 +95,39 @@ TEST(Gzip, ReadsSeveralMembersCutAtAnyPlace) {
   EXPECT_FALSE(unpack(packed + "garbage", 9).ok());
 }
 
+// Text that no two machines may pack differently: the efforts are chosen by content, so the digests of
+// the defaults are part of what a build promises.
+std::string prose(std::size_t size) {
+  std::string out;
+  for (std::uint32_t i = 1; out.size() < size; i = i * 1664525 + 1013904223) {
+    for (std::uint32_t word = i >> 8; word > 7; word >>= 4) out += static_cast<char>('a' + word % 26);
+    out += i % 97 == 0 ? '\n' : ' ';
+  }
+  out.resize(size);
+  return out;
+}
+
+TEST_P(EachCompression, TheChosenEffortDependsOnTheBytesAlone) {
+  for (std::string plain : {prose(5 << 20), random_bytes(1 << 20) + prose(3 << 20), random_bytes(6 << 20),
+                            prose(200), std::string(5 << 20, 'x')}) {
+    std::string one = pack({.type = GetParam(), .threads = 1}, plain, 4096);
+    for (int threads : {2, 5}) {
+      EXPECT_EQ(Digest::of(one), Digest::of(pack({.type = GetParam(), .threads = threads}, plain, 300000 * threads)));
+    }
+    EXPECT_TRUE(*unpack(one, 1 << 20) == plain);
+  }
+}
+
+TEST(Gzip, TakesTheFastLevelOnlyWhereItCostsLittle) {
+  std::string text = prose(4 << 20);
+  auto size = [&](std::optional<int> level) { return pack({.type = Compression::kGzip, .level = level}, text, 1 << 20).size(); };
+  EXPECT_LE(size(std::nullopt) * 100, size(5) * 105);
+  // Repeats that only a search finds.
+  text.clear();
+  for (int i = 0; text.size() < 4 << 20; ++i) text += prose(3000 + i % 17 * 40).substr(static_cast<std::size_t>(i) % 700) + "\n#include <a/b.h>\n";
+  EXPECT_LE(size(std::nullopt) * 100, size(5) * 105);
+}
+
 TEST(Compression, LevelsAndNamesAreChecked) {
   StringSink sink;
   EXPECT_EQ(make_encoder({.type = Compression::kGzip, .level = 10}, sink).status().code(), Code::kInvalidArgument);

@@ -10,7 +10,7 @@
 namespace kiln::layer::internal {
 
 std::unique_ptr<Encoder> make_gzip_encoder(std::optional<int> level, int threads, ByteSink& sink);
-Result<std::unique_ptr<Encoder>> make_zstd_encoder(int level, int threads, ByteSink& sink);
+Result<std::unique_ptr<Encoder>> make_zstd_encoder(std::optional<int> level, int threads, ByteSink& sink);
 std::unique_ptr<ByteSource> make_gzip_decoder(std::unique_ptr<ByteSource> source);
 std::unique_ptr<ByteSource> make_zstd_decoder(std::unique_ptr<ByteSource> source);
 
