@@ -17,6 +17,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/pool.h"
 #include "sandbox/spec.h"
