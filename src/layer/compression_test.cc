@@ -114,7 +114,9 @@ TEST_P(EachCompression, TheChosenEffortDependsOnTheBytesAlone) {
     for (int threads : {2, 5}) {
       EXPECT_EQ(Digest::of(one), Digest::of(pack({.type = GetParam(), .threads = threads}, plain, 300000 * threads)));
     }
-    EXPECT_TRUE(*unpack(one, 1 << 20) == plain);
+    auto back = unpack(one, 1 << 20);
+    ASSERT_TRUE(back.ok()) << back.status();
+    EXPECT_TRUE(*back == plain);
   }
 }
 
@@ -126,6 +128,20 @@ TEST(Gzip, TakesTheFastLevelOnlyWhereItCostsLittle) {
   text.clear();
   for (int i = 0; text.size() < 4 << 20; ++i) text += prose(3000 + i % 17 * 40).substr(static_cast<std::size_t>(i) % 700) + "\n#include <a/b.h>\n";
   EXPECT_LE(size(std::nullopt) * 100, size(5) * 105);
+}
+
+TEST_P(EachCompression, AnEndAtTheEndOfTheReadersBufferIsAnEnd) {
+  std::string packed = pack({.type = GetParam()}, std::string(1 << 20, 'x'), 1 << 20);
+  auto source = *decompress(std::make_unique<Pieces>(packed, 1000));
+  std::string buffer(1 << 18, '\0');
+  std::size_t total = 0;
+  while (true) {
+    auto n = source->read(buffer);
+    ASSERT_TRUE(n.ok()) << n.status();
+    if (*n == 0) break;
+    total += *n;
+  }
+  EXPECT_EQ(total, std::size_t{1 << 20});
 }
 
 TEST(Compression, LevelsAndNamesAreChecked) {

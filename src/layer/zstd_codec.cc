@@ -117,7 +117,8 @@ class ZstdDecoder final : public ByteSource {
       std::size_t left = ZSTD_decompressStream(context_.get(), &out, &in_);
       if (ZSTD_isError(left)) return damaged(fmt::format("zstd: {}", ZSTD_getErrorName(left)));
       inside_frame_ = left != 0;
-      has_more_out_ = out.pos == out.size;
+      // After the end of a frame an empty call would seem to begin another.
+      has_more_out_ = inside_frame_ && out.pos == out.size;
     }
     return out.pos;
   }
