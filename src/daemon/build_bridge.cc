@@ -2,6 +2,7 @@
 
 #include "daemon/internal_step.h"
 #include "daemon/status_wire.h"
+#include "frontend/parallel.h"
 #include "graph/caps.h"
 #include "wire/errdefs.pb.h"
 
@@ -105,13 +106,50 @@ Status forget_cache_mounts(const BridgeContext& context, const graph::Graph& gra
 
 }  // namespace
 
+namespace {
+
+struct Checked {
+  graph::Op op;  // as it was decided
+  bool changed = false;
+};
+
+// A client's verifier may take its time, and may decide about one source only after it was asked about
+// another: all are asked at once. In the order of the definition; empty when there is nothing to gain.
+Result<std::vector<Checked>> check_sources(const BridgeContext& context, const graph::Definition& definition, std::stop_token stop) {
+  std::vector<Checked> checked;
+  if (!context.rules || !context.rules->asks_client()) return checked;
+  for (const std::string& bytes : definition.ops) {
+    Result<graph::Op> op = graph::decode_op(bytes);
+    if (!op.ok()) return std::vector<Checked>();  // loading says what is wrong
+    if (std::holds_alternative<graph::SourceOp>(op->kind)) checked.push_back({*std::move(op), false});
+  }
+  std::vector<std::function<Status(std::stop_token)>> jobs;
+  for (Checked& one : checked) {
+    jobs.push_back([&context, &one](std::stop_token inner) -> Status {
+      KILN_ASSIGN_OR_RETURN(one.changed, check_source(context, one.op, inner));
+      return ok();
+    });
+  }
+  KILN_RETURN_IF_ERROR(frontend::run_all(jobs, stop));
+  return checked;
+}
+
+}  // namespace
+
 Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& context, const graph::Definition& definition,
                                                        std::stop_token stop) {
   graph::LoadOptions options;
   options.default_platform = context.workers.empty() || context.workers[0].platforms.empty()
                                  ? Platform::host()
                                  : context.workers[0].platforms[0];
-  options.rewrite_source = [&](graph::Op& op) { return check_source(context, op, stop); };
+  KILN_ASSIGN_OR_RETURN(std::vector<Checked> checked, check_sources(context, definition, stop));
+  std::size_t next = 0;
+  options.rewrite_source = [&](graph::Op& op) -> Result<bool> {
+    if (checked.empty()) return check_source(context, op, stop);
+    if (next == checked.size()) return engine_error("a graph has more sources than its definition");
+    op = std::move(checked[next].op);
+    return checked[next++].changed;
+  };
   options.check_op = [&](graph::Op& op, const graph::OpMetadata&) {
     auto* exec = std::get_if<graph::ExecOp>(&op.kind);
     return exec == nullptr ? ok() : context.entitlements.check(*exec, context.ports.devices.get());

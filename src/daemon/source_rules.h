@@ -35,6 +35,7 @@ class SourceRules {
 
   // A serialised moby.buildkit.v1.sourcepolicy.Policy; its rules go after those that are there.
   Status add(const std::string& policy);
+  bool asks_client() const { return !verifier_session_.empty(); }
   // Decides about the op and may change it; gives whether it did. Ops of other kinds pass. Blocks on
   // the client when there is a verifier.
   Result<bool> rewrite(graph::Op& op, const ResolveUnchecked& resolve, std::stop_token stop) const;
