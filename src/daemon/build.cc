@@ -9,6 +9,7 @@
 #include "daemon/internal_step.h"
 #include "daemon/result_origin.h"
 #include "daemon/sbom_fallback.h"
+#include "export/platform_check.h"
 #include "op/tree_output.h"
 #include "session/export_target.h"
 
@@ -23,6 +24,14 @@ Result<store::TreeRef> solve_nested(std::shared_ptr<BridgeContext> build, const 
   if (!graph->result) return store::TreeRef();
   KILN_ASSIGN_OR_RETURN(auto solved, build->refs->job->solve(op::to_solver(*graph, build->ports), context.stop));
   return op::tree_of(solved.output);
+}
+
+void warn(event::Reporter& step, const std::vector<std::string>& warnings) {
+  for (const std::string& text : warnings) {
+    event::VertexWarning warning;
+    warning.short_text = text;
+    step.warn(std::move(warning));
+  }
 }
 
 // One build under way. The member functions are the steps of its life, called in order by live().
@@ -373,10 +382,19 @@ Status BuildLife::make_exports() {
     };
   }
   std::vector<std::function<Status()>> tasks;
+  const auto asked = request_.frontend_attrs.find("platform");
+  const std::vector<std::string> warnings =
+      exporter::platform_warnings(solved_, asked == request_.frontend_attrs.end() ? std::string() : asked->second);
+  if (exports_.empty() && !warnings.empty()) {
+    InternalStep step(build_.events(), "Verifying build result");
+    warn(step, warnings);
+    step.done(ok());
+  }
   for (std::size_t i = 0; i < exports_.size(); ++i) {
-    tasks.push_back([this, i]() -> Status {
+    tasks.push_back([this, i, &warnings]() -> Status {
       auto& out = exports_[i];
       out.step = std::make_shared<InternalStep>(build_.events(), out.exporter->vertex_name());
+      if (i == 0) warn(*out.step, warnings);
       auto context = export_context(*out.step, static_cast<int>(i));
       auto pending = out.exporter->run(solved_, context);
       if (!pending.ok()) {

@@ -13,6 +13,7 @@
 #include "export/internal/layout_tar.h"
 #include "export/internal/purl.h"
 #include "export/internal/result_tree.h"
+#include "export/platform_check.h"
 #include "host/fs.h"
 #include "layer/tar_reader.h"
 
@@ -228,6 +229,33 @@ TEST_F(ExportTest, FilesOfAResultCarryTheEpochAndStatements) {
   StringSource source(sink.text());
   layer::TarReader reader(source);
   EXPECT_EQ((*reader.next())->mtime.seconds, 77);
+}
+
+TEST_F(ExportTest, AResultOfOtherPlatformsThanAskedIsWarnedOf) {
+  auto work = trees_->make_mutable(nullptr, {});
+  BuildResult one;
+  one.tree = *(*work)->commit();
+  one.metadata["containerimage.config"] = R"({"os":"linux","architecture":"amd64","os.version":"1"})";
+  BuildResult two;
+  two.trees = {{"linux/amd64", one.tree}, {"linux/arm64", one.tree}};
+  two.metadata["refs.platforms"] =
+      R"({"Platforms":[{"ID":"linux/amd64","Platform":{"os":"linux","architecture":"amd64"}},{"ID":"linux/arm64","Platform":{"os":"linux","architecture":"arm64"}}]})";
+  struct Case {
+    const BuildResult& result;
+    std::string requested;
+    std::vector<std::string> warnings;
+  };
+  const BuildResult nothing;
+  const Case cases[] = {
+      {nothing, "linux/arm64", {}},
+      {one, "linux/amd64", {}},
+      {two, "linux/arm64,linux/amd64", {}},
+      {one, "linux/arm64", {"Requested platform \"linux/arm64\" does not match result platform \"linux(1)/amd64\""}},
+      {one, "linux/amd64,linux/arm64", {"Multiple platforms requested but result is not multi-platform"}},
+      {two, "linux/amd64", {"Requested platforms linux/amd64 do not match result platforms linux/amd64,linux/arm64"}},
+      {two, "linux/amd64,linux/amd64", {"Duplicate platform result requested \"linux/amd64\""}},
+  };
+  for (const Case& c : cases) EXPECT_EQ(platform_warnings(c.result, c.requested), c.warnings) << c.requested;
 }
 
 TEST(Annotations, AreReadByPlaceAndPlatform) {
