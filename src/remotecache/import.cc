@@ -24,15 +24,50 @@ struct Results {
   std::vector<std::vector<content::Descriptor>> chains;
 };
 
+// Whose logins serve an imported layer: those who want the steps that were found, and the client that
+// imported. It may be needed when that client has left. Any thread.
+class Servers {
+ public:
+  explicit Servers(session::SessionGroup importer) : importer_(std::move(importer)) {}
+  void add(session::SessionGroup::Ids ids) {
+    std::lock_guard lock(mutex_);
+    std::erase_if(wanting_, [](const auto& those) { return those().empty(); });
+    if (wanting_.size() < kWantingMax) wanting_.push_back(std::move(ids));
+  }
+  std::vector<std::string> ids() const {
+    std::vector<std::string> out;
+    std::lock_guard lock(mutex_);
+    for (const auto& those : wanting_) {
+      for (std::string& id : those()) {
+        if (std::find(out.begin(), out.end(), id) == out.end()) out.push_back(std::move(id));
+      }
+    }
+    for (std::string& id : importer_.ids()) {
+      if (std::find(out.begin(), out.end(), id) == out.end()) out.push_back(std::move(id));
+    }
+    return out;
+  }
+
+ private:
+  static constexpr std::size_t kWantingMax = 256;
+  session::SessionGroup importer_;
+  mutable std::mutex mutex_;
+  std::vector<session::SessionGroup::Ids> wanting_;
+};
+
 class ImportedOutputs final : public solve::OutputStore {
  public:
-  ImportedOutputs(Results results, std::shared_ptr<content::BlobProvider> provider, BlobCheck has, Ports ports)
-      : results_(std::move(results)), provider_(std::move(provider)), has_(std::move(has)), ports_(std::move(ports)) {}
+  ImportedOutputs(Results results, std::shared_ptr<content::BlobProvider> provider, BlobCheck has,
+                  std::shared_ptr<Servers> servers, Ports ports)
+      : results_(std::move(results)), provider_(std::move(provider)), has_(std::move(has)),
+        servers_(std::move(servers)), ports_(std::move(ports)) {}
 
   std::optional<solve::OutputRef> load(const std::string& record_id, solve::RunContext& context) override {
     std::size_t index = std::strtoul(record_id.c_str(), nullptr, 10);
     if (index >= results_.chains.size()) return std::nullopt;
     if (!all_there(results_.chains[index], context.stop)) return std::nullopt;
+    // A step's question may be kept, as its reporter may; that of anybody else dies with the call.
+    if (context.lasting_reporter) servers_->add(context.sessions);
     store::TreeRef tree;
     for (const auto& layer : results_.chains[index]) {
       auto next = ports_.trees->from_blob(tree, source_of(layer, context), options_of(layer));
@@ -102,6 +137,7 @@ class ImportedOutputs final : public solve::OutputStore {
   Results results_;
   std::shared_ptr<content::BlobProvider> provider_;
   BlobCheck has_;
+  std::shared_ptr<Servers> servers_;
   Ports ports_;
   std::mutex mutex_;
   std::set<Digest> seen_;  // layers known to be there
@@ -326,6 +362,10 @@ Status read_objects(ObjectStore& store, const ImportContext& context, cache::Rec
 }  // namespace
 
 Result<solve::CacheSource> make_cache_import(const Spec& spec, const Ports& ports, ImportContext context) {
+  auto servers = std::make_shared<Servers>(context.sessions);
+  if (ports.sessions != nullptr) {
+    context.sessions = session::SessionGroup(*ports.sessions, [servers] { return servers->ids(); });
+  }
   auto records = std::make_shared<cache::MemoryRecordStore>();
   Results results;
   std::shared_ptr<content::BlobProvider> provider;
@@ -348,7 +388,7 @@ Result<solve::CacheSource> make_cache_import(const Spec& spec, const Ports& port
     provider = origin.provider;
     has = origin.has;
   }
-  auto outputs = std::make_shared<ImportedOutputs>(std::move(results), std::move(provider), std::move(has), ports);
+  auto outputs = std::make_shared<ImportedOutputs>(std::move(results), std::move(provider), std::move(has), std::move(servers), ports);
   return solve::CacheSource{std::move(records), std::move(outputs)};
 }
 

@@ -10,7 +10,13 @@ void Loop::spawn(Step& step, std::function<std::function<void()>(RunContext&)> w
   auto task = [self = shared_from_this(), keep = step.shared_from_this(), generation = step.generation,
                token = step.stop.get_token(), work = std::move(work)] {
     RunContext context{token, *keep->events, keep->vertex->digest,
-                       [self, keep] { return self->sessions_.of(keep->serving.list()); }, keep->events};
+                       // Weak: whoever provides what was found may ask as long as the step is there.
+                       [loop = std::weak_ptr(self), step = std::weak_ptr(keep)] {
+                         auto l = loop.lock();
+                         auto s = step.lock();
+                         return l && s ? l->sessions_.of(s->serving.list()) : std::vector<std::string>();
+                       },
+                       keep->events};
     auto answer = work(context);
     self->post([self, keep, generation, answer = std::move(answer)] {
       Step& s = *keep;
