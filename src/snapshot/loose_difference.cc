@@ -98,6 +98,10 @@ class Loosening {
     char value[2];
     const bool opaque = ::fgetxattr(from_above.get(), kOpaque, value, sizeof value) == 1 && value[0] == 'y';
     changes_ = changes_ || opaque;
+    if (same && !writes_) {
+      KILN_ASSIGN_OR_RETURN(std::vector<std::string> inside, host::list_dir(from_above.get()));
+      changes_ = changes_ || inside.empty();  // it was only touched
+    }
     int to = -1;
     const Place make = [&]() -> Result<int> {
       if (made.valid()) return made.get();

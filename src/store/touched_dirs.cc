@@ -84,6 +84,7 @@ class Dropper {
       if (::lstat(other.c_str(), &below) == 0) {
         return !is_whiteout(below) && S_ISDIR(below.st_mode) && above.st_mode == below.st_mode &&
                above.st_uid == below.st_uid && above.st_gid == below.st_gid &&
+               above.st_mtim.tv_sec == below.st_mtim.tv_sec && above.st_mtim.tv_nsec == below.st_mtim.tv_nsec &&
                visible_xattrs(mine) == visible_xattrs(other);
       }
       if (hides(*layer, path)) return false;

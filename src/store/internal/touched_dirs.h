@@ -10,7 +10,7 @@
 namespace kiln::store {
 
 // Removes from `upper` every empty directory that is seen just the same in the stack of `lowers`
-// (overlay directories, lowest first): same owner, mode and attributes, and not hidden in between.
+// (overlay directories, lowest first): same owner, mode, time and attributes, and not hidden in between.
 // Blocks on the disk; looks at directories only.
 Status drop_touched_directories(const std::string& upper, const std::vector<std::string>& lowers);
 
