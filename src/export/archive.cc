@@ -28,6 +28,7 @@ class FinishedArchive final : public PendingExport {
   FinishedArchive(store::Trees& trees, WrittenImage image, Attrs response)
       : image_(std::move(image)), response_(std::move(response)), holds_(trees, image_.written) {}
   Status finish(ExportContext&) override { return ok(); }
+  const WrittenImage& image() const { return image_; }
   const Attrs& response() const override { return response_; }
   std::optional<content::Descriptor> descriptor() const override { return image_.root; }
 
@@ -63,8 +64,11 @@ class ArchiveExporter final : public Exporter {
     KILN_ASSIGN_OR_RETURN(auto epoch, epoch_for(options.epoch, result.metadata, ""));
     image.root.annotations.try_emplace(kCreated, seconds_rfc3339(epoch.value_or(system_clock().now())));
     Attrs response = image_response(image, join(names, ","));
-    KILN_RETURN_IF_ERROR(tar_ ? send_tar(image, names, response, context) : send_blobs(image, context));
-    return std::unique_ptr<PendingExport>(new FinishedArchive(*ports_.trees, std::move(image), std::move(response)));
+    // Holds what was written from now on: when sending fails, it goes again.
+    auto finished = std::make_unique<FinishedArchive>(*ports_.trees, std::move(image), std::move(response));
+    const WrittenImage& sent = finished->image();
+    KILN_RETURN_IF_ERROR(tar_ ? send_tar(sent, names, finished->response(), context) : send_blobs(sent, context));
+    return std::unique_ptr<PendingExport>(std::move(finished));
   }
 
  private:
