@@ -181,9 +181,13 @@ void write_container_config(JsonWriter& w, const ContainerConfig& c) {
   w.end_object();
 }
 
+constexpr std::string_view kNull = "null";
+Status null_config() { return user_error(Code::kFailedPrecondition, "invalid null image config for export"); }
+
 }  // namespace
 
 Result<ImageConfig> parse_image_config(std::string_view json) {
+  if (json == kNull) return null_config();
   KILN_ASSIGN_OR_RETURN(Json object, internal::parse_object(json, "image config"));
   ImageConfig image;
   KILN_RETURN_IF_ERROR(get(object, "created", image.created));
@@ -240,9 +244,8 @@ Result<ConfigDocument> ConfigDocument::parse(std::string_view json) {
   }
   auto members = json_members(json);
   if (!members.ok()) {
-    bool is_null = json == "null";
-    return user_error(Code::kFailedPrecondition,
-                      is_null ? "invalid null image config for export" : "image config is not a JSON object");
+    if (json == kNull) return null_config();
+    return user_error(Code::kFailedPrecondition, "image config is not a JSON object");
   }
   ConfigDocument document;
   for (auto& [key, value] : *members) document.values_[std::move(key)] = std::move(value);

@@ -7,7 +7,9 @@
 #include <map>
 #include <memory>
 
+#include "base/text.h"
 #include "base/utf8_text.h"
+#include "base/value.h"
 #include "daemon/message_json.h"
 #include "wire/errdefs.pb.h"
 #include "wire/gateway.pb.h"
@@ -39,10 +41,7 @@ std::unique_ptr<pbuf::Message> make_message(std::string_view type) {
   return nullptr;
 }
 
-std::string_view without_number(std::string_view type) { return type.substr(0, type.find('#')); }
-
-void append_detail(std::string_view numbered_type, const std::string& bytes, google::rpc::Status& out) {
-  const std::string_view type = without_number(numbered_type);
+void append_detail(std::string_view type, const std::string& bytes, google::rpc::Status& out) {
   if (std::unique_ptr<pbuf::Message> message = make_message(type)) {
     if (!message->ParseFromString(bytes)) return;
     pbuf::Any* any = out.add_details();
@@ -78,18 +77,23 @@ void add_detail(Status& status, std::string_view type, std::string_view bytes) {
 void to_proto(const Status& status, google::rpc::Status& out) {
   out.set_code(static_cast<int>(wire_code(status)));
   out.set_message(to_valid_utf8(message_of(status)));
-  // Payloads come in no order; a fixed one keeps records and tests stable.
-  std::map<std::string, std::string> details;
-  status.ForEachPayload([&](absl::string_view type, const absl::Cord& bytes) {
-    details.emplace(std::string(type.data(), type.size()), std::string(bytes));
+  // Payloads come in no order; a fixed one keeps records and tests stable. Of several of a type the last
+  // added stands first: clients take the first for the outermost.
+  std::map<std::string, std::map<std::int64_t, std::string, std::greater<>>> details;
+  status.ForEachPayload([&](absl::string_view name, const absl::Cord& bytes) {
+    const auto [type, number] = split_once(std::string_view(name.data(), name.size()), '#');
+    details[std::string(type)][parse_integer(number).value_or(1)] = std::string(bytes);
   });
-  for (const auto& [type, bytes] : details) append_detail(type, bytes, out);
+  for (const auto& [type, numbered] : details) {
+    for (const auto& [number, bytes] : numbered) append_detail(type, bytes, out);
+  }
 }
 
 Status from_proto(const google::rpc::Status& in) {
   if (in.code() == 0) return ok();
   Status status(static_cast<Code>(in.code()), in.message());
-  for (const pbuf::Any& any : in.details()) {
+  for (int i = in.details_size() - 1; i >= 0; --i) {
+    const pbuf::Any& any = in.details(i);
     std::string_view type = any.type_url();
     if (type.ends_with(kJsonSuffix)) {
       const std::string_view base = type.substr(0, type.size() - kJsonSuffix.size());

@@ -67,7 +67,10 @@ TEST(StatusWire, EverythingSurvivesTheWayThereAndBack) {
   int frontends = 0;
   const google::rpc::Status details = details_of(to_grpc(back));
   for (const auto& detail : details.details()) {
-    frontends += detail.type_url() == "github.com/moby/buildkit/errdefs.Frontend+json";
+    if (detail.type_url() != "github.com/moby/buildkit/errdefs.Frontend+json") continue;
+    // Added last, outermost for clients.
+    if (frontends == 0) EXPECT_NE(detail.value().find("\"b\""), std::string::npos) << detail.value();
+    ++frontends;
   }
   EXPECT_EQ(frontends, 2);
 }

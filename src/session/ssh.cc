@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "base/quote.h"
 #include "host/fs.h"
 #include "session/internal/connection.h"
 #include "session/internal/reactors.h"
@@ -129,7 +130,7 @@ class GroupAgents final : public SshAsker {
  private:
   Result<std::shared_ptr<Session>> find(const std::string& id, std::stop_token stop) {
     std::string found;
-    KILN_RETURN_IF_ERROR(group_.any(stop, [&](Session& session) {
+    Status asked = group_.any(stop, [&](Session& session) {
       proto::CheckAgentRequest request;
       proto::CheckAgentResponse response;
       request.set_id(id.empty() ? "default" : id);
@@ -138,7 +139,11 @@ class GroupAgents final : public SshAsker {
       return internal::call_unary({{}, {}, stop}, [&](grpc::ClientContext& context) {
         return stub->CheckAgent(&context, request, &response);
       });
-    }));
+    });
+    if (asked.code() == Code::kUnimplemented) {
+      return user_error(Code::kFailedPrecondition, fmt::format("no SSH key {} forwarded from the client", quote(id)));
+    }
+    KILN_RETURN_IF_ERROR(asked);
     return group_.get(found, stop);
   }
 

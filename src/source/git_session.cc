@@ -53,9 +53,6 @@ Result<GitSession> GitSession::open(const GitWish& wish, const Asker& asker) {
   if (!wish.ssh_id.empty()) {
     auto agents = session::ssh_asker(asker.sessions);
     Status status = agents->check(wish.ssh_id, asker.stop);
-    if (status.code() == Code::kUnimplemented) {
-      return user_error(Code::kFailedPrecondition, fmt::format("no SSH key \"{}\" forwarded from the client", wish.ssh_id));
-    }
     KILN_RETURN_IF_ERROR(status);
     session::SshSocketOptions options{.id = wish.ssh_id, .uid = ::getuid(), .gid = ::getgid(), .mode = 0700};
     KILN_ASSIGN_OR_RETURN(session.agent, agents->forward(options, asker.stop));
