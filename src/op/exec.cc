@@ -11,6 +11,7 @@
 #include "op/exec_key.h"
 #include "op/exec_mounts.h"
 #include "op/exec_proxy.h"
+#include "op/key_parts.h"
 #include "op/op_factory.h"
 #include "op/step_records.h"
 #include "op/tree_output.h"
@@ -45,6 +46,18 @@ class ExecOp final : public solve::Op {
       digests.push_back(digest->str());
     }
     return Digest::of(join(digests, std::string_view("\0", 1)));
+  }
+
+  std::vector<event::KeyPart> key_parts() const override { return exec_parts(op(), vertex_->op.platform); }
+
+  std::vector<event::FileSum> key_files(int input, const solve::OutputRef& output, solve::RunContext& context) override {
+    std::vector<event::FileSum> out;
+    const auto views = input_views(op(), vertex_->inputs.size());
+    if (!views.ok() || static_cast<std::size_t>(input) >= views->size()) return out;
+    std::vector<std::string> selectors = distinct_selectors((*views)[static_cast<std::size_t>(input)].selectors);
+    if (selectors.empty()) selectors.push_back("/");
+    for (const std::string& selector : selectors) add_files(out, ports_, output, selector, {.follow_links = true}, context);
+    return out;
   }
 
   Result<std::vector<solve::OutputRef>> run(const std::vector<solve::OutputRef>& inputs,

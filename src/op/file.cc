@@ -9,6 +9,7 @@
 #include "op/file_edit.h"
 #include "op/file_key.h"
 #include "op/file_owner.h"
+#include "op/key_parts.h"
 #include "op/op_factory.h"
 #include "op/tree_output.h"
 
@@ -205,6 +206,18 @@ class FileOp final : public solve::Op {
       digests.push_back(digest->str());
     }
     return Digest::of(join(digests, std::string_view("\0", 1)));
+  }
+
+  std::vector<event::KeyPart> key_parts() const override { return file_parts(op()); }
+
+  std::vector<event::FileSum> key_files(int input, const solve::OutputRef& output, solve::RunContext& context) override {
+    std::vector<event::FileSum> out;
+    const auto views = file_input_views(op(), vertex_->inputs.size());
+    if (!views.ok() || static_cast<std::size_t>(input) >= views->size()) return out;
+    for (const FileSelector& selector : distinct_selectors((*views)[static_cast<std::size_t>(input)].selectors)) {
+      add_files(out, ports_, output, selector.path, selector.options, context);
+    }
+    return out;
   }
 
   Result<std::vector<solve::OutputRef>> run(const std::vector<solve::OutputRef>& inputs,

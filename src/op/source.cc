@@ -1,4 +1,7 @@
 // The op of a source vertex: its keys are what the source resolves to, running it fetches the tree.
+#include <mutex>
+
+#include "op/key_parts.h"
 #include "op/op_factory.h"
 #include "op/tree_output.h"
 #include "source/pins.h"
@@ -15,6 +18,10 @@ class SourceOp final : public solve::Op {
   Result<solve::CacheMap> cache_map(int index, solve::RunContext& context) override {
     KILN_ASSIGN_OR_RETURN(source::Key key, fetch_->key(index, asker(context)));
     if (ports_.pins != nullptr && !key.pin.empty()) ports_.pins->set(vertex_->digest, key.pin);
+    {
+      std::lock_guard lock(mutex_);
+      if (!key.pin.empty()) pin_ = key.pin;
+    }
     return solve::CacheMap{.digest = source::cache_digest(key),
                            .inputs = {},
                            .last = key.last,
@@ -22,6 +29,11 @@ class SourceOp final : public solve::Op {
   }
 
   bool quick_cache_map() const override { return false; }
+
+  std::vector<event::KeyPart> key_parts() const override {
+    std::lock_guard lock(mutex_);
+    return source_parts(std::get<graph::SourceOp>(vertex_->op.kind), vertex_->op.platform, pin_);
+  }
 
   Result<Digest> content_key(int, const solve::OutputRef&, solve::RunContext&) override {
     return engine_error("a source has no inputs");
@@ -43,6 +55,8 @@ class SourceOp final : public solve::Op {
   VertexPtr vertex_;
   OpPorts ports_;
   std::unique_ptr<source::Fetch> fetch_;
+  mutable std::mutex mutex_;
+  std::string pin_;  // what it resolved to last
 };
 
 }  // namespace

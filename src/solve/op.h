@@ -19,6 +19,7 @@
 #include "base/digest.h"
 #include "base/status.h"
 #include "event/event.h"
+#include "event/miss.h"
 
 namespace kiln::solve {
 
@@ -75,6 +76,13 @@ class Op {
   // Makes the outputs, one an output index. `inputs` are the solved inputs in order.
   virtual Result<std::vector<OutputRef>> run(const std::vector<OutputRef>& inputs, RunContext& context) = 0;
   virtual Slot slot() const { return Slot::kCounted; }
+
+  // For the explanation of a miss only, asked when a step is about to run: what the digest of the
+  // last cache_map was made of, and which files stand behind a content key. May say nothing.
+  virtual std::vector<event::KeyPart> key_parts() const { return {}; }
+  virtual std::vector<event::FileSum> key_files(int /*input*/, const OutputRef& /*output*/, RunContext& /*context*/) {
+    return {};
+  }
 };
 
 // A step of the graph, as the solver sees it. Immutable, shared between builds by digest.

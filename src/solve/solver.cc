@@ -82,7 +82,7 @@ Solver::~Solver() = default;
 
 std::shared_ptr<Job> Solver::new_job(JobOptions options) {
   std::uint64_t id = loop_->next_id();
-  auto events = std::make_shared<JobEvents>(options.sink);
+  auto events = std::make_shared<JobEvents>(options.sink, options.misses);
   for (const auto& session : options.sessions) loop_->sessions().add(id, session);
   loop_->post([loop = loop_, id, events, imports = std::move(options.imports)] { loop->open_job(id, events, imports); });
   return std::make_shared<Job>(loop_, id, events);

@@ -86,6 +86,13 @@ Result<Digest> DigestIndex::checksum(std::string_view path, const ChecksumOption
   return answer;
 }
 
+Result<std::vector<event::FileSum>> DigestIndex::listing(std::string_view path, const ChecksumOptions& options,
+                                                         const OpenRoot& open_root, std::size_t entries_max,
+                                                         std::stop_token stop) {
+  std::lock_guard lock(mutex_);
+  return DigestQuestion(root_, open_root, nullptr, nullptr, stop).listing(path, options, entries_max);
+}
+
 void DigestIndex::begin_seeding() {
   if (seeded_) return;
   seeded_ = true;

@@ -166,6 +166,49 @@ class DigestQuestion::Selection {
   std::vector<Selected> selected_;
 };
 
+namespace {
+
+// Adds what lies at and below the node, as far as its digest is known; a directory at `depth` 0 as one
+// entry. False when there are too many entries.
+bool list_below(const DigestNode& node, const std::string& path, std::size_t entries_max, int depth,
+                std::vector<event::FileSum>& out) {
+  const bool whole = node.type == Type::kDirectory && depth == 0;
+  const Sum& sum = node.type == Type::kDirectory && !whole ? node.header : node.sum;
+  if (sum.known) out.push_back({path.empty() ? "/" : path, sum.text().substr(7, 16), whole});
+  if (out.size() > entries_max) return false;
+  if (whole) return true;
+  for (const auto& child : node.children) {
+    if (!list_below(*child, path + "/" + child->name, entries_max, depth - 1, out)) return false;
+  }
+  return true;
+}
+
+constexpr int kAnyDepth = 4096;
+constexpr int kDepthOfMany = 2;
+
+}  // namespace
+
+Result<std::vector<event::FileSum>> DigestQuestion::listing(std::string_view path, const ChecksumOptions& options,
+                                                            std::size_t entries_max) {
+  std::vector<event::FileSum> out;
+  if (!options.wildcard && options.include_patterns.empty() && options.exclude_patterns.empty()) {
+    KILN_ASSIGN_OR_RETURN(Place place, resolve(key_path(path), options.follow_links));
+    if (!place.node) return out;
+    if (list_below(*place.node, place.path, entries_max, kAnyDepth, out)) return out;
+    out.clear();
+    (void)list_below(*place.node, place.path, entries_max, kDepthOfMany, out);
+    return out;
+  }
+  Selection selection(*this, options, key_path(path), path.ends_with('/'));
+  KILN_RETURN_IF_ERROR(selection.run());
+  for (const Selected& s : selection.selected()) {
+    if (out.size() >= entries_max) break;
+    const Sum& sum = s.node->type == Type::kDirectory ? s.node->header : s.node->sum;
+    if (sum.known) out.push_back({s.path, sum.text().substr(7, 16), false});
+  }
+  return out;
+}
+
 Result<Digest> DigestQuestion::answer(std::string_view path, const ChecksumOptions& options) {
   if (!options.wildcard && options.include_patterns.empty() && options.exclude_patterns.empty()) {
     return digest_of(key_path(path), options.follow_links);

@@ -65,6 +65,29 @@ void TreesState::save_digests(const std::string& key, std::shared_ptr<DigestInde
   });
 }
 
+// A frozen tree shares the index of its kept twin, which has the same directory.
+std::shared_ptr<DigestIndex> TreesState::digest_index_of(const TreeRef& tree) {
+  Tree::Body& b = body(tree);
+  std::lock_guard lock(b.mutex);
+  const std::string& key = tree->kind() == TreeKind::kLayer && !b.snapshot.empty() ? b.snapshot : tree->id();
+  if (!b.digests) b.digests = digest_index(key);
+  return b.digests;
+}
+
+Result<std::vector<event::FileSum>> Trees::files_of(const TreeRef& tree, std::string_view path,
+                                                    const ChecksumOptions& options, std::size_t entries_max,
+                                                    std::stop_token stop) {
+  if (!tree) return std::vector<event::FileSum>();
+  OpenTree files;
+  auto open_root = [&]() -> Result<int> {
+    if (!files.root.valid()) {
+      KILN_ASSIGN_OR_RETURN(files, state_->open(tree, stop));
+    }
+    return files.root.get();
+  };
+  return state_->digest_index_of(tree)->listing(path, options, open_root, entries_max, stop);
+}
+
 Result<Digest> Trees::digest(const TreeRef& tree, std::string_view path, const ChecksumOptions& options,
                              std::stop_token stop) {
   if (!tree) {
@@ -72,15 +95,7 @@ Result<Digest> Trees::digest(const TreeRef& tree, std::string_view path, const C
     return user_error(Code::kNotFound, fmt::format("{}: no such file or directory", path));
   }
   KILN_RETURN_IF_ERROR(state_->materialize(tree, stop).status());
-  Tree::Body& b = TreesState::body(tree);
-  std::shared_ptr<DigestIndex> index;
-  {
-    std::lock_guard lock(b.mutex);
-    // A frozen tree shares the index of its kept twin, which has the same directory.
-    const std::string& key = tree->kind() == TreeKind::kLayer && !b.snapshot.empty() ? b.snapshot : tree->id();
-    if (!b.digests) b.digests = state_->digest_index(key);
-    index = b.digests;
-  }
+  std::shared_ptr<DigestIndex> index = state_->digest_index_of(tree);
   OpenTree files;
   auto open_root = [&]() -> Result<int> {
     if (!files.root.valid()) {

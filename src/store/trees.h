@@ -29,6 +29,7 @@
 #include "layer/compression.h"
 #include "store/gc.h"
 #include "store/tree.h"
+#include "event/miss.h"
 #include "store/tree_digest.h"
 
 namespace kiln::snapshot {
@@ -110,6 +111,12 @@ class Trees {
   // Content digest as BuildKit computes it. NotFound names the path.
   Result<Digest> digest(const TreeRef& tree, std::string_view path, const ChecksumOptions& options,
                         std::stop_token stop = {});
+
+  // The entries that such a digest was made of, by path, for saying later what changed: nothing is
+  // read from disk that digest() did not read. Where there are more than `entries_max`, directories
+  // further down stand for what they hold, or the list ends early.
+  Result<std::vector<event::FileSum>> files_of(const TreeRef& tree, std::string_view path, const ChecksumOptions& options,
+                                               std::size_t entries_max, std::stop_token stop = {});
 
   // The layers, lowest first; makes blobs that do not exist yet, in parallel. Empty for scratch.
   Result<std::vector<LayerBlob>> layers(const TreeRef& tree, const LayerOptions& options, std::stop_token stop,

@@ -13,6 +13,7 @@ constexpr std::size_t kReplayBytes = 256 * 1024;
 void JobEvents::close() {
   std::lock_guard lock(mutex_);
   sink_ = nullptr;
+  misses_ = nullptr;
 }
 
 // A step that began proves its inputs ready: those never told as completed were not needed,
@@ -53,6 +54,11 @@ void JobEvents::log(const event::VertexLog& log) {
 void JobEvents::warn(const event::VertexWarning& warning) {
   std::lock_guard lock(mutex_);
   if (sink_) sink_->on(warning);
+}
+
+void JobEvents::missed(const event::CacheMiss& miss) {
+  std::lock_guard lock(mutex_);
+  if (misses_) misses_->on(miss);
 }
 
 StepEvents::StepEvents(const Vertex& vertex) {
@@ -103,6 +109,11 @@ void StepEvents::completed(Cached cached, const Status& status) {
   vertex_.cached = cached == Cached::kYes;
   vertex_.error = status.ok() ? "" : std::string(message_of(status));
   tell_vertex_locked();
+}
+
+void StepEvents::missed(const event::CacheMiss& miss) {
+  std::lock_guard lock(mutex_);
+  for (const auto& job : jobs_) job->missed(miss);
 }
 
 void StepEvents::log(event::LogStream stream, std::string_view data) {

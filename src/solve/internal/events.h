@@ -20,12 +20,13 @@ namespace kiln::solve {
 // Any thread. After close() the sink is not called again.
 class JobEvents {
  public:
-  explicit JobEvents(event::EventSink* sink) : sink_(sink) {}
+  JobEvents(event::EventSink* sink, event::MissSink* misses) : sink_(sink), misses_(misses) {}
   void close();
   void vertex(const event::Vertex& vertex);
   void status(const event::VertexStatus& status);
   void log(const event::VertexLog& log);
   void warn(const event::VertexWarning& warning);
+  void missed(const event::CacheMiss& miss);
 
  private:
   void tell_locked(const event::Vertex& vertex);
@@ -33,6 +34,7 @@ class JobEvents {
 
   std::mutex mutex_;
   event::EventSink* sink_;
+  event::MissSink* misses_;
   std::map<Digest, event::Vertex> seen_;
 };
 
@@ -49,6 +51,8 @@ class StepEvents final : public event::Reporter {
   enum class Cached { kNo, kYes };
   void started(Cached cached);
   void completed(Cached cached, const Status& status);
+  // Why it runs; not replayed to who joins later.
+  void missed(const event::CacheMiss& miss);
 
   void log(event::LogStream stream, std::string_view data) override;
   void status(event::VertexStatus status) override;

@@ -1,5 +1,6 @@
 // Running: one run a key at a time, and no more counted runs at once than the limit allows.
 #include "solve/internal/loop.h"
+#include "solve/internal/miss.h"
 
 namespace kiln::solve {
 namespace {
@@ -92,8 +93,10 @@ void Loop::run_now(Step& step) {
       if (map.lasting) plan->roots.push_back(map.digest);
     }
   }
-  spawn(step, [this, &step, inputs, plan, own = options_.own, digest = step.maps.front().digest](RunContext& context) -> std::function<void()> {
+  auto miss = std::make_shared<event::CacheMiss>(describe_miss(*step.edges.begin()->second));
+  spawn(step, [this, &step, inputs, plan, miss, own = options_.own, digest = step.maps.front().digest](RunContext& context) -> std::function<void()> {
     step.events->started(StepEvents::Cached::kNo);
+    tell_miss(step, inputs, *miss, context);
     auto outputs = step.op->run(inputs, context);
     std::vector<cache::KeyId> keys;
     if (outputs.ok()) {

@@ -108,6 +108,7 @@ class Loop : public std::enable_shared_from_this<Loop> {
 
   // flight.cc: one run a key, so many at once
   void start_run(EdgeState& edge);
+  event::CacheMiss describe_miss(EdgeState& edge);  // miss.cc
   void take_slot_or_wait(Step& step);
   void run_now(Step& step);
   void run_finished(Step& step, Result<std::vector<OutputRef>> outputs, std::vector<cache::KeyId> keys);

@@ -17,6 +17,7 @@
 #include "base/digest.h"
 #include "base/pool.h"
 #include "base/status.h"
+#include "event/miss.h"
 #include "store/tree_digest.h"
 
 struct stat;
@@ -82,6 +83,9 @@ class DigestIndex {
 
   Result<Digest> checksum(std::string_view path, const ChecksumOptions& options, const OpenRoot& open_root, Pool* pool,
                           FileMemo* memo, std::stop_token stop);
+
+  Result<std::vector<event::FileSum>> listing(std::string_view path, const ChecksumOptions& options,
+                                              const OpenRoot& open_root, std::size_t entries_max, std::stop_token stop);
 
   // Told by a writer. From the first telling on the index counts as complete: what it does not know
   // does not exist, and the root has an empty header, as for a synced build context.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/patterns.h"
+#include "event/miss.h"
 #include "store/internal/digest_index.h"
 
 namespace kiln::store {
@@ -23,6 +24,8 @@ class DigestQuestion {
       : root_(root), open_root_(open_root), pool_(pool), memo_(memo), stop_(stop) {}
 
   Result<Digest> answer(std::string_view path, const ChecksumOptions& options);
+  // The entries that an answer was made of, by path; see Trees::files_of.
+  Result<std::vector<event::FileSum>> listing(std::string_view path, const ChecksumOptions& options, std::size_t entries_max);
   // Whether anything became known that was not.
   bool learned() const { return learned_; }
 

@@ -146,6 +146,7 @@ struct TreesState : std::enable_shared_from_this<TreesState> {
 
   // -- tree_checksum.cc
   std::shared_ptr<DigestIndex> digest_index(const std::string& key);
+  std::shared_ptr<DigestIndex> digest_index_of(const TreeRef& tree);
   void keep_digests(const std::string& key, std::shared_ptr<DigestIndex> index);
   void forget_digests(const std::string& key);
   static std::uint64_t digests_instance(MutableTree& tree);
