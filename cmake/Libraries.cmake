@@ -22,7 +22,7 @@ if(NOT TARGET re2::re2)
   add_library(re2::re2 ALIAS PkgConfig::re2)
 endif()
 find_package(gRPC CONFIG REQUIRED)   # wire, session, client, daemon
-find_package(nlohmann_json REQUIRED) # content, frontend, export, remotecache, sandbox, history, client, daemon
+find_package(nlohmann_json REQUIRED) # content, frontend, export, remotecache, sandbox, history, observe, client, daemon
 find_package(CLI11 REQUIRED)         # client, daemon: command lines
 pkg_check_modules(zlib REQUIRED IMPORTED_TARGET zlib)              # layer
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)           # layer
