@@ -6,6 +6,7 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 
 #include "base/text.h"
@@ -212,10 +213,8 @@ std::vector<Flag> worker_flags() {
        number([](Config& c) -> int& { return c.worker.network.cni_pool_size; })},
       {"oci-worker-binary", Kind::kText, "OCI runtime: name or path",
        text([](Config& c) -> std::string& { return c.worker.binary; })},
-      {"oci-worker-apparmor-profile", Kind::kText, "AppArmor profile of steps",
-       text([](Config& c) -> std::string& { return c.worker.apparmor_profile; })},
-      {"oci-worker-selinux", Kind::kSwitch, "SELinux labels for steps",
-       boolean([](Config& c) -> bool& { return c.worker.selinux; })},
+      {"oci-worker-apparmor-profile", Kind::kText, "", missing("AppArmor profiles of steps are", {""})},
+      {"oci-worker-selinux", Kind::kSwitch, "", missing("SELinux labels for steps are", {"false"})},
       {"oci-worker-rootless", Kind::kSwitch, "run in a user namespace",
        boolean([](Config& c) -> bool& { return c.worker.rootless; })},
       {"oci-worker-no-process-sandbox", Kind::kSwitch, "steps see the processes of the host's namespace",
@@ -310,15 +309,26 @@ void clear_replaced_lists(const std::vector<Given>& given, Config& config) {
   }
 }
 
+// What the configuration asks for and is not here: said at start, never silently left out.
+Status refuse_missing(const Config& config) {
+  const auto missing = [](std::string_view what, std::string_view key) {
+    return user_error(Code::kUnimplemented, fmt::format("{} not supported by this daemon; remove '{}' from the configuration", what, key));
+  };
+  if (config.containerd_worker) return missing("the containerd worker is", "enabled = true' of '[worker.containerd]");
+  if (config.proxy_network) return missing("a proxy for the network of all builds is", "proxyNetwork");
+  if (!config.worker.proxy_snapshotter_path.empty()) return missing("snapshotters behind a socket are", "proxySnapshotterPath");
+  if (config.worker.selinux) return missing("SELinux labels for steps are", "selinux");
+  if (!config.worker.apparmor_profile.empty()) return missing("AppArmor profiles of steps are", "apparmor-profile");
+  return ok();
+}
+
 Status complete(Config& config, const Places& places) {
   if (config.root.empty()) config.root = places.root;
+  config.root = std::filesystem::absolute(config.root).lexically_normal().string();  // steps run elsewhere
   if (config.addresses.empty()) config.addresses = {places.address};
   if (config.otel_socket_path.empty()) config.otel_socket_path = places.otel_socket;
   if (config.worker.snapshotter.empty()) config.worker.snapshotter = "auto";
-  if (config.containerd_worker) {
-    return user_error(Code::kUnimplemented, "the containerd worker is not supported by this daemon; remove "
-                                            "'enabled = true' from [worker.containerd]");
-  }
+  KILN_RETURN_IF_ERROR(refuse_missing(config));
   if (config.worker.enabled == false) return user_error(Code::kInvalidArgument, "no worker found: the OCI worker is disabled");
   if (config.worker.no_process_sandbox && !config.worker.rootless) {
     return user_error(Code::kInvalidArgument, "--oci-worker-no-process-sandbox needs --rootless");
