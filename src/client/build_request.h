@@ -71,6 +71,7 @@ struct BuildRequest {
   std::vector<RegistryTls> registry_tls;
   std::string source_policy;  // serialised sourcepolicy.Policy
   bool proxy_network = false;
+  bool explain = false;  // each step's log says why the step was not found
   std::string
       shared_key;  // names the place the local directories are, for their cache at the daemon
 };

@@ -311,12 +311,15 @@ bool has_lost(grpc::Channel& channel) {
   return channel.GetState(false) != GRPC_CHANNEL_READY || channel.WaitForStateChange(GRPC_CHANNEL_READY, soon);
 }
 
+enum class Explain { kNo, kYes };
+
 Status call_solve(const std::shared_ptr<grpc::Channel>& channel,
-                  const control::SolveRequest& request, Attributes& response,
+                  const control::SolveRequest& request, Attributes& response, Explain explain,
                   std::stop_token stop) {
   auto stub = control::Control::NewStub(channel);
   grpc::ClientContext context;
   prepare(context);
+  if (explain == Explain::kYes) context.AddMetadata("kiln-explain", "1");
   std::stop_callback cancel(stop, [&] { context.TryCancel(); });
   control::SolveResponse reply;
   Status status = rpc_status(stub->Solve(&context, request, &reply));
@@ -338,7 +341,7 @@ Status solve_subrequest(const std::shared_ptr<grpc::Channel>& channel,
   std::stop_callback chain(stop, [&] { own.request_stop(); });
   {
     std::jthread solving([&] {
-      solved = call_solve(channel, request, outcome.response, own.get_token());
+      solved = call_solve(channel, request, outcome.response, Explain::kNo, own.get_token());
       if (!solved.ok()) own.request_stop();
     });
     Status inner_status = inner.run(outcome.subrequest, own.get_token());
@@ -437,7 +440,8 @@ Result<BuildOutcome> run_build(const std::shared_ptr<grpc::Channel>& channel,
   BuildOutcome outcome;
   bool asks = request.frontend_attributes.contains("requestid");
   Status solved = asks ? solve_subrequest(channel, prepared.solve, outcome, stop)
-                       : call_solve(channel, prepared.solve, outcome.response, stop);
+                       : call_solve(channel, prepared.solve, outcome.response,
+                                  request.explain ? Explain::kYes : Explain::kNo, stop);
   session->close();
   Status followed = follower.drain();
   if (!solved.ok()) {

@@ -12,7 +12,8 @@ namespace {
 constexpr std::size_t kDefinitionMax = 512 << 20;
 
 Status read_definition(const Invocation& call, BuildRequest& request) {
-  if (isatty(STDIN_FILENO))
+  struct stat input {};
+  if (fstat(STDIN_FILENO, &input) != 0 || S_ISCHR(input.st_mode))
     return user_error(Code::kInvalidArgument,
                       "please specify --frontend or pipe LLB definition to stdin");
   KILN_ASSIGN_OR_RETURN(request.definition, host::read_to_end(STDIN_FILENO, kDefinitionMax));
@@ -66,6 +67,7 @@ Status read_flags(const Invocation& call, BuildRequest& request) {
   }
   request.frontend = line.text("frontend");
   request.proxy_network = line.on("proxy-network");
+  request.explain = line.on("explain");
   auto named = [](Result<Attributes> pairs, std::string_view what, Attributes& out) -> Status {
     if (!pairs.ok()) return annotate(pairs.status(), what);
     out = *std::move(pairs);

@@ -155,7 +155,10 @@ Status run_info(const Invocation& call) {
   return print(align_columns(out, Fill::kBlanks));
 }
 
-Status print_blob(const Invocation& call, const Connection& connection, const std::string& digest) {
+namespace {
+
+Status each_piece(const Invocation& call, const Connection& connection, const std::string& digest,
+                  const std::function<Status(const std::string&)>& take) {
   namespace blobs = containerd::services::content::v1;
   grpc::ClientContext context;
   prepare(context);
@@ -164,8 +167,24 @@ Status print_blob(const Invocation& call, const Connection& connection, const st
   request.set_digest(digest);
   auto reader = blobs::Content::NewStub(connection.channel())->Read(&context, request);
   blobs::ReadContentResponse response;
-  while (reader->Read(&response)) KILN_RETURN_IF_ERROR(print(response.data()));
+  while (reader->Read(&response)) KILN_RETURN_IF_ERROR(take(response.data()));
   return rpc_status(reader->Finish());
+}
+
+}  // namespace
+
+Status print_blob(const Invocation& call, const Connection& connection, const std::string& digest) {
+  return each_piece(call, connection, digest, [](const std::string& piece) { return print(piece); });
+}
+
+Result<std::string> read_blob(const Invocation& call, const Connection& connection,
+                              const std::string& digest) {
+  std::string out;
+  KILN_RETURN_IF_ERROR(each_piece(call, connection, digest, [&](const std::string& piece) {
+    out += piece;
+    return ok();
+  }));
+  return out;
 }
 
 Status run_get(const Invocation& call) {

@@ -131,12 +131,13 @@ Status print_trace(const Invocation& call, const Connection& connection, const s
 Status run_histories(const Invocation& call) {
   KILN_ASSIGN_OR_RETURN(std::optional<GoTemplate> format, format_of(call));
   KILN_ASSIGN_OR_RETURN(auto connection, connect(call));
+  // Each record is shown as it comes, so columns are aligned with the head for the first only.
   std::string out = format ? "" : "TYPE\tREF\tCREATED\tCOMPLETED\tGENERATION\tPINNED\n";
   KILN_RETURN_IF_ERROR(each_event(
       call, *connection, all_records(), [&](const control::BuildHistoryEvent& event) -> Status {
         if (!format) {
           out += record_row(event, Pinned::kShow);
-          return ok();
+          return print(align_columns(std::exchange(out, ""), Fill::kTabs));
         }
         KILN_ASSIGN_OR_RETURN(std::string text, rendered(*format, event));
         return print(text);

@@ -251,6 +251,7 @@ class QuickBuild {
     for (const std::string& text : line_.list("allow"))
       KILN_RETURN_IF_ERROR(check_entitlement(text));
     request_.entitlements = line_.list("allow");
+    request_.explain = line_.on("explain");
     if (std::string path = line_.text("source-policy-file"); !path.empty()) {
       KILN_ASSIGN_OR_RETURN(std::string json, host::read_file(path, 64 << 20));
       KILN_ASSIGN_OR_RETURN(request_.source_policy, parse_source_policy(json));

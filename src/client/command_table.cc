@@ -122,7 +122,8 @@ Command build_command(std::string name, std::string aliases) {
                 "host=https://h:2376,insecure=false,ca=f,cert=f,key=f",
                 "spec"),
            file("debug-json-cache-metrics",
-                "Write cache metrics as JSON to a file, 'stdout' or 'stderr'")},
+                "Write cache metrics as JSON to a file, 'stdout' or 'stderr'"),
+           flag("explain", "Say in each step's log why it was not found in the cache")},
       .id = kBuild};
 }
 
@@ -180,7 +181,8 @@ Command quick_build_command() {
            file("metadata-file", "Write what the exporters tell (digests, names) to a JSON file"),
            file("iidfile", "Write the image's digest to a file"),
            file("source-policy-file", "Read a source policy from a JSON file"),
-           file("trace", "Write the build's events to a file, one JSON object a line")},
+           file("trace", "Write the build's events to a file, one JSON object a line"),
+           flag("explain", "Say in each step's log why it was not found in the cache")},
       .id = kQuickBuild,
       .completion = Completion::kDirectory};
 }
@@ -257,6 +259,17 @@ Command prune_command() {
           .id = kPrune};
 }
 
+Command why_command() {
+  return {.name = "why",
+          .summary = "tell why steps of a build were not found in the cache",
+          .arguments = "[ref] [step]",
+          .description =
+              "Without ref the build that ended last is meant. A step is named by a part of its "
+              "text or its digest.",
+          .options = {text("format", "json, or a Go template", "format")},
+          .id = kWhy};
+}
+
 Command debug_command() {
   return {
       .name = "debug",
@@ -303,6 +316,7 @@ Command debug_command() {
            .summary = "print a blob of the content store",
            .arguments = "<digest>",
            .id = kDebugGet},
+          why_command(),
           {.name = "histories",
            .summary = "list records of builds",
            .options = {format_option()},
@@ -337,6 +351,7 @@ Command make_table(std::string name, std::vector<Command> builds) {
                .options = global_options(),
                .commands = std::move(builds)};
   for (Command& command : common_commands()) root.commands.push_back(std::move(command));
+  if (root.name == "kiln") root.commands.push_back(why_command());
   return root;
 }
 

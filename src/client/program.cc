@@ -10,13 +10,13 @@
 #include "base/command_docs.h"
 #include "base/text.h"
 #include "base/value.h"
+#include "base/version.h"
 #include "client/internal/commands.h"
 #include "host/fd.h"
 
 namespace kiln::client {
 namespace {
 
-constexpr std::string_view kVersion = "0.1.0";
 constexpr std::string_view kExitCode = "kiln/exit-code";
 
 std::optional<std::string> environment_variable(std::string_view name) {
@@ -93,6 +93,8 @@ Status run(const Invocation& call) {
       return run_check(call);
     case kExplain:
       return run_explain(call);
+    case kWhy:
+      return run_why(call);
     case kCompletion:
       return run_completion(call);
     case kMan:
@@ -144,7 +146,9 @@ int run_program_main(int argc, char** argv) {
   Result<CommandLine> line = CommandLine::parse(table, arguments);
   if (!line.ok()) return fail(line.status(), Verbosity::kNormal);
   if (line->wants_version())
-    return print(fmt::format("{} github.com/kiln-build/kiln {}\n", program, kVersion)).ok() ? 0 : 1;
+    return print(fmt::format("{} {} {} {}\n", program, kPackage, kCompatibleVersion, kRevision)).ok()
+               ? 0
+               : 1;
   if (line->wants_help()) return print(help_text(line->path(), program)).ok() ? 0 : 1;
   if (std::string format = line->text("log-format"); format != "text" && format != "json") {
     return fail(

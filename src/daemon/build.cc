@@ -146,7 +146,7 @@ Status BuildLife::accept() {
 
 // 2. Begin: a job at the solver holds everything the build wants.
 Status BuildLife::begin() {
-  job_ = parts_.solver->new_job({&build_.events(), {request_.session}, {}});
+  job_ = parts_.solver->new_job({&build_.events(), {request_.session}, {}, &build_.misses()});
   auto refs = std::make_shared<RefContext>();
   refs->job = job_;
   refs->trees = parts_.ops.trees;

@@ -3,21 +3,21 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "base/log.h"
 #include "base/text.h"
-#include "daemon/build_trace.h"
+#include "daemon/afterwords.h"
 #include "daemon/flags.h"
 #include "daemon/gateway.h"
 #include "daemon/status_wire.h"
 #include "history/history.h"
+#include "observe/metrics.h"
 #include "wire/stack.pb.h"
 
 namespace kiln::daemon {
 namespace {
 
-constexpr std::size_t kEndedMax = 64;
+// Long enough for a client that asks late, short enough to hold little.
+constexpr auto kEndedKept = std::chrono::seconds(10);
 
 history::Record record_of(const SolveRequest& request, Time now) {
   history::Record record;
@@ -45,16 +45,6 @@ void add_program(Status& status) {
   add_detail(status, kDetailStack, program.SerializeAsString());
 }
 
-void keep_trace(const SolveRequest& request, StatusLog& log, history::History& history, history::Record& record) {
-  StringSource bytes(build_trace(record, request.trace_parent, log));
-  auto blob = history.write_blob(history::kTraceMediaType, bytes);
-  if (blob.ok()) {
-    record.trace = std::move(blob).value();
-  } else {
-    log_warn("keep the trace of build '{}': {}", record.ref, message_of(blob.status()));
-  }
-}
-
 void describe_error(const Status& status, history::History& history, history::Record& record) {
   record.error = history::Error{static_cast<int>(status.code()), std::string(message_of(status))};
   Status full = status;
@@ -68,12 +58,24 @@ void describe_error(const Status& status, history::History& history, history::Re
   }
 }
 
+// gRPC's codes as Go prints them.
+std::string code_name(Code code) {
+  static constexpr const char* kNames[] = {"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound",
+                                           "AlreadyExists", "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+                                           "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable", "DataLoss",
+                                           "Unauthenticated"};
+  const auto index = static_cast<std::size_t>(code);
+  return index < std::size(kNames) ? kNames[index] : "Unknown";
+}
+
 }  // namespace
 
 // ---- RunningBuild -----------------------------------------------------------------------------
 
 RunningBuild::RunningBuild(SolveRequest request, std::shared_ptr<StatusLog> log)
-    : request_(std::move(request)), log_(std::move(log)) {}
+    : request_(std::move(request)),
+      log_(std::move(log)),
+      events_(std::make_unique<BuildEvents>(log_, request_.ref, request_.trace_parent)) {}
 
 void RunningBuild::serve(std::shared_ptr<Gateway> gateway) {
   std::lock_guard lock(mutex_);
@@ -103,11 +105,6 @@ void RunningBuild::add_attestation(const std::string& platform, history::Descrip
   }
 }
 
-void RunningBuild::set_trace(history::Descriptor descriptor) {
-  std::lock_guard lock(mutex_);
-  trace_ = std::move(descriptor);
-}
-
 void RunningBuild::add_afterwards(std::function<Status()> find_out) {
   std::lock_guard lock(mutex_);
   afterwards_.push_back(std::move(find_out));
@@ -130,7 +127,6 @@ void RunningBuild::fill(history::Record& record) const {
   std::lock_guard lock(mutex_);
   record.result = result_;
   record.results = results_;
-  record.trace = trace_;
   const StepCounts counts = log_->counts();
   record.total_steps = counts.total;
   record.completed_steps = counts.completed;
@@ -192,8 +188,7 @@ void Builds::solve(SolveRequest request, std::stop_token stop, std::function<voi
       {
         std::lock_guard lock(mutex_);
         entries_.erase(entry->build->ref());
-        ended_.push_back(entry->build->ref());
-        if (ended_.size() > kEndedMax) ended_.pop_front();
+        keep_ended_locked(*entry->build);
       }
       done(response);
     });
@@ -214,18 +209,43 @@ void Builds::run(const std::shared_ptr<RunningBuild>& build, std::stop_token sto
     options_.history->started(record);
     watch = build->status_log()->watch([this, build = build.get()] { tell_progress(*build); });
   }
+  if (build->request().explain && options_.afterwords != nullptr) {
+    build->explain_in_log([this](const event::CacheMiss& miss, const std::vector<Digest>& ran) {
+      return options_.afterwords->explain(miss, ran);
+    });
+  }
   Result<SolveResponse> response = options_.runner->run(*build, stop);
   if (!response.ok() && stop.stop_requested() && !is_cancelled(response.status())) {
     log_debug("build '{}' ended after it was cancelled: {}", build->ref(), message_of(response.status()));
   }
   build->end();
   build->status_log()->close();
-  if (!recorded) return answer(response);
-  build->status_log()->forget(watch);
-
-  record.completed = options_.clock->now();
-  options_.history->ending(build->ref());
+  count(*build, record.created, response.status());
+  if (recorded) {
+    build->status_log()->forget(watch);
+    record.completed = options_.clock->now();
+    options_.history->ending(build->ref());
+    if (options_.afterwords != nullptr) options_.afterwords->announce(build->ref());
+  }
+  // Before the answer: the next build of the same client is compared with this one.
+  if (options_.afterwords != nullptr) options_.afterwords->add({build, response.status(), recorded});
   answer(response);
+  if (recorded) write_record(build, std::move(record), response);
+}
+
+void Builds::count(const RunningBuild& build, Time began, const Status& status) {
+  if (options_.metrics == nullptr) return;
+  const StepCounts counts = build.status_log()->counts();
+  options_.metrics->build_ended({.seconds = std::chrono::duration<double>(options_.clock->now() - began).count(),
+                                 .error_code = status.ok() ? "" : code_name(status.code()),
+                                 .steps_total = counts.total,
+                                 .steps_completed = counts.completed,
+                                 .steps_cached = counts.cached,
+                                 .warnings = counts.warnings});
+}
+
+void Builds::write_record(const std::shared_ptr<RunningBuild>& build, history::Record record,
+                          const Result<SolveResponse>& response) {
   if (Status status = build->run_afterwards(); !status.ok()) {
     log_warn("describe build '{}': {}", build->ref(), message_of(status));
   }
@@ -241,7 +261,6 @@ void Builds::run(const std::shared_ptr<RunningBuild>& build, std::stop_token sto
   } else {
     describe_error(response.status(), *options_.history, record);
   }
-  if (!record.trace) keep_trace(build->request(), *build->status_log(), *options_.history, record);
   if (Status status = options_.history->completed(std::move(record)); !status.ok()) {
     log_error("record build '{}': {}", build->ref(), message_of(status));
   }
@@ -263,10 +282,49 @@ std::shared_ptr<RunningBuild> Builds::find(const std::string& ref) const {
 std::shared_ptr<RunningBuild> Builds::wait(const std::string& ref, std::stop_token stop, Duration timeout) {
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, stop, timeout, [&] {
-    return entries_.contains(ref) || std::find(ended_.begin(), ended_.end(), ref) != ended_.end();
+    return entries_.contains(ref) || ended_.contains(ref);
   });
   auto it = entries_.find(ref);
   return it == entries_.end() ? nullptr : it->second->build;
+}
+
+void Builds::keep_ended_locked(const RunningBuild& build) {
+  const Time now = options_.clock->now();
+  std::erase_if(ended_, [&](const auto& one) { return now - one.second.at > kEndedKept; });
+  ended_[build.ref()] = {build.status_log(), now};
+}
+
+std::shared_ptr<StatusLog> Builds::status_log_locked(const std::string& ref) const {
+  if (auto it = entries_.find(ref); it != entries_.end()) return it->second->build->status_log();
+  auto it = ended_.find(ref);
+  return it == ended_.end() ? nullptr : it->second.log;
+}
+
+std::shared_ptr<StatusLog> Builds::status_log(const std::string& ref) const {
+  std::lock_guard lock(mutex_);
+  return status_log_locked(ref);
+}
+
+std::shared_ptr<StatusLog> Builds::wait_for_status_log(const std::string& ref, std::stop_token stop, Duration timeout) {
+  std::unique_lock lock(mutex_);
+  std::shared_ptr<StatusLog> log;
+  changed_.wait_for(lock, stop, timeout, [&] { return (log = status_log_locked(ref)) != nullptr; });
+  return log;
+}
+
+bool Builds::add_span(const observe::Span& span) {
+  std::lock_guard lock(mutex_);
+  for (const auto& [ref, entry] : entries_) {
+    if (entry->build->trace().trace_id() != span.trace_id) continue;
+    entry->build->trace().add(span);
+    return true;
+  }
+  return false;
+}
+
+void Builds::each(const std::function<void(const RunningBuild&)>& look) const {
+  std::lock_guard lock(mutex_);
+  for (const auto& [ref, entry] : entries_) look(*entry->build);
 }
 
 int Builds::running() const {

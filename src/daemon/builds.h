@@ -11,7 +11,6 @@
 #pragma once
 
 #include <condition_variable>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -23,6 +22,7 @@
 
 #include "base/pool.h"
 #include "base/status.h"
+#include "daemon/build_events.h"
 #include "daemon/status_log.h"
 #include "event/event.h"
 #include "graph/definition.h"
@@ -31,9 +31,13 @@
 namespace kiln::history {
 class History;
 }
+namespace kiln::observe {
+class Metrics;
+}
 
 namespace kiln::daemon {
 
+class Afterwords;
 class Gateway;
 
 using Attrs = std::map<std::string, std::string>;
@@ -66,6 +70,7 @@ struct SolveRequest {
   bool enable_session_exporter = false;
   std::int64_t compatibility_version = 0;   // 0 = current
   bool proxy_network = false;
+  bool explain = false;                     // say in each step's log why it runs
   std::string trace_parent;                 // W3C traceparent of the caller, "" = none
 };
 
@@ -82,7 +87,11 @@ class RunningBuild {
   const SolveRequest& request() const { return request_; }
   const std::string& ref() const { return request_.ref; }
   // Where everything that happens in the build is told.
-  event::EventSink& events() { return *log_; }
+  event::EventSink& events() { return *events_; }
+  event::MissSink& misses() { return *events_; }
+  observe::BuildTrace& trace() { return events_->trace(); }
+  void explain_in_log(Explain explain) { events_->explain_in_log(std::move(explain)); }
+  BuildEvents::Misses take_misses() { return events_->take_misses(); }
   const std::shared_ptr<StatusLog>& status_log() const { return log_; }
 
   // Makes the build's gateway reachable under its ref until serve(nullptr). The runner keeps it
@@ -94,7 +103,6 @@ class RunningBuild {
   // Facts for the record. `platform` "" means the result without platforms.
   void add_result(std::int64_t exporter_index, history::Descriptor descriptor);
   void add_attestation(const std::string& platform, history::Descriptor descriptor);
-  void set_trace(history::Descriptor descriptor);
   // More facts, which take longer to find out than a client should wait: found after the answer.
   void add_afterwards(std::function<Status()> find_out);
 
@@ -106,13 +114,13 @@ class RunningBuild {
  private:
   SolveRequest request_;
   std::shared_ptr<StatusLog> log_;
+  std::unique_ptr<BuildEvents> events_;
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::shared_ptr<Gateway> gateway_;
   bool ended_ = false;
   std::optional<history::ResultInfo> result_;
   std::map<std::string, history::ResultInfo> results_;
-  std::optional<history::Descriptor> trace_;
   std::vector<std::function<Status()>> afterwards_;
 };
 
@@ -128,6 +136,8 @@ class BuildRunner {
 struct BuildsOptions {
   BuildRunner* runner = nullptr;
   history::History* history = nullptr;  // null: nothing is recorded
+  Afterwords* afterwords = nullptr;     // null: records get no trace and no explanations
+  observe::Metrics* metrics = nullptr;  // may be null
   Pool* pool = nullptr;
   std::string spool;                    // directory for the logs of running builds; "" = memory
   Clock* clock = nullptr;               // null: the machine's
@@ -151,7 +161,18 @@ class Builds {
   // when it came and went a moment ago.
   std::shared_ptr<RunningBuild> wait(const std::string& ref, std::stop_token stop, Duration timeout);
 
+  // What the build tells, whether it runs or ended within the last ten seconds: clients ask for the
+  // status while they ask for the build, and a quick build may end before that. Null when there is
+  // none; the second form waits for it.
+  std::shared_ptr<StatusLog> status_log(const std::string& ref) const;
+  std::shared_ptr<StatusLog> wait_for_status_log(const std::string& ref, std::stop_token stop, Duration timeout);
+
+  // A client's span: kept with the build of its trace; false when none runs.
+  bool add_span(const observe::Span& span);
+
   int running() const;
+  // Each build that runs now; `look` is called under a lock and must be quick.
+  void each(const std::function<void(const RunningBuild&)>& look) const;
   // Refuses new builds with Unavailable from now on; those that run go on.
   void drain();
   // Stops every build.
@@ -163,13 +184,21 @@ class Builds {
   struct Entry;
   void run(const std::shared_ptr<RunningBuild>& build, std::stop_token stop,
            const std::function<void(const Result<SolveResponse>&)>& answer);
+  void write_record(const std::shared_ptr<RunningBuild>& build, history::Record record, const Result<SolveResponse>& response);
+  void count(const RunningBuild& build, Time began, const Status& status);
   void tell_progress(RunningBuild& build);
+  std::shared_ptr<StatusLog> status_log_locked(const std::string& ref) const;
+  void keep_ended_locked(const RunningBuild& build);
 
   BuildsOptions options_;
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::map<std::string, std::shared_ptr<Entry>> entries_;
-  std::deque<std::string> ended_;  // the refs of the last few
+  struct Ended {
+    std::shared_ptr<StatusLog> log;
+    Time at{};
+  };
+  std::map<std::string, Ended> ended_;  // lately
   int working_ = 0;  // builds accepted whose `done` has not returned
   bool draining_ = false;
 };

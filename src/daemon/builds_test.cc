@@ -74,6 +74,16 @@ TEST_F(BuildsTest, NobodyWaitsForABuildThatCameAndWent) {
   EXPECT_EQ(builds_->wait("short", {}, std::chrono::hours(1)), nullptr);
 }
 
+TEST_F(BuildsTest, TheStatusOfABuildThatHasJustEndedIsStillThere) {
+  script_.act = [](RunningBuild&, std::stop_token) -> Result<SolveResponse> { return SolveResponse{}; };
+  EXPECT_EQ(builds_->status_log("internal"), nullptr);
+  ASSERT_TRUE(solve({.ref = "internal", .internal = true}).get().ok());
+  EXPECT_EQ(builds_->find("internal"), nullptr);
+  auto log = builds_->wait_for_status_log("internal", {}, std::chrono::seconds(5));
+  ASSERT_NE(log, nullptr);
+  EXPECT_TRUE(log->closed());
+}
+
 TEST_F(BuildsTest, OneNameRunsOnceAtATimeAndStopsWithItsCaller) {
   std::promise<void> running;
   script_.act = [&](RunningBuild&, std::stop_token stop) -> Result<SolveResponse> {

@@ -93,6 +93,9 @@ Result<SolveRequest> from_message(const api::SolveRequest& in) {
   out.enable_session_exporter = in.enablesessionexporter();
   out.compatibility_version = in.compatibilityversion();
   out.proxy_network = in.proxynetwork();
+  // For clients that cannot send metadata.
+  auto explain = out.frontend_attrs.find("build-arg:KILN_EXPLAIN");
+  out.explain = explain != out.frontend_attrs.end() && parse_bool(explain->second).value_or(false);
   return out;
 }
 

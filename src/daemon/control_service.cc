@@ -19,6 +19,8 @@ namespace {
 namespace api = moby::buildkit::v1;
 using Context = grpc::CallbackServerContext;
 
+// Sent by clients that want to read in each step's log why it runs.
+constexpr const char* kExplainMetadata = "kiln-explain";
 constexpr auto kBuildPatience = std::chrono::seconds(6);
 
 // Clients correct their clocks by it.
@@ -53,6 +55,7 @@ class ControlService final : public ControlServer, private Base {
     Result<SolveRequest> request = from_message(*in);
     if (!request.ok()) return answer(context, request.status());
     request->trace_parent = trace_parent(*context);
+    request->explain |= context->client_metadata().contains(kExplainMetadata);
     auto* call = new LaterCall("Solve");
     ground_.builds->solve(std::move(request).value(), call->stop_token(), [this, call, out](Result<SolveResponse> response) {
       if (response.ok()) out->mutable_exporterresponse()->insert(response->exporter_response.begin(), response->exporter_response.end());
@@ -69,8 +72,8 @@ class ControlService final : public ControlServer, private Base {
     grpc::ByteBuffer copy(*in);
     if (!grpc::SerializationTraits<api::StatusRequest>::Deserialize(&copy, &request).ok()) {
       stream->fail(user_error(Code::kInvalidArgument, "the request does not parse"));
-    } else if (auto build = ground_.builds->find(request.ref())) {
-      stream->follow(build->status_log());
+    } else if (auto log = ground_.builds->status_log(request.ref())) {
+      stream->follow(std::move(log));
     } else {
       ground_.pool->submit([this, stream, ref = request.ref()] { follow_other(ref, *stream); });
     }
@@ -82,18 +85,11 @@ class ControlService final : public ControlServer, private Base {
   void follow_other(const std::string& ref, StatusStream& stream) {
     Result<std::shared_ptr<StatusLog>> log = user_error(Code::kNotFound, fmt::format("no such job {}", ref));
     const kiln::Status status = guarded([&]() -> kiln::Status {
-      for (int attempt = 0; attempt < 2; ++attempt) {
-        KILN_ASSIGN_OR_RETURN(std::optional<history::Record> record, ground_.history->find(ref));
-        if (record) {
-          log = recorded_log(*record);
-          return ok();
-        }
-        // The second look is for a build that began and ended meanwhile.
-        if (attempt > 0) break;
-        if (auto build = ground_.builds->wait(ref, stream.stop_token(), kBuildPatience)) {
-          log = build->status_log();
-          return ok();
-        }
+      KILN_ASSIGN_OR_RETURN(std::optional<history::Record> record, ground_.history->find(ref));
+      if (record) {
+        log = recorded_log(*record);
+      } else if (auto late = ground_.builds->wait_for_status_log(ref, stream.stop_token(), kBuildPatience)) {
+        log = std::move(late);
       }
       return ok();
     });

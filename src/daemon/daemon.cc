@@ -17,10 +17,14 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/afterwords.h"
 #include "daemon/builds.h"
+#include "daemon/debug_pages.h"
 #include "daemon/engine.h"
+#include "daemon/otlp_export.h"
 #include "daemon/server.h"
 #include "history/history.h"
+#include "history/miss_book.h"
 #include "host/fd.h"
 #include "host/fs.h"
 #include "session/session.h"
@@ -167,6 +171,18 @@ void wait_for_end(const Config& config, Server& server, Builds& builds, session:
   }
 }
 
+std::optional<std::string> environment_variable(std::string_view name) {
+  const char* value = std::getenv(std::string(name).c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+// Each span goes to the build of its trace, whether that runs or has ended lately, or else straight on.
+void take_spans(std::vector<observe::Span> spans, Builds& builds, Afterwords& afterwords) {
+  // What joins a build is sent on with it.
+  std::erase_if(spans, [&](const observe::Span& span) { return builds.add_span(span) || afterwords.add_span(span); });
+  afterwords.send(std::move(spans));
+}
+
 }  // namespace
 
 Status run_daemon(const Config& config) {
@@ -193,14 +209,27 @@ Status run_daemon(const Config& config) {
                                                               .entries_max = config.history_entries_max}));
   KILN_ASSIGN_OR_RETURN(auto engine, open_engine(config, {&pool, &sessions, history.get(), id, &reserve}));
   room_to_start.reset();
-  Builds builds({.runner = &engine->runner(), .history = history.get(), .pool = &pool, .spool = config.root});
+  observe::Metrics metrics;
+  history::MissBook book(config.root + "/history");
+  auto transport = registry::make_curl_transport({.user_agent = "kiln"});
+  KILN_ASSIGN_OR_RETURN(auto spans, open_span_exporter(environment_variable, *transport));
+  Afterwords afterwords({.history = history.get(), .book = &book, .metrics = &metrics, .exporter = spans.get()});
+  Builds builds({.runner = &engine->runner(), .history = history.get(), .afterwords = &afterwords, .metrics = &metrics,
+                 .pool = &pool, .spool = config.root});
   Housekeeper housekeeper(*engine, *history, config.worker.gc);
   KILN_ASSIGN_OR_RETURN(auto server, Server::start(config, {.pool = &pool,
                                                            .builds = &builds,
                                                            .history = history.get(),
                                                            .sessions = &sessions,
                                                            .engine = engine.get(),
-                                                           .after_build = [&] { housekeeper.after_build(); }}));
+                                                           .after_build = [&] { housekeeper.after_build(); },
+                                                           .take_spans = [&](std::vector<observe::Span> taken) {
+                                                             take_spans(std::move(taken), builds, afterwords);
+                                                           }}));
+  std::unique_ptr<DebugServer> debug;
+  if (!config.debug_address.empty()) {
+    KILN_ASSIGN_OR_RETURN(debug, DebugServer::start(config.debug_address, debug_pages({metrics, builds, sessions, config.root})));
+  }
   for (const std::string& address : server->addresses()) log_info("running server on {}", address);
   notify_service_manager("READY=1");
   wait_for_end(config, *server, builds, sessions);

@@ -315,7 +315,6 @@ Status refuse_missing(const Config& config) {
     return user_error(Code::kUnimplemented, fmt::format("{} not supported by this daemon; remove '{}' from the configuration", what, key));
   };
   if (config.containerd_worker) return missing("the containerd worker is", "enabled = true' of '[worker.containerd]");
-  if (config.proxy_network) return missing("a proxy for the network of all builds is", "proxyNetwork");
   if (!config.worker.proxy_snapshotter_path.empty()) return missing("snapshotters behind a socket are", "proxySnapshotterPath");
   if (config.worker.selinux) return missing("SELinux labels for steps are", "selinux");
   if (!config.worker.apparmor_profile.empty()) return missing("AppArmor profiles of steps are", "apparmor-profile");

@@ -1,6 +1,7 @@
 #include "daemon/server.h"
 
 #include <fmt/format.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/service_type.h>
 #include <netinet/in.h>
@@ -128,6 +129,7 @@ Result<std::unique_ptr<Server>> Server::start(const Config& config, const Servic
   state->local_acceptor = builder.experimental().AddExternalConnectionAcceptor(Acceptor::FROM_FD, grpc::InsecureServerCredentials());
   state->network_acceptor = builder.experimental().AddExternalConnectionAcceptor(Acceptor::FROM_FD, credentials);
 
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   state->control = make_control_service(ground);
   state->services.push_back(make_bridge_service(*ground.pool, find_by_metadata(*ground.builds)));
   state->services.push_back(make_content_service(*ground.pool, ground.engine->blobs(), ground.history->blobs()));

@@ -14,6 +14,7 @@
 #include "daemon/engine.h"
 #include "daemon/gateway.h"
 #include "history/history.h"
+#include "observe/span.h"
 #include "session/session.h"
 
 namespace grpc {
@@ -32,8 +33,8 @@ struct ServiceGround {
   Engine* engine = nullptr;
   // Told after each build and at each call, for collection and idle exit; may be null.
   std::function<void()> after_build;
-  // Serialised ExportTraceServiceRequest; Unavailable when null.
-  std::function<Status(const std::string&)> take_spans;
+  // Spans that clients made; null: they are dropped.
+  std::function<void(std::vector<observe::Span>)> take_spans;
 };
 
 // moby.buildkit.v1.Control. `end_listeners` of the result ends calls that would otherwise only end

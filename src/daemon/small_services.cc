@@ -1,4 +1,5 @@
 #include "daemon/calls.h"
+#include "daemon/otlp_messages.h"
 #include "daemon/services.h"
 #include "wire/health.grpc.pb.h"
 #include "wire/otlp_trace_service.grpc.pb.h"
@@ -39,8 +40,8 @@ class TraceServer final : public tv1::TraceService::CallbackService {
 
  private:
   Unary* Export(Context* context, const tv1::ExportTraceServiceRequest* in, tv1::ExportTraceServiceResponse*) override {
-    if (!ground_.take_spans) return answer(context, environment_error(Code::kUnavailable, "trace collector not configured"));
-    return answer(context, ground_.take_spans(in->SerializeAsString()));
+    if (ground_.take_spans) ground_.take_spans(from_message(*in));
+    return answer(context, ok());
   }
   ServiceGround ground_;
 };

@@ -31,6 +31,7 @@ enum CommandId {
   kDebugDumpMetadata,
   kCheck,
   kExplain,
+  kWhy,
   kCompletion,
   kMan,
 };
@@ -66,6 +67,7 @@ Status run_workers(const Invocation& call);
 Status run_info(const Invocation& call);
 Status run_histories(const Invocation& call);
 Status run_logs(const Invocation& call);
+Status run_why(const Invocation& call);
 Status run_monitor(const Invocation& call);
 Status run_ctl(const Invocation& call);
 Status run_get(const Invocation& call);

@@ -33,7 +33,9 @@ std::string go_duration(std::int64_t nanoseconds);  // "48h0m0s", "1.5s"
 // ones left out, bytes in base64, 64-bit numbers as numbers, times as {seconds, nanos}.
 std::string message_json(const google::protobuf::Message& message);
 
-// A blob of the daemon's content store to standard output.
+// A blob of the daemon's content store: whole, or to standard output.
+Result<std::string> read_blob(const Invocation& call, const Connection& connection,
+                              const std::string& digest);
 Status print_blob(const Invocation& call, const Connection& connection, const std::string& digest);
 
 }  // namespace kiln::client
