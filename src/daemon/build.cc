@@ -51,6 +51,11 @@ class BuildLife {
     std::shared_ptr<InternalStep> step;
   };
 
+  // A step of the life, as a span of the build's trace.
+  Status timed(const char* name, Status (BuildLife::*step)()) {
+    observe::BuildTrace::Scope span(build_.trace(), name);
+    return (this->*step)();
+  }
   Status accept();
   Status begin();
   void import_cache(const frontend::CacheImport& import);
@@ -103,8 +108,8 @@ Result<SolveResponse> BuildLife::live() {
   KILN_RETURN_IF_ERROR(accept());
   KILN_RETURN_IF_ERROR(begin());
   import_caches();
-  KILN_RETURN_IF_ERROR(ask_frontend());
-  KILN_RETURN_IF_ERROR(solve_result());
+  KILN_RETURN_IF_ERROR(timed("ask the frontend", &BuildLife::ask_frontend));
+  KILN_RETURN_IF_ERROR(timed("solve the result", &BuildLife::solve_result));
   Status left = leave();
   build_.add_afterwards([origin = origin_, builder_id = provenance_ ? provenance_->builder_id : ""] {
     origin->keep(builder_id);
@@ -122,9 +127,9 @@ Result<SolveResponse> BuildLife::live() {
 
 // Everything by which the result leaves the daemon.
 Status BuildLife::leave() {
-  KILN_RETURN_IF_ERROR(export_result());
-  KILN_RETURN_IF_ERROR(export_caches());
-  return publish();
+  KILN_RETURN_IF_ERROR(timed("export the result", &BuildLife::export_result));
+  KILN_RETURN_IF_ERROR(timed("export caches", &BuildLife::export_caches));
+  return timed("publish", &BuildLife::publish);
 }
 
 // 1. Accept: whatever is wrong with the request is said before anything runs.

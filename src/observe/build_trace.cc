@@ -53,7 +53,6 @@ BuildTrace::Step& BuildTrace::step_locked(const Digest& digest) {
 void BuildTrace::on(const event::Vertex& vertex) {
   std::lock_guard lock(mutex_);
   Step& step = step_locked(vertex.digest);
-  if (step.inputs.empty()) step.inputs = vertex.inputs;
   if (!vertex.completed || !vertex.started) {
     step.told = false;
     return;
@@ -72,7 +71,7 @@ void BuildTrace::on(const event::Vertex& vertex) {
     span.message = vertex.error;
   }
   std::optional<Time> ready;
-  for (const Digest& input : step.inputs) {
+  for (const Digest& input : vertex.inputs) {
     auto it = steps_.find(input);
     if (it == steps_.end() || !it->second.completed) continue;
     if (!ready || *ready < *it->second.completed) ready = it->second.completed;

@@ -9,11 +9,11 @@
 // A view: it changes nothing. What does not fit the limit is left out and counted in the build's span.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
@@ -59,7 +59,6 @@ class BuildTrace final : public event::EventSink {
  private:
   struct Step {
     std::string span_id;
-    std::vector<Digest> inputs;
     std::optional<Time> completed;
     bool told = false;  // its completion
   };
@@ -70,7 +69,7 @@ class BuildTrace final : public event::EventSink {
   Clock& clock_;
   Span root_;
   std::mutex mutex_;
-  std::map<Digest, Step> steps_;
+  std::unordered_map<Digest, Step> steps_;
   std::vector<Span> spans_;
   std::int64_t dropped_ = 0;
 };
