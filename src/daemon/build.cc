@@ -111,10 +111,7 @@ Result<SolveResponse> BuildLife::live() {
   KILN_RETURN_IF_ERROR(timed("ask the frontend", &BuildLife::ask_frontend));
   KILN_RETURN_IF_ERROR(timed("solve the result", &BuildLife::solve_result));
   Status left = leave();
-  build_.add_afterwards([origin = origin_, builder_id = provenance_ ? provenance_->builder_id : ""] {
-    origin->keep(builder_id);
-    return ok();
-  });
+  origin_->keep(provenance_ ? provenance_->builder_id : "");
   KILN_RETURN_IF_ERROR(left);
   SolveResponse response = answer();
   if (request_.enable_session_exporter) {
@@ -165,6 +162,7 @@ Status BuildLife::begin() {
   context_->workers = parts_.workers();
   context_->entitlements = entitlements_;
   context_->ports.proxied = parts_.proxied || request_.proxy_network;
+  context_->ports.sample_usage = provenance_ && provenance_->capture_usage;
   context_->ports.decide_fetch = egress_rules(context_);
   context_->ports.solve_nested = [weak = std::weak_ptr(context_)](const graph::Definition& definition,
                                                                    solve::RunContext& run) {

@@ -12,7 +12,6 @@
 
 #include "daemon/build_bridge.h"
 #include "daemon/builds.h"
-#include "daemon/usage.h"
 #include "export/exporter.h"
 #include "history/history.h"
 #include "remotecache/remote_cache.h"
@@ -21,6 +20,7 @@
 namespace kiln::daemon {
 
 class GatewayContainers;
+class MachineUsage;
 
 // What builds are made of; owned by the daemon, outlives the engine.
 struct BuildParts {
@@ -33,8 +33,7 @@ struct BuildParts {
   Pool* pool = nullptr;
   source::Pins* pins = nullptr;         // what sources resolved to, for provenance
   std::shared_ptr<Producers> producers = std::make_shared<Producers>();
-  MachineUsage* machine = nullptr;      // these two may be null: nothing is told of usage then
-  StepUsage* step_usage = nullptr;
+  MachineUsage* machine = nullptr;      // null: nothing is told of what the machine used
   history::History* history = nullptr;  // where provenance is kept; may be null
   std::string provenance_environment;   // JSON object, see load_provenance_environment
   std::map<std::string, std::shared_ptr<const frontend::Frontend>> frontends;

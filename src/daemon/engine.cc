@@ -10,6 +10,7 @@
 #include "daemon/build.h"
 #include "daemon/gateway_containers.h"
 #include "daemon/gateway_frontend.h"
+#include "daemon/usage.h"
 #include "daemon/worker_facts.h"
 #include "db/database.h"
 #include "frontend/dockerfile/frontend.h"
@@ -76,7 +77,6 @@ class WiredEngine final : public Engine {
   WorkerFacts facts_;
   source::Pins pins_;
   MachineUsage machine_{*ground_.pool};
-  StepUsage step_usage_;
 
   std::unique_ptr<content::FileBlobStore> blobs_;
   std::unique_ptr<db::Database> key_db_;
@@ -223,10 +223,6 @@ BuildParts WiredEngine::parts() {
   out.pins = &pins_;
   out.ops.pins = &pins_;
   out.machine = &machine_;
-  out.step_usage = &step_usage_;
-  out.ops.on_usage = [this](const Digest& vertex, const sandbox::ResourceUsage& usage) {
-    step_usage_.set(vertex, usage, system_clock().now());
-  };
   out.history = ground_.history;
   if (auto environment = load_provenance_environment(config_.provenance_env_dir); environment.ok()) {
     out.provenance_environment = std::move(environment).value();

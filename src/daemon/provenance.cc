@@ -35,12 +35,37 @@ Status incomplete_error(const Capture& capture) {
     one->set_name(name);
     one->set_reason("local_source");
   }
+  if (!capture.unknown.empty()) text += "\n\nUncaptured requests:";
+  for (const auto& request : capture.unknown) {
+    text += "\n  - " + (request.name.empty() ? request.uri : request.name);
+    for (const auto& [what, value] : {std::pair("method", request.method), std::pair("url", request.uri), std::pair("reason", request.reason)}) {
+      if (!value.empty()) text += fmt::format("\n    {}: {}", what, value);
+    }
+    auto* one = detail.add_incomplete();
+    one->set_op(request.op);
+    one->set_name(request.name);
+    one->set_method(request.method);
+    one->set_uri(request.uri);
+    one->set_reason(request.reason);
+  }
   Status status = user_error(Code::kUnknown, text);
   set_detail(status, kDetailProvenance, detail.SerializeAsString());
   return status;
 }
 
 bool materials_complete(const Capture& capture) { return !capture.incomplete && capture.locals.empty(); }
+
+Json network_json(const Capture& capture) {
+  Json out = {{"mode", "proxy"}};
+  for (const auto& request : capture.unknown) {
+    out["proxy"]["incomplete"].push_back({{"op", request.op},
+                                          {"name", request.name},
+                                          {"method", request.method},
+                                          {"uri", request.uri},
+                                          {"reason", request.reason}});
+  }
+  return out;
+}
 
 // The parts that both versions arrange in their own ways.
 struct Parts {
@@ -188,6 +213,7 @@ std::string predicate(const Capture& capture, const graph::Definition& definitio
   const std::string frontend = capture.request ? capture.request->frontend : "";
   parts.request_complete = !frontend.empty() && !parts.request.scrubbed;
   parts.hermetic = parts.materials_complete && !capture.network;
+  if (capture.proxied) parts.metadata["network"] = network_json(capture);
   if (!parts.request.vcs.empty()) parts.metadata["vcs"] = parts.request.vcs;
   if (options.mode == ProvenanceMode::kMax) {
     const Steps steps = steps_of(definition, options.capture_usage ? run.usage : std::map<std::string, std::string>());

@@ -24,6 +24,10 @@
 #include "graph/vertex.h"
 #include "source/pins.h"
 
+namespace kiln::op {
+class StepRecords;
+}
+
 namespace kiln::daemon {
 
 // What a frontend was asked, as far as it is worth keeping. Immutable.
@@ -67,6 +71,11 @@ struct Capture {
   std::map<std::string, bool> secrets;       // id → optional
   std::map<std::string, bool> ssh;
   bool network = false;     // some step had one
+  bool proxied = false;     // some step had the proxy network, which knows what was fetched
+  struct Unknown {          // a request of such a step that no digest tells
+    std::string op, name, method, uri, reason;
+  };
+  std::vector<Unknown> unknown;
   bool incomplete = false;  // some material has no pin
 
   void add_image(ImageMaterial image);  // once each
@@ -75,8 +84,8 @@ struct Capture {
 };
 
 // Adds what the sources and steps of the graph used. Sources that were not resolved lately have no pin
-// and make the capture incomplete.
-void add_materials(const graph::Graph& graph, const source::Pins& pins, Capture& out);
+// and make the capture incomplete. `steps` (may be null) knows what steps fetched.
+void add_materials(const graph::Graph& graph, const source::Pins& pins, const op::StepRecords* steps, Capture& out);
 
 enum class ProvenanceMode { kMin, kMax };
 enum class SlsaVersion { kV1, kV02 };

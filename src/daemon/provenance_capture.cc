@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "daemon/provenance_parts.h"
 #include "graph/attributes.h"
+#include "op/step_records.h"
 
 namespace kiln::daemon {
 namespace {
@@ -76,6 +77,17 @@ void add_source(const graph::Vertex& vertex, const graph::SourceOp& source, cons
   out.incomplete |= pin.empty();
 }
 
+void add_fetched(const graph::Vertex& vertex, const graph::ExecOp& exec, const op::StepRecords& steps, Capture& out) {
+  auto record = steps.find(vertex.digest);
+  if (!record || !record->fetched) return;
+  out.proxied = true;
+  for (const auto& material : record->fetched->materials) out.http.emplace(redacted_url(material.url), material.digest.str());
+  for (const auto& one : record->fetched->incomplete) {
+    out.incomplete = true;
+    out.unknown.push_back({vertex.op_digest.str(), join(exec.meta.args, " "), one.method, one.url, one.reason});
+  }
+}
+
 // The steps that the result needs: a graph may carry more.
 std::vector<const graph::Vertex*> vertices_below(const graph::Edge& result) {
   std::vector<const graph::Vertex*> out;
@@ -96,7 +108,7 @@ std::vector<const graph::Vertex*> vertices_below(const graph::Edge& result) {
 
 }  // namespace
 
-void add_materials(const graph::Graph& graph, const source::Pins& pins, Capture& out) {
+void add_materials(const graph::Graph& graph, const source::Pins& pins, const op::StepRecords* steps, Capture& out) {
   for (const auto& vertex : vertices_below(graph.result)) {
     if (const auto* source = std::get_if<graph::SourceOp>(&vertex->op.kind)) {
       add_source(*vertex, *source, pins, out);
@@ -107,6 +119,7 @@ void add_materials(const graph::Graph& graph, const source::Pins& pins, Capture&
       }
       for (const graph::SecretEnv& secret : exec->secret_env) add_secret(out.secrets, secret.id, secret.optional);
       if (exec->network != graph::NetMode::kNone) out.network = true;
+      if (steps != nullptr) add_fetched(*vertex, *exec, *steps, out);
     } else if (std::holds_alternative<graph::BuildOp>(vertex->op.kind)) {
       out.incomplete = true;
     }

@@ -38,7 +38,7 @@ struct Build {
     WantedCapture wanted;
     wanted.graph = graph_of(state);
     wanted.results = {wanted.graph.get()};
-    return scope->capture(wanted, pins);
+    return scope->capture(wanted, pins, nullptr);
   }
 };
 
@@ -140,13 +140,10 @@ TEST(Predicate, TellsLayersByStepAndOutput) {
 }
 
 TEST(Predicate, TellsUsageWhenAsked) {
-  StepUsage steps;
-  sandbox::ResourceUsage used;
-  used.cpu_total_ns = 5;
-  const Digest vertex = Digest::of("step");
-  steps.set(vertex, used, *parse_rfc3339("2026-11-28T00:00:00Z"));
-  EXPECT_EQ(Json::parse(*steps.find_json(vertex))["samples"][0]["cpuStat"]["usageNanos"], 5);
-  EXPECT_FALSE(steps.find_json(Digest::of("other")));
+  sandbox::StepSamples step;
+  step.samples.emplace_back();
+  step.samples[0].usage.cpu.emplace().usage_ns = 5;
+  EXPECT_EQ(Json::parse(samples_json(step))["samples"][0]["cpuStat"]["usageNanos"], 5);
   Pool pool;
   MachineUsage machine(pool);
   ProvenanceRun run;

@@ -89,18 +89,18 @@ void RequestScope::produced(const graph::Graph& graph) {
   produced_.push_back(id);
 }
 
-void RequestScope::collect(const WantedCapture& wanted, const source::Pins& pins, Capture& out,
+void RequestScope::collect(const WantedCapture& wanted, const source::Pins& pins, const op::StepRecords* steps, Capture& out,
                            std::vector<ImageMaterial>& images) const {
   std::vector<std::shared_ptr<RequestScope>> calls;
   {
     std::lock_guard lock(mutex_);
     for (const auto& graph : graphs_) {
-      if (graph != wanted.graph && !wanted.results.contains(graph.get())) add_materials(*graph, pins, out);
+      if (graph != wanted.graph && !wanted.results.contains(graph.get())) add_materials(*graph, pins, steps, out);
     }
     images.insert(images.end(), images_.begin(), images_.end());
     calls = calls_;
   }
-  for (const auto& call : calls) call->collect(wanted, pins, out, images);
+  for (const auto& call : calls) call->collect(wanted, pins, steps, out, images);
 }
 
 namespace {
@@ -124,13 +124,14 @@ bool is_foreign(const ImageMaterial& image, const std::vector<ImageMaterial>& im
 
 }  // namespace
 
-Capture RequestScope::capture(const WantedCapture& wanted, const source::Pins& pins) const {
+Capture RequestScope::capture(const WantedCapture& wanted, const source::Pins& pins,
+                              const op::StepRecords* steps) const {
   Capture out;
   out.request = request_;
   if (request_ && root_ && !(*root_ == *request_) && !root_->empty()) out.root = root_;
-  add_materials(*wanted.graph, pins, out);
+  add_materials(*wanted.graph, pins, steps, out);
   std::vector<ImageMaterial> images;
-  collect(wanted, pins, out, images);
+  collect(wanted, pins, steps, out, images);
   for (const ImageMaterial& image : images) {
     if (!is_foreign(image, images, wanted)) out.add_image(image);
   }

@@ -5,7 +5,7 @@
 //   auto call = root->call({"dockerfile.v0", opts, inputs});  // a frontend begins
 //   call->add_image(…);  call->add_graph(graph);              // while it runs
 //   call->produced(*graph);                                    // one of its results
-//   Capture capture = call->capture(wanted, pins);
+//   Capture capture = call->capture(wanted, pins, steps);
 //
 // Stands beside BuildBridge (a scope a bridge) and feeds provenance.h.
 #pragma once
@@ -79,13 +79,14 @@ class RequestScope {
 
   // Its own materials, those of everything else solved here and below (but for other results), and the
   // images looked at; of an image looked up for every platform, the one of this result.
-  Capture capture(const WantedCapture& wanted, const source::Pins& pins) const;
+  Capture capture(const WantedCapture& wanted, const source::Pins& pins, const op::StepRecords* steps) const;
 
  private:
   RequestScope(std::shared_ptr<Producers> producers, std::shared_ptr<const RequestDescription> request)
       : producers_(std::move(producers)), request_(std::move(request)) {}
   std::shared_ptr<const RequestDescription> describe(const FrontendCall& asked) const;
-  void collect(const WantedCapture& wanted, const source::Pins& pins, Capture& out, std::vector<ImageMaterial>& images) const;
+  void collect(const WantedCapture& wanted, const source::Pins& pins, const op::StepRecords* steps, Capture& out,
+               std::vector<ImageMaterial>& images) const;
 
   std::shared_ptr<Producers> producers_;
   std::shared_ptr<const RequestDescription> request_;  // null for the build's own scope

@@ -2,8 +2,8 @@
 
 #include <set>
 
-#include "base/log.h"
 #include "content/image_config.h"
+#include "op/step_records.h"
 #include "op/tree_output.h"
 
 namespace kiln::daemon {
@@ -61,7 +61,7 @@ Status ResultOrigin::capture(const frontend::SolveResult& result) {
     auto mine = std::static_pointer_cast<BuildRef>(ref);
     wanted.graph = mine->graph();
     wanted.id = id;
-    all_[id] = One{mine->scope()->capture(wanted, *parts_.pins), mine};
+    all_[id] = One{mine->scope()->capture(wanted, *parts_.pins, parts_.ops.step_records.get()), mine};
   }
   return ok();
 }
@@ -84,7 +84,7 @@ Result<std::string> ResultOrigin::describe(const One& one, const ProvenanceOptio
   ProvenanceRun run;
   run.invocation_id = build_.ref();
   run.started = started_;
-  run.finished = system_clock().now();
+  run.finished = finished_ ? *finished_ : system_clock().now();
   run.compatibility_version = build_.request().compatibility_version;
   run.environment_json = parts_.provenance_environment;
   if (options.mode == ProvenanceMode::kMax) run.layers = layers_of(*one.ref->graph());
@@ -95,9 +95,10 @@ Result<std::string> ResultOrigin::describe(const One& one, const ProvenanceOptio
 
 void ResultOrigin::add_usage(const graph::Graph& graph, ProvenanceRun& run) const {
   if (usage_) run.machine_usage_json = usage_->samples_json();
-  if (parts_.step_usage == nullptr) return;
+  if (parts_.ops.step_records == nullptr) return;
   for (const auto& vertex : graph.vertices) {
-    if (auto json = parts_.step_usage->find_json(vertex->digest)) run.usage[vertex->op_digest.str()] = *std::move(json);
+    auto record = parts_.ops.step_records->find(vertex->digest);
+    if (record && record->samples) run.usage[vertex->op_digest.str()] = samples_json(*record->samples);
   }
 }
 
@@ -124,10 +125,11 @@ std::map<StepOutput, LayerChains> ResultOrigin::layers_of(const graph::Graph& gr
 
 void ResultOrigin::keep(const std::string& builder_id) {
   if (parts_.history == nullptr || build_.request().internal) return;
-  for (const auto& [id, one] : all_) {
-    Status status = keep_one(id, one, builder_id);
-    if (!status.ok()) log_warn("keep the provenance of build '{}': {}", build_.ref(), message_of(status));
-  }
+  finished_ = system_clock().now();
+  build_.add_afterwards([self = shared_from_this(), builder_id]() -> Status {
+    for (const auto& [id, one] : self->all_) KILN_RETURN_IF_ERROR(self->keep_one(id, one, builder_id));
+    return ok();
+  });
 }
 
 Status ResultOrigin::keep_one(const std::string& key, const One& one, const std::string& builder_id) {

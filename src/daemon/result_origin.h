@@ -11,16 +11,19 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "daemon/build.h"
 #include "daemon/provenance.h"
+#include "daemon/usage.h"
 
 namespace kiln::daemon {
 
-// One thread; made for one build, whose parts and context it uses.
-class ResultOrigin {
+// One thread; made for one build, whose parts and context it uses. Shared with what the build does after its
+// answer.
+class ResultOrigin : public std::enable_shared_from_this<ResultOrigin> {
  public:
   ResultOrigin(const BuildParts& parts, RunningBuild& build, std::shared_ptr<BridgeContext> context);
   ~ResultOrigin();
@@ -30,7 +33,8 @@ class ResultOrigin {
   // Adds a provenance attestation to each. FailedPrecondition when complete materials are demanded and
   // some are not. What is added refers to this object until the exporters have finished.
   Status attest(const ProvenanceOptions& options, exporter::BuildResult& result);
-  // Writes full provenance (mode max, with usage) beside the build's record. A fault is logged.
+  // Has full provenance (mode max, with usage) written beside the build's record, once the client has its
+  // answer.
   void keep(const std::string& builder_id);
 
  private:
@@ -47,6 +51,7 @@ class ResultOrigin {
   RunningBuild& build_;
   std::shared_ptr<BridgeContext> context_;
   const Time started_;
+  std::optional<Time> finished_;
   std::unique_ptr<MachineUsage::Watch> usage_;  // null: not sampled
   std::map<std::string, One> all_;  // by id of the result, "" for the only one
 };

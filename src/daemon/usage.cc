@@ -1,12 +1,12 @@
 #include "daemon/usage.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
 #include "base/value.h"
+#include "host/cgroup_sample.h"
 #include "host/fs.h"
 
 namespace kiln::daemon {
@@ -16,15 +16,87 @@ using Json = nlohmann::json;
 
 constexpr auto kInterval = std::chrono::seconds(2);
 constexpr std::size_t kSamplesMax = 20;
-constexpr double kTicksPerSecond = 100;  // USER_HZ, fixed for user space
 
-double number(std::string_view text) {
-  double out = 0;
-  std::from_chars(text.data(), text.data() + text.size(), out);
+void put(Json& out, const char* key, const host::Count& count) {
+  if (count) out[key] = *count;
+}
+
+Json line_json(const std::optional<host::PressureLine>& line) {
+  if (!line) return nullptr;
+  return {{"avg10", line->avg10}, {"avg60", line->avg60}, {"avg300", line->avg300}, {"total", line->total_us}};
+}
+
+void put(Json& out, const std::optional<host::Pressure>& pressure) {
+  if (pressure) out["pressure"] = {{"some", line_json(pressure->some)}, {"full", line_json(pressure->full)}};
+}
+
+Json cpu_json(const host::CgroupSample::Cpu& cpu) {
+  Json out = Json::object();
+  put(out, "usageNanos", cpu.usage_ns);
+  put(out, "userNanos", cpu.user_ns);
+  put(out, "systemNanos", cpu.system_ns);
+  put(out, "nrPeriods", cpu.periods);
+  put(out, "nrThrottled", cpu.throttled);
+  put(out, "throttledNanos", cpu.throttled_ns);
+  put(out, cpu.pressure);
   return out;
 }
 
-// /proc/stat: times of all processors, and counts.
+Json memory_json(const host::CgroupSample::Memory& memory) {
+  Json out = Json::object();
+  const std::pair<const char*, const host::Count&> counts[] = {
+      {"swapBytes", memory.swap},         {"anon", memory.anon},           {"file", memory.file},
+      {"kernelStack", memory.kernel_stack}, {"pageTables", memory.page_tables}, {"sock", memory.sock},
+      {"shmem", memory.shmem},            {"fileMapped", memory.file_mapped}, {"fileDirty", memory.file_dirty},
+      {"fileWriteback", memory.file_writeback}, {"slab", memory.slab},     {"pgscan", memory.pgscan},
+      {"pgsteal", memory.pgsteal},        {"pgfault", memory.pgfault},     {"pgmajfault", memory.pgmajfault},
+      {"peak", memory.peak}};
+  for (const auto& [key, count] : counts) put(out, key, count);
+  const std::pair<const char*, std::uint64_t> events[] = {{"lowEvents", memory.low_events},
+                                                          {"highEvents", memory.high_events},
+                                                          {"maxEvents", memory.max_events},
+                                                          {"oomEvents", memory.oom_events},
+                                                          {"oomKillEvents", memory.oom_kill_events}};
+  for (const auto& [key, count] : events) {
+    if (count > 0) out[key] = count;
+  }
+  put(out, memory.pressure);
+  return out;
+}
+
+Json io_json(const host::CgroupSample::Io& io) {
+  Json out = Json::object();
+  put(out, "readBytes", io.read_bytes);
+  put(out, "writeBytes", io.write_bytes);
+  put(out, "discardBytes", io.discard_bytes);
+  put(out, "readIOs", io.reads);
+  put(out, "writeIOs", io.writes);
+  put(out, "discardIOs", io.discards);
+  put(out, io.pressure);
+  return out;
+}
+
+Json network_json(const sandbox::NetworkSample& network) {
+  Json out = Json::object();
+  const std::pair<const char*, std::uint64_t> counts[] = {
+      {"rxBytes", network.rx_bytes}, {"rxPackets", network.rx_packets}, {"rxErrors", network.rx_errors},
+      {"rxDropped", network.rx_dropped}, {"txBytes", network.tx_bytes}, {"txPackets", network.tx_packets},
+      {"txErrors", network.tx_errors}, {"txDropped", network.tx_dropped}};
+  for (const auto& [key, count] : counts) {
+    if (count > 0) out[key] = count;
+  }
+  return out;
+}
+
+Json processor_json(const host::SystemCpu& cpu) {
+  const auto seconds = [](double value) { return std::round(value * 1000) / 1000; };
+  return {{"user", seconds(cpu.user)},       {"nice", seconds(cpu.nice)},   {"system", seconds(cpu.system)},
+          {"idle", seconds(cpu.idle)},       {"iowait", seconds(cpu.iowait)}, {"irq", seconds(cpu.irq)},
+          {"softirq", seconds(cpu.softirq)}, {"steal", seconds(cpu.steal)}, {"guest", seconds(cpu.guest)},
+          {"guestNice", seconds(cpu.guest_nice)}};
+}
+
+// /proc/stat: counts.
 void add_processor(Json& out) {
   auto text = host::read_file("/proc/stat");
   if (!text.ok()) return;
@@ -32,13 +104,6 @@ void add_processor(Json& out) {
   for (std::string_view line : split(*text, '\n')) {
     const auto fields = words(line);
     if (fields.size() < 2) continue;
-    if (fields[0] == "cpu") {
-      static constexpr const char* kNames[] = {"user",    "nice",  "system", "idle",  "iowait",
-                                               "irq", "softirq", "steal",  "guest", "guestNice"};
-      for (std::size_t i = 0; i < std::size(kNames) && i + 1 < fields.size(); ++i) {
-        out["cpuStat"][kNames[i]] = std::round(number(fields[i + 1]) / kTicksPerSecond * 1000) / 1000;
-      }
-    }
     if (fields[0] == "ctxt") processes["contextSwitches"] = parse_integer(fields[1]).value_or(0);
     if (fields[0] == "processes") processes["processCreated"] = parse_integer(fields[1]).value_or(0);
     if (fields[0] == "procs_running") processes["processesRunning"] = parse_integer(fields[1]).value_or(0);
@@ -64,32 +129,19 @@ void add_memory(Json& out) {
   out["memoryStat"] = std::move(memory);
 }
 
-// "some avg10=0.00 avg60=0.00 avg300=0.00 total=0", and a line "full".
 void add_pressure(Json& out, const char* key, const char* path) {
   auto text = host::read_file(path);
   if (!text.ok()) return;
-  Json pressure = {{"some", nullptr}, {"full", nullptr}};
-  for (std::string_view line : split(*text, '\n')) {
-    const auto fields = words(line);
-    if (fields.size() < 5) continue;
-    Json values = Json::object();
-    for (std::size_t i = 1; i < fields.size(); ++i) {
-      const auto [name, value] = split_once(fields[i], '=');
-      if (name == "total") {
-        values["total"] = parse_integer(value).value_or(0);
-      } else {
-        values[std::string(name)] = number(value);
-      }
-    }
-    pressure[std::string(fields[0])] = std::move(values);
-  }
-  out[key] = std::move(pressure);
+  Json told = Json::object();
+  put(told, host::parse_pressure(*text));
+  if (told.contains("pressure")) out[key] = told["pressure"];
 }
 
 }  // namespace
 
 std::string sample_machine(Time now) {
   Json out = {{"timestamp", format_rfc3339(now)}};
+  if (auto cpu = host::read_system_cpu()) out["cpuStat"] = processor_json(*cpu);
   add_processor(out);
   add_memory(out);
   add_pressure(out, "cpuPressure", "/proc/pressure/cpu");
@@ -150,28 +202,20 @@ void MachineUsage::run() {
   changed_.notify_all();
 }
 
-void StepUsage::set(const Digest& vertex, const sandbox::ResourceUsage& usage, Time now) {
-  std::lock_guard lock(mutex_);
-  if (!samples_.contains(vertex)) order_.push_back(vertex);
-  samples_[vertex] = {usage, now};
-  while (order_.size() > kStepsMax) {
-    samples_.erase(order_.front());
-    order_.pop_front();
+std::string samples_json(const sandbox::StepSamples& samples) {
+  Json list = Json::array();
+  for (const auto& sample : samples.samples) {
+    Json one = {{"timestamp", format_rfc3339(sample.time)}};
+    if (sample.usage.cpu) one["cpuStat"] = cpu_json(*sample.usage.cpu);
+    if (sample.usage.memory) one["memoryStat"] = memory_json(*sample.usage.memory);
+    if (sample.usage.io) one["ioStat"] = io_json(*sample.usage.io);
+    if (sample.usage.pids) one["pidsStat"] = {{"current", *sample.usage.pids}};
+    if (sample.network) one["netStat"] = network_json(*sample.network);
+    list.push_back(std::move(one));
   }
-}
-
-std::optional<std::string> StepUsage::find_json(const Digest& vertex) const {
-  std::lock_guard lock(mutex_);
-  auto found = samples_.find(vertex);
-  if (found == samples_.end()) return std::nullopt;
-  const auto& [usage, at] = found->second;
-  const Json sample = {
-      {"timestamp", format_rfc3339(at)},
-      {"cpuStat", {{"usageNanos", usage.cpu_total_ns}, {"userNanos", usage.cpu_user_ns}, {"systemNanos", usage.cpu_system_ns}}},
-      {"memoryStat", {{"peak", usage.memory_peak_bytes}}},
-      {"ioStat", {{"readBytes", usage.io_read_bytes}, {"writeBytes", usage.io_write_bytes}}},
-      {"pidsStat", {{"current", usage.pids_peak}}}};
-  return Json{{"samples", Json::array({sample})}}.dump();
+  Json out = {{"samples", std::move(list)}};
+  if (samples.system_cpu) out["sysCPUStat"] = processor_json(*samples.system_cpu);
+  return out.dump();
 }
 
 }  // namespace kiln::daemon

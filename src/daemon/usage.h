@@ -1,26 +1,21 @@
-// What builds cost, as provenance tells it: samples of the machine while a build runs, and of each step
-// when it has ended.
+// What builds cost, as provenance tells it: samples of the machine while a build runs, and of its steps.
 //
 //   auto watch = machine.watch();                 // while a build runs
 //   std::string json = watch->samples_json();     // with one sample of this moment
-//   steps.set(vertex, usage);  steps.find_json(vertex);
+//   std::string step = samples_json(*record.samples);  // op/step_records.h
 //
 // Shapes are BuildKit's (executor/resources/types): docs/attestations.md.
 #pragma once
 
 #include <condition_variable>
-#include <deque>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
-#include "base/digest.h"
 #include "base/pool.h"
-#include "sandbox/spec.h"
+#include "sandbox/step_samples.h"
 
 namespace kiln::daemon {
 
@@ -64,23 +59,7 @@ class MachineUsage {
   bool running_ = false;
 };
 
-// What steps used, remembered like the pins of sources: a step is shared between builds, and whoever
-// describes a build looks it up by vertex. Any thread; forgets the oldest above a bound.
-class StepUsage {
- public:
-  void set(const Digest& vertex, const sandbox::ResourceUsage& usage, Time now);
-  // {"samples": […]}; nothing when the vertex did not run lately.
-  std::optional<std::string> find_json(const Digest& vertex) const;
-
- private:
-  struct Sample {
-    sandbox::ResourceUsage usage;
-    Time at;
-  };
-  static constexpr std::size_t kStepsMax = 20'000;
-  mutable std::mutex mutex_;
-  std::unordered_map<Digest, Sample> samples_;
-  std::deque<Digest> order_;
-};
+// {"samples": […], "sysCPUStat": …} of a step.
+std::string samples_json(const sandbox::StepSamples& samples);
 
 }  // namespace kiln::daemon

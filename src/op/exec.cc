@@ -126,7 +126,6 @@ class ExecOp final : public solve::Op {
       if (is_cancelled(exit.status())) return exit.status();
       return annotate(exit.status(), fmt::format("process {} did not complete successfully", quote(join(meta.args, " "))));
     }
-    if (ports_.on_usage) ports_.on_usage(vertex_->digest, exit->usage);
     const auto& valid = meta.valid_exit_codes;
     const bool fine = valid.empty() ? exit->code == 0 : std::find(valid.begin(), valid.end(), exit->code) != valid.end();
     return fine ? ok() : sandbox::exit_error({.args = meta.args}, *exit);

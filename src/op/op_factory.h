@@ -21,7 +21,6 @@ namespace kiln::sandbox {
 class Architectures;
 class ContainerDevices;
 class Runtime;
-struct ResourceUsage;
 }
 namespace kiln::sandbox::proxy {
 class ProxyNetwork;
@@ -57,8 +56,6 @@ struct OpPorts {
   const sandbox::Architectures* architectures = nullptr;  // null: programs are never emulated
   source::Sources* sources = nullptr;
   source::Pins* pins = nullptr;  // told what sources resolve to
-  // Told what a step's process has used, by its vertex; may be null.
-  std::function<void(const Digest& vertex, const sandbox::ResourceUsage& usage)> on_usage;
   // Solves a definition inside the build that runs the step (BuildOp). Blocking.
   std::function<Result<store::TreeRef>(const graph::Definition&, solve::RunContext&)> solve_nested;
   // Told when a step failed, with the trees its mounts had, so that a client may look at them. May
