@@ -34,6 +34,8 @@ namespace {
 
 constexpr auto kSweepInterval = std::chrono::seconds(120);
 constexpr auto kCollectDelay = std::chrono::seconds(1);
+// Looking through all that is held takes its time when that is much; it gets a twentieth of a core at most.
+constexpr int kCollectShare = 20;
 constexpr auto kCallPatience = std::chrono::seconds(2);
 // Told to ourselves when draining is over.
 constexpr int kDrained = SIGUSR1;
@@ -95,6 +97,7 @@ class Housekeeper {
 
  private:
   void work(std::stop_token stop) {
+    Duration delay = kCollectDelay;
     while (!stop.stop_requested()) {
       if (Status status = history_.sweep(); !status.ok()) log_warn("sweep the history: {}", message_of(status));
       const auto until = std::chrono::steady_clock::now() + kSweepInterval;
@@ -105,12 +108,14 @@ class Housekeeper {
           changed_.wait_until(lock, stop, until, [&] { return due_; });
           due = std::exchange(due_, false);
         }
-        if (!due || !wait_for(stop, kCollectDelay).ok()) continue;
+        if (!due || !wait_for(stop, delay).ok()) continue;
+        const auto began = std::chrono::steady_clock::now();
         if (collects_) {
           if (Status status = engine_.collect(stop); !status.ok() && !is_cancelled(status)) {
             log_warn("collect: {}", message_of(status));
           }
         }
+        delay = std::max<Duration>(kCollectDelay, kCollectShare * (std::chrono::steady_clock::now() - began));
         // What a build needed in memory goes back to the system.
         ::malloc_trim(0);
       }

@@ -46,11 +46,11 @@ namespace {
 // One rule carried out on one picture of what is held.
 class Pruning {
  public:
-  Pruning(TreesState& state, const PruneOptions& rule, Filter filter, const std::function<void(const Usage&)>& removed)
-      : state_(state), rule_(rule), filter_(std::move(filter)), removed_(removed) {}
+  Pruning(TreesState& state, const PruneOptions& rule, Filter filter, Holdings& holdings,
+          const std::function<void(const Usage&)>& removed)
+      : state_(state), rule_(rule), filter_(std::move(filter)), removed_(removed), holdings_(holdings) {}
 
   Status run(std::stop_token stop, PruneReport& report) {
-    KILN_ASSIGN_OR_RETURN(holdings_, take_holdings(state_, stop));
     for (const Holding& h : holdings_.all) {
       if (!h.hidden && !h.usage.shared) total_ += h.usage.size;
     }
@@ -180,7 +180,7 @@ class Pruning {
   const PruneOptions& rule_;
   Filter filter_;
   const std::function<void(const Usage&)>& removed_;
-  Holdings holdings_;
+  Holdings& holdings_;
   std::vector<std::size_t> queue_;  // indexes; the next to go is at the back
   std::int64_t total_ = 0;
   std::int64_t keep_ = 0;
@@ -192,9 +192,16 @@ Result<PruneReport> Trees::prune(const std::vector<PruneOptions>& policy, std::s
                                  const std::function<void(const Usage&)>& removed) {
   std::lock_guard one(state_->prune_mutex);
   PruneReport report;
+  // Taking the picture reads every record; it stays good until something was removed.
+  std::optional<Holdings> holdings;
   for (const PruneOptions& rule : policy) {
     KILN_ASSIGN_OR_RETURN(Filter filter, Filter::parse_any(rule.filters));
-    KILN_RETURN_IF_ERROR(Pruning(*state_, rule, std::move(filter), removed).run(stop, report));
+    if (!holdings) {
+      KILN_ASSIGN_OR_RETURN(holdings, take_holdings(*state_, stop));
+    }
+    const auto before = report.records;
+    KILN_RETURN_IF_ERROR(Pruning(*state_, rule, std::move(filter), *holdings, removed).run(stop, report));
+    if (report.records != before) holdings.reset();
   }
   return report;
 }
