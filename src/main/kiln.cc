@@ -1,4 +1,5 @@
 // kiln, the client; started as buildctl it takes BuildKit's commands.
+#include <absl/synchronization/mutex.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -6,6 +7,8 @@
 #include "client/program.h"
 
 int main(int argc, char** argv) {
+  // Debian's abseil looks for cycles of locks at each of gRPC's, in one graph behind one lock: for its developers.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   const int code = kiln::client::run_program_main(argc, argv);
   // Everything of ours is closed. What is left are libraries' threads and tables, which the kernel takes down at once.
   std::fflush(nullptr);
