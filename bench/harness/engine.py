@@ -108,6 +108,12 @@ class Engine:
                 return int(line.split()[1]) / 1024
         return None
 
+    def handles(self):
+        """Threads, open descriptors and mounts of the daemon, together."""
+        process = pathlib.Path(f"/proc/{self.pid()}")
+        return (len(list((process / "task").iterdir())) + len(list((process / "fd").iterdir()))
+                + len((process / "mounts").read_text().splitlines()))
+
     def forget_peak(self):
         pathlib.Path(f"/proc/{self.pid()}/clear_refs").write_text("5")
 
