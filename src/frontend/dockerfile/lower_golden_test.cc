@@ -215,7 +215,8 @@ Json without_empty(const Json& json) {
   if (!json.is_object()) return json;
   Json out = Json::object();
   for (const auto& [key, value] : json.items()) {
-    if (!value.is_null() && !(value.is_structured() && value.empty())) out[key] = without_empty(value);
+    Json kept = without_empty(value);
+    if (!kept.is_null() && !(kept.is_structured() && kept.empty())) out[key] = std::move(kept);
   }
   return out;
 }
