@@ -43,7 +43,7 @@ double lowering_ms() {
   const std::string text = big_dockerfile();
   return best_ms([&] {
     client::LocalBridge bridge({.opts = {}, .dirs = {{"context", "/nonexistent"}, {"dockerfile", "/nonexistent"}}, .build_file = text});
-    return frontend::dockerfile::plan_build(bridge, {}).ok();
+    return frontend::dockerfile::lower_build(bridge, {}).ok();
   });
 }
 

@@ -77,6 +77,9 @@ struct BuildPlan {
   Affected changed_to(const BuildPlan& other) const;
 };
 
+// The graph alone, as the build would solve it.
+Result<graph::Definition> lower_build(Bridge& bridge, std::stop_token stop);
+
 // Plans the target and platform of the bridge's options (the first platform when there are several).
 // Errors as a build's, with places. Blocks as the bridge does.
 Result<BuildPlan> plan_build(Bridge& bridge, std::stop_token stop);

@@ -194,9 +194,12 @@ class PlanMaker {
 
   // The stage that a step's line stands in.
   void place(PlanStep& step) const {
-    const auto refs = graph::source_refs(graph_, Digest::trusted(step.digest));
-    if (refs.empty() || refs.front().ranges.empty()) return;
-    step.line = refs.front().ranges.front().start.line;
+    if (!graph_.source) return;
+    auto locations = graph_.source->locations.find(step.digest);
+    if (locations == graph_.source->locations.end() || locations->second.empty()) return;
+    const auto& ranges = locations->second.front().ranges;
+    if (ranges.empty()) return;
+    step.line = ranges.front().start.line;
     for (std::size_t i = 0; i < plan_.stages.size(); ++i) {
       if (plan_.stages[i].line <= step.line) step.stage = i;
     }
@@ -208,10 +211,27 @@ class PlanMaker {
   std::map<Digest, std::size_t> index_;
 };
 
-Result<BuildPlan> plan_run(BuildRun& run, std::stop_token stop) {
+LowerOptions options_of(BuildRun& run) {
   std::optional<Platform> platform;
   if (!run.request.target_platforms.empty()) platform = run.request.target_platforms.front();
-  Lowering lowering(run.lower_options(platform, nullptr));
+  return run.lower_options(platform, nullptr);
+}
+
+Status start(BuildRun& run, std::stop_token stop) {
+  KILN_ASSIGN_OR_RETURN(run.request, read_request(run.bridge.options()));
+  run.contexts = std::make_unique<Contexts>(run.bridge, run.request);
+  KILN_ASSIGN_OR_RETURN(run.build_file, run.contexts->build_file(stop));
+  return ok();
+}
+
+Result<graph::Definition> lower_file(BuildRun& run, std::stop_token stop) {
+  Lowering lowering(options_of(run));
+  KILN_ASSIGN_OR_RETURN(StageState * target, lowering.run(stop));
+  return graph::build::marshal(target->state, lowering.marshal_options());
+}
+
+Result<BuildPlan> plan_run(BuildRun& run, std::stop_token stop) {
+  Lowering lowering(options_of(run));
   KILN_ASSIGN_OR_RETURN(StageState * target, lowering.run(stop));
   KILN_ASSIGN_OR_RETURN(auto definition, graph::build::marshal(target->state, lowering.marshal_options()));
   KILN_ASSIGN_OR_RETURN(graph::Graph graph, graph::load(definition));
@@ -233,11 +253,17 @@ Result<BuildPlan> plan_run(BuildRun& run, std::stop_token stop) {
 
 }  // namespace
 
+Result<graph::Definition> lower_build(Bridge& bridge, std::stop_token stop) {
+  BuildRun run(bridge);
+  KILN_RETURN_IF_ERROR(start(run, stop));
+  auto definition = lower_file(run, stop);
+  if (!definition.ok()) return with_source_details(definition.status(), run.build_file.text);
+  return definition;
+}
+
 Result<BuildPlan> plan_build(Bridge& bridge, std::stop_token stop) {
   BuildRun run(bridge);
-  KILN_ASSIGN_OR_RETURN(run.request, read_request(bridge.options()));
-  run.contexts = std::make_unique<Contexts>(run.bridge, run.request);
-  KILN_ASSIGN_OR_RETURN(run.build_file, run.contexts->build_file(stop));
+  KILN_RETURN_IF_ERROR(start(run, stop));
   auto plan = plan_run(run, stop);
   if (!plan.ok()) return with_source_details(plan.status(), run.build_file.text);
   return plan;
