@@ -124,7 +124,8 @@ class OciRuntime final : public Runtime {
     const std::string file = fmt::format("{}/process-{}.json", bundle, ++exec_count_);
     const std::string pid_file = file + ".pid";
     KILN_RETURN_IF_ERROR(host::write_file(
-        file, oci_process(process, container->security, user, env, process.cwd.empty() ? container->cwd : process.cwd)));
+        file, oci_process(process, container->security, user, env, process.cwd.empty() ? container->cwd : process.cwd,
+                          options_.apparmor_profile)));
     KILN_ASSIGN_OR_RETURN(ProcessStreams streams, ProcessStreams::open(process.tty, io));
     streams.give_to(user.uid);
     auto kill = [&](int number, int) {
@@ -148,6 +149,7 @@ class OciRuntime final : public Runtime {
     KILN_RETURN_IF_ERROR(make_working_directory(root, process.cwd, user));
     OciSurroundings surroundings{.root_path = bundle.path() + "/rootfs"};
     surroundings.host_pids = options_.no_process_sandbox;
+    surroundings.apparmor_profile = options_.apparmor_profile;
     Removed own_hosts;
     KILN_RETURN_IF_ERROR(add_files(container, surroundings, own_hosts.path));
     std::vector<MemoryFile> files;

@@ -49,7 +49,7 @@ Json seccomp_json(CapabilitySet capabilities) {
 }
 
 Json process_json(const ProcessSpec& process, SecurityMode security, const User& user, const std::vector<std::string>& env,
-                  const std::string& cwd) {
+                  const std::string& cwd, const std::string& apparmor_profile) {
   const bool insecure = security == SecurityMode::kInsecure;
   const std::vector<std::string> names = capability_names(insecure ? own_capabilities() : default_capabilities());
   Json capabilities = {{"bounding", names}, {"effective", names}, {"permitted", names}};
@@ -64,6 +64,7 @@ Json process_json(const ProcessSpec& process, SecurityMode security, const User&
               {"cwd", cwd.empty() ? "/" : cwd},
               {"capabilities", capabilities},
               {"noNewPrivileges", false}};
+  if (!insecure && !apparmor_profile.empty()) out["apparmorProfile"] = apparmor_profile;
   for (const Ulimit& ulimit : process.ulimits) {
     Result<std::vector<ChildLimit>> limit = child_limits({ulimit});
     if (!limit.ok()) continue;
@@ -145,15 +146,15 @@ std::string oci_config(const ContainerSpec& container, const ProcessSpec& proces
   const Json config = {{"ociVersion", "1.0.2"},
                        {"root", {{"path", surroundings.root_path}, {"readonly", container.root_readonly}}},
                        {"hostname", container.hostname.empty() ? std::string(kDefaultHostname) : container.hostname},
-                       {"process", process_json(process, container.security, user, env, process.cwd)},
+                       {"process", process_json(process, container.security, user, env, process.cwd, surroundings.apparmor_profile)},
                        {"mounts", mounts_json(container, surroundings)},
                        {"linux", linux_json(container, surroundings)}};
   return config.dump(-1, ' ', false, kReplace);
 }
 
 std::string oci_process(const ProcessSpec& process, SecurityMode security, const User& user,
-                        const std::vector<std::string>& env, const std::string& cwd) {
-  return process_json(process, security, user, env, cwd).dump(-1, ' ', false, kReplace);
+                        const std::vector<std::string>& env, const std::string& cwd, const std::string& apparmor_profile) {
+  return process_json(process, security, user, env, cwd, apparmor_profile).dump(-1, ' ', false, kReplace);
 }
 
 }  // namespace kiln::sandbox

@@ -29,12 +29,13 @@ struct OciSurroundings {
   bool cgroup_mount = true;
   bool cgroup_namespace = false;
   bool host_pids = false;
+  std::string apparmor_profile;  // of steps in sandbox mode; empty: none
 };
 
 std::string oci_config(const ContainerSpec& container, const ProcessSpec& process, const User& user,
                        const std::vector<std::string>& env, const OciSurroundings& surroundings);
 // The process object alone, for `exec --process`.
 std::string oci_process(const ProcessSpec& process, SecurityMode security, const User& user,
-                        const std::vector<std::string>& env, const std::string& cwd);
+                        const std::vector<std::string>& env, const std::string& cwd, const std::string& apparmor_profile);
 
 }  // namespace kiln::sandbox

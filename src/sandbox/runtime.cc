@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 
 #include "base/id.h"
 #include "base/log.h"
 #include "base/quote.h"
 #include "base/text.h"
+#include "base/value.h"
+#include "host/cgroup.h"
 #include "host/fs.h"
 #include "sandbox/native_runner.h"
 #include "sandbox/oci_runtime.h"
@@ -37,10 +40,41 @@ Status self_test(Runtime& runtime, const std::string& state_root) {
   return ok();
 }
 
+bool kernel_has(const char* switch_file) {
+  Result<std::string> text = host::read_file(switch_file, 16);
+  return text.ok() && (text->starts_with('Y') || text->starts_with('1') || text->starts_with('0'));
+}
+
+// What the configuration asks for must be there: a step that is confined less than it should be is
+// worse than none.
+Status check_security_modules(const RuntimeOptions& options) {
+  const std::string& profile = options.apparmor_profile;
+  if (!profile.empty() && profile != "unconfined" && !kernel_has("/sys/module/apparmor/parameters/enabled")) {
+    return environment_error(Code::kFailedPrecondition,
+                             fmt::format("AppArmor profile '{}' is configured for steps, but this kernel runs without AppArmor", profile));
+  }
+  if (options.selinux && !kernel_has("/sys/fs/selinux/enforce")) {
+    return environment_error(Code::kFailedPrecondition, "SELinux labels are configured for steps, but this kernel runs without SELinux");
+  }
+  if (options.selinux) return environment_error(Code::kUnimplemented, "SELinux labels for steps are not supported; leave the setting out");
+  return ok();
+}
+
+// Inside a container the root of version 2 holds processes, and so could hold no groups.
+void make_room_for_groups() {
+  const char* wanted = std::getenv("BUILDKIT_SETUP_CGROUPV2_ROOT");
+  if (!parse_bool(wanted != nullptr ? wanted : "").value_or(false)) return;
+  const host::CgroupTree tree = host::CgroupTree::probe();
+  if (tree.layout() != host::CgroupLayout::kV2) return;
+  if (Status made = tree.make_root_leafless(); !made.ok()) log_warn("failed to prepare cgroup controllers: {}", message_of(made));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Runtime>> open_runtime(RuntimeOptions options) {
   survive_broken_pipes();
+  KILN_RETURN_IF_ERROR(check_security_modules(options));
+  make_room_for_groups();
   KILN_RETURN_IF_ERROR(host::make_dirs(options.state_root, 0711));
   std::string tried;
   auto prove = [&](Result<std::unique_ptr<Runtime>> made, std::string_view name) -> std::unique_ptr<Runtime> {
@@ -55,7 +89,11 @@ Result<std::unique_ptr<Runtime>> open_runtime(RuntimeOptions options) {
     return nullptr;
   };
   const std::string wanted = options.binary;
-  if (wanted.empty() || wanted == "native") {
+  const bool confined = !options.apparmor_profile.empty() && options.apparmor_profile != "unconfined";
+  if (confined && wanted == "native") {
+    return environment_error(Code::kFailedPrecondition, "an AppArmor profile for steps needs crun or runc; configure one as the worker's binary");
+  }
+  if (!confined && (wanted.empty() || wanted == "native")) {
     Result<std::unique_ptr<NativeRunner>> native = NativeRunner::open(options);
     Result<std::unique_ptr<Runtime>> made = native.ok() ? Result<std::unique_ptr<Runtime>>(std::move(*native))
                                                         : Result<std::unique_ptr<Runtime>>(native.status());

@@ -90,10 +90,13 @@ struct RuntimeOptions {
   DnsConfig dns;
   std::shared_ptr<Network> network;  // for NetworkMode::kDefault; null: the host's network
   bool no_process_sandbox = false;   // share the daemon's pid namespace (rootless in a container)
+  std::string apparmor_profile;      // of every step in sandbox mode; needs an OCI runtime
+  bool selinux = false;
 };
 
 // Chooses and proves a runtime: the native runner when its self-test passes, else crun, else runc.
-// FailedPrecondition naming what was tried when none works. Blocks some milliseconds.
+// FailedPrecondition naming what was tried when none works, or the security module that this kernel
+// lacks. Blocks some milliseconds.
 Result<std::unique_ptr<Runtime>> open_runtime(RuntimeOptions options);
 
 // The wording clients know: "process \"/bin/sh -c exit 1\" did not complete successfully: exit code: 1".
