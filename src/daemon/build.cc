@@ -164,6 +164,7 @@ Status BuildLife::begin() {
   context_->ports.proxied = parts_.proxied || request_.proxy_network;
   context_->ports.sample_usage = provenance_ && provenance_->capture_usage;
   context_->ports.decide_fetch = egress_rules(context_);
+  context_->ports.trace_parent = request_.trace_parent;
   context_->ports.solve_nested = [weak = std::weak_ptr(context_)](const graph::Definition& definition,
                                                                    solve::RunContext& run) {
     return solve_nested(weak.lock(), definition, run);

@@ -23,6 +23,7 @@
 #include "daemon/engine.h"
 #include "daemon/otlp_export.h"
 #include "daemon/server.h"
+#include "daemon/trace_listener.h"
 #include "history/history.h"
 #include "history/miss_book.h"
 #include "host/fd.h"
@@ -212,7 +213,10 @@ Status run_daemon(const Config& config) {
   KILN_ASSIGN_OR_RETURN(auto history, history::History::open({.root = config.root + "/history",
                                                               .age_max = config.history_age_max,
                                                               .entries_max = config.history_entries_max}));
-  KILN_ASSIGN_OR_RETURN(auto engine, open_engine(config, {&pool, &sessions, history.get(), id, &reserve}));
+  ServiceGround ground{.pool = &pool, .history = history.get(), .sessions = &sessions};
+  TraceListener traces(config.otel_socket_path, [&] { return make_trace_service(ground); });
+  const auto trace_socket = [&] { return ground.take_spans ? traces.path() : std::string(); };
+  KILN_ASSIGN_OR_RETURN(auto engine, open_engine(config, {&pool, &sessions, history.get(), id, &reserve, trace_socket}));
   room_to_start.reset();
   observe::Metrics metrics;
   history::MissBook book(config.root + "/history");
@@ -222,15 +226,11 @@ Status run_daemon(const Config& config) {
   Builds builds({.runner = &engine->runner(), .history = history.get(), .afterwords = &afterwords, .metrics = &metrics,
                  .pool = &pool, .spool = config.root});
   Housekeeper housekeeper(*engine, *history, config.worker.gc);
-  KILN_ASSIGN_OR_RETURN(auto server, Server::start(config, {.pool = &pool,
-                                                           .builds = &builds,
-                                                           .history = history.get(),
-                                                           .sessions = &sessions,
-                                                           .engine = engine.get(),
-                                                           .after_build = [&] { housekeeper.after_build(); },
-                                                           .take_spans = [&](std::vector<observe::Span> taken) {
-                                                             take_spans(std::move(taken), builds, afterwords);
-                                                           }}));
+  ground.builds = &builds;
+  ground.engine = engine.get();
+  ground.after_build = [&] { housekeeper.after_build(); };
+  ground.take_spans = [&](std::vector<observe::Span> taken) { take_spans(std::move(taken), builds, afterwords); };
+  KILN_ASSIGN_OR_RETURN(auto server, Server::start(config, ground));
   std::unique_ptr<DebugServer> debug;
   if (!config.debug_address.empty()) {
     KILN_ASSIGN_OR_RETURN(debug, DebugServer::start(config.debug_address, debug_pages({metrics, builds, sessions, config.root})));
@@ -241,6 +241,7 @@ Status run_daemon(const Config& config) {
   builds.drain();
   server->drain();
   server->stop(kCallPatience);
+  traces.close();
   log_info("stopped");
   return ok();
 }

@@ -169,6 +169,8 @@ Status WiredEngine::open_sandbox() {
   options.default_cgroup_parent = config_.worker.default_cgroup_parent;
   options.dns = {config_.dns.nameservers, config_.dns.options, config_.dns.search_domains};
   options.no_process_sandbox = config_.worker.no_process_sandbox;
+  options.apparmor_profile = config_.worker.apparmor_profile;
+  options.selinux = config_.worker.selinux;
   KILN_ASSIGN_OR_RETURN(auto network, open_network(config_));
   facts_.network = network ? network->label() : "host";
   options.network = network;
@@ -203,6 +205,7 @@ BuildParts WiredEngine::parts() {
   out.ops.devices = facts_.devices;
   out.ops.proxies = proxies_.get();
   out.ops.step_records = step_records_;
+  out.ops.trace_socket = ground_.trace_socket;
   out.ops.architectures = facts_.architectures.get();
   out.proxied = config_.proxy_network;
   out.ops.sources = sources_.get();

@@ -51,6 +51,7 @@ struct EngineGround {
   history::History* history = nullptr;
   std::string worker_id;
   host::SpaceReserve* reserve = nullptr;  // lent while things are removed
+  std::function<std::string()> trace_socket = nullptr;  // for steps of traced builds; see op::OpPorts
 };
 
 // Opens the stores under config.root. Fast: what is slow starts in the background.

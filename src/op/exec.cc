@@ -11,6 +11,7 @@
 #include "op/exec_key.h"
 #include "op/exec_mounts.h"
 #include "op/exec_proxy.h"
+#include "op/exec_tracing.h"
 #include "op/key_parts.h"
 #include "op/op_factory.h"
 #include "op/step_records.h"
@@ -108,6 +109,7 @@ class ExecOp final : public solve::Op {
       process.args.insert(process.args.begin(), kEmulatorTarget);
       container.mounts.push_back({.what = {"bind", *emulator, {"ro", "bind"}}, .target = kEmulatorTarget, .selector = "", .file = nullptr});
     }
+    add_tracing(ports_, container, process);
     ExecProxy proxy(ports_);
     KILN_RETURN_IF_ERROR(proxy.start(op(), container, process, context.stop));
     sandbox::ProcessIo io{

@@ -51,6 +51,10 @@ struct OpPorts {
   bool proxied = false;
   sandbox::proxy::ProxyNetwork* proxies = nullptr;
   std::function<Result<std::optional<std::string>>(const std::string& url, std::stop_token)> decide_fetch;
+  // A traced build's steps may hand their spans over: the caller's W3C traceparent ("" = not traced)
+  // and the host's socket for them ("" = there is none). May be null.
+  std::string trace_parent;
+  std::function<std::string()> trace_socket;
   bool sample_usage = false;  // steps that this build begins are sampled while they run
   std::shared_ptr<StepRecords> step_records = nullptr;  // told what steps fetched and used; may be null
   const sandbox::Architectures* architectures = nullptr;  // null: programs are never emulated
