@@ -164,11 +164,12 @@ class Walk {
       out.device_minor = minor(info.st_rdev);
     }
     if (S_ISLNK(info.st_mode)) {
-      char text[PATH_MAX];
-      ssize_t size = readlinkat(dir, name.c_str(), text, sizeof text);
+      std::string text(PATH_MAX, '\0');  // not on the stack: the walk nests
+      ssize_t size = readlinkat(dir, name.c_str(), text.data(), text.size());
       if (size < 0 && (is_gone(errno) || errno == EINVAL)) return false;
       if (size < 0) return errno_error(errno, fmt::format("read link '{}/{}'", root_, path));
-      out.link.assign(text, static_cast<std::size_t>(size));
+      text.resize(static_cast<std::size_t>(size));
+      out.link = text;
     } else if (info.st_nlink > 1) {
       auto [it, first] = seen_.try_emplace({info.st_dev, info.st_ino}, path);
       if (!first) {

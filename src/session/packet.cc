@@ -153,6 +153,7 @@ Status Packet::parse_head(std::string_view head, std::size_t behind) {
     if (field == 4 && wire == 2) {
       if (!reader.varint(value)) return not_a_packet();
       std::string_view rest = head.substr(static_cast<std::size_t>(reader.at() - head.data()));
+      data.clear();  // of several the last one counts
       data_size = static_cast<std::size_t>(value);
       if (behind == 0 && value <= rest.size()) {
         if (value > 0) data.push_back(rest.substr(0, data_size));

@@ -114,6 +114,13 @@ TEST(Packets, MalformedBytesAreAnErrorOfThePeer) {
   }
 }
 
+TEST(Packets, OfSeveralContentsInOneTheLastCounts) {
+  Packet packet;
+  ASSERT_TRUE(packet.parse(std::string_view("\x08\x02\x22\x01" "a" "\x22\x02" "bc")).ok());
+  EXPECT_EQ(packet.data_text(), "bc");
+  EXPECT_EQ(packet.data_size, 2u);
+}
+
 TEST(Packets, PathsThatLeaveTheTreeAreRefused) {
   for (const char* path : {"../x", "/x", "a/../b", "missing/parent", "", "."}) {
     Lane in, out;

@@ -7,6 +7,7 @@
 // no hook. SQLite's writes are counted, too.
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -16,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/text.h"
 #include "content/blob_store_file.h"
 #include "host/fs.h"
 #include "store/trees.h"
@@ -167,16 +169,14 @@ void check_blobs(content::FileBlobStore& blobs) {
 }
 
 void check(const std::string& root) {
-  for (const char* name : {"/trees/trees.db"}) {
-    for (const std::string& file : must(host::list_dir(root + "/trees"), "list")) {
-      if (file.find("corrupt") != std::string::npos) fail(fmt::format("{} was corrupt", name));
-    }
-  }
   Stores stores(root);
   stores.trees->settle();
+  for (const std::string& file : must(host::list_dir(root + "/trees"), "list")) {
+    if (file.find("corrupt") != std::string::npos) fail("the database was corrupt");
+  }
   check_blobs(*stores.blobs);
-  auto journal = host::read_file(root + "/journal", 1 << 20);
-  for (std::string_view line : split(journal.value_or(""), '\n')) {
+  const std::string journal = host::read_file(root + "/journal", 1 << 20).value_or("");
+  for (std::string_view line : split(journal, '\n')) {
     auto [kind, what] = split_once(line, ' ');
     if (kind == "tree") {
       auto tree = must(stores.trees->find(what), "find a tree");
