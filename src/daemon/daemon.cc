@@ -1,5 +1,6 @@
 #include "daemon/daemon.h"
 
+#include <grpcpp/impl/service_type.h>
 #include <fmt/format.h>
 #include <malloc.h>
 #include <signal.h>

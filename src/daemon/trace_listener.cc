@@ -1,5 +1,6 @@
 #include "daemon/trace_listener.h"
 
+#include <grpcpp/impl/service_type.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
