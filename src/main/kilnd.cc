@@ -2,6 +2,7 @@
 #include <absl/synchronization/mutex.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,12 @@ int main(int argc, char** argv) {
     switch (line->action) {
       case kiln::daemon::Action::kHelp: std::fputs(kiln::daemon::help_text(program).c_str(), stdout); return 0;
       case kiln::daemon::Action::kVersion: std::puts(kiln::daemon::version_text(program).c_str()); return 0;
-      case kiln::daemon::Action::kRun: status = kiln::daemon::run_daemon(line->config);
+      case kiln::daemon::Action::kRun: {
+        // Mounts and runtimes take it from folders of their own.
+        std::error_code unknown;
+        if (auto root = std::filesystem::absolute(line->config.root, unknown); !unknown) line->config.root = root.string();
+        status = kiln::daemon::run_daemon(line->config);
+      }
     }
   }
   if (status.ok()) return 0;
