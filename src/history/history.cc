@@ -12,6 +12,7 @@
 #include "db/database.h"
 #include "history/filter.h"
 #include "host/fs.h"
+#include "history/miss_book.h"
 
 namespace kiln::history {
 namespace {
@@ -33,6 +34,11 @@ std::set<std::string> blobs_of(const Record& record) {
     if (d) out.insert(d->digest);
   };
   add(record.logs);
+  if (record.logs) {
+    // What explains its misses is named beside the log.
+    auto misses = record.logs->annotations.find(kMissesAnnotation);
+    if (misses != record.logs->annotations.end()) out.insert(misses->second);
+  }
   add(record.trace);
   add(record.external_error);
   const auto add_info = [&](const ResultInfo& info) {
@@ -265,6 +271,8 @@ Status History::remove(const std::string& ref) {
       return ok();
     }
   }
+  // What is still to be written for the record goes with it, instead of staying behind.
+  KILN_RETURN_IF_ERROR(finalize(ref));
   KILN_ASSIGN_OR_RETURN(std::optional<Record> record, find(ref));
   KILN_RETURN_IF_ERROR(state_->erase(ref));
   Record gone;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "history/filter.h"
+#include "history/miss_book.h"
 #include "host/fs.h"
 
 namespace kiln::history {
@@ -71,6 +72,24 @@ TEST_F(HistoryTest, ABlobGoesWithItsLastRecord) {
   EXPECT_TRUE(history_->blobs().info(digest).value().has_value());
   ASSERT_TRUE(history_->remove("b").ok());
   EXPECT_FALSE(history_->blobs().info(digest).value().has_value());
+}
+
+// What explains a build's misses comes after its end, and is named beside its log.
+TEST_F(HistoryTest, WhatIsStillToBeWrittenForARecordGoesWithIt) {
+  StringSource log("log"), misses("misses");
+  Record r = record("x");
+  r.logs = history_->write_blob(kStatusMediaType, log).value();
+  ASSERT_TRUE(history_->completed(r).ok());
+  std::string late;
+  history_->set_finalizer("x", [&] {
+    late = history_->write_blob(kMissesMediaType, misses).value().digest;
+    EXPECT_TRUE(history_->update("x", [&](Record& found) { found.logs->annotations[kMissesAnnotation] = late; }).ok());
+    history_->finalizer_done("x");
+  });
+  ASSERT_TRUE(history_->remove("x").ok());
+  ASSERT_FALSE(late.empty());
+  EXPECT_FALSE(history_->blobs().info(Digest::parse(late).value()).value().has_value());
+  EXPECT_FALSE(history_->blobs().info(Digest::parse(r.logs->digest).value()).value().has_value());
 }
 
 TEST_F(HistoryTest, OldRecordsGoOnlyBeyondTheNumberToKeepAndNeverWhenPinned) {
