@@ -115,6 +115,7 @@ class ControlService final : public ControlServer, private Base {
 
   grpc::ServerUnaryReactor* DiskUsage(Context*, const api::DiskUsageRequest* in, api::DiskUsageResponse* out) override {
     return new PooledCall(*ground_.pool, "DiskUsage", [this, in, out](std::stop_token stop) -> kiln::Status {
+      ground_.history->await_endings();  // what they still hold is nobody's any more
       const std::vector<std::string> filters(in->filter().begin(), in->filter().end());
       KILN_ASSIGN_OR_RETURN(std::vector<store::Usage> usage, ground_.engine->usage(filters, Duration(in->agelimit()), stop));
       for (const store::Usage& one : usage) to_message(one, *out->add_record());
@@ -126,6 +127,7 @@ class ControlService final : public ControlServer, private Base {
     auto* writer = new QueuedWriter<api::UsageRecord>();
     ground_.pool->submit([this, writer, options = from_message(*in)] {
       kiln::Status status = guarded([&] {
+        ground_.history->await_endings();
         return ground_.engine->prune(
             options,
             [&](const store::Usage& usage) {

@@ -219,6 +219,8 @@ void History::progress(const std::string& ref, const std::function<StepProgress(
   state_->tell(event);
 }
 
+void History::await_endings() { state_->await_ending(""); }
+
 void History::ending(const std::string& ref) {
   std::lock_guard lock(state_->mutex);
   state_->ending.insert(ref);

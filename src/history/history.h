@@ -63,6 +63,9 @@ class History {
   // A build is about to be answered, its record is written right after. Whoever asks for the record meanwhile
   // waits for it, so that a client finds what it built. Ends with completed().
   void ending(const std::string& ref);
+  // Blocks until the record of every build that is ending now is written: what its description holds
+  // (trees, blobs) is let go of only then.
+  void await_endings();
   // A build ended: its record is written, listeners are told.
   Status completed(Record record);
   // A change to a written record ("trace has come"): generation grows, listeners are told. NotFound.
