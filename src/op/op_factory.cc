@@ -32,6 +32,10 @@ class TellingOp final : public solve::Op {
   Result<solve::CacheMap> cache_map(int index, solve::RunContext& context) override { return op_->cache_map(index, context); }
   bool quick_cache_map() const override { return op_->quick_cache_map(); }
   solve::Slot slot() const override { return op_->slot(); }
+  std::vector<event::KeyPart> key_parts() const override { return op_->key_parts(); }
+  std::vector<event::FileSum> key_files(int input, const solve::OutputRef& output, solve::RunContext& context) override {
+    return op_->key_files(input, output, context);
+  }
   Result<Digest> content_key(int input, const solve::OutputRef& output, solve::RunContext& context) override {
     Result<Digest> key = op_->content_key(input, output, context);
     if (key.ok() || is_cancelled(key.status())) return key;
