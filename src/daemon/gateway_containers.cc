@@ -190,9 +190,13 @@ Result<std::shared_ptr<ContainerProcess>> RealContainers::start(const api::InitM
   op::ContainerProcessRequest what{std::move(decoded.meta), request.tty(), decoded.security, std::move(decoded.secret_env)};
   auto process = std::make_shared<RunningProcess>();
   if (!events.wanted.contains(0)) process->control().close_stdin();
-  context_->ports.pool->submit([this, container, process, what = std::move(what), events = std::move(events),
+  // Further programs are told as started at once. A client may read the messages of all programs in turn and
+  // hand the output of one to the next: it would never come to the start of the next behind the end of the first.
+  const bool told = container->running();
+  if (told) events.started();
+  context_->ports.pool->submit([this, container, process, what = std::move(what), events = std::move(events), told,
                                 stop = std::move(stop)] {
-    bool started = false;
+    bool started = told;
     const auto tell_start = [&] {
       if (!std::exchange(started, true)) events.started();
     };

@@ -129,6 +129,11 @@ Result<sandbox::ExitStatus> Container::run_first(const ContainerProcessRequest& 
   return ports_.runtime->run(container, process, told, stop);
 }
 
+bool Container::running() {
+  std::lock_guard lock(mutex_);
+  return stage_ == Stage::kRunning;
+}
+
 void Container::set_stage(Stage stage) {
   std::lock_guard lock(mutex_);
   stage_ = stage;

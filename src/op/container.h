@@ -62,6 +62,8 @@ class Container {
   Result<sandbox::ExitStatus> run(const ContainerProcessRequest& process, sandbox::ProcessIo& io,
                                   solve::RunContext& context);
 
+  // Whether the first program runs: further ones can be started in it. Any thread.
+  bool running();
   // The contents of a mount of the request, for looking into; changes of running processes are seen.
   // The descriptor is good for host::open_in_root. NotFound for an index that shows no tree.
   Result<host::Fd> open_mount(std::size_t index);
