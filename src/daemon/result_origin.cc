@@ -61,7 +61,7 @@ Status ResultOrigin::capture(const frontend::SolveResult& result) {
     auto mine = std::static_pointer_cast<BuildRef>(ref);
     wanted.graph = mine->graph();
     wanted.id = id;
-    all_[id] = One{mine->scope()->capture(wanted, *parts_.pins, parts_.ops.step_records.get()), mine};
+    all_[id] = One{mine->scope()->capture(wanted, *parts_.pins, parts_.ops.step_records.get()), mine->graph(), mine, std::nullopt};
   }
   return ok();
 }
@@ -87,9 +87,9 @@ Result<std::string> ResultOrigin::describe(const One& one, const ProvenanceOptio
   run.finished = finished_ ? *finished_ : system_clock().now();
   run.compatibility_version = build_.request().compatibility_version;
   run.environment_json = parts_.provenance_environment;
-  if (options.mode == ProvenanceMode::kMax) run.layers = layers_of(*one.ref->graph());
-  if (options.capture_usage) add_usage(*one.ref->graph(), run);
-  KILN_ASSIGN_OR_RETURN(graph::Definition definition, one.ref->definition());
+  if (options.mode == ProvenanceMode::kMax) run.layers = layers_of(*one.graph);
+  if (options.capture_usage) add_usage(*one.graph, run);
+  KILN_ASSIGN_OR_RETURN(graph::Definition definition, one.definition ? *one.definition : one.ref->definition());
   return predicate(one.capture, definition, options, run);
 }
 
@@ -106,7 +106,7 @@ std::map<StepOutput, LayerChains> ResultOrigin::layers_of(const graph::Graph& gr
   std::map<Digest, std::string> ops;
   for (const auto& vertex : graph.vertices) ops[vertex->digest] = vertex->op_digest.str();
   std::map<StepOutput, LayerChains> out;
-  for (const auto& known : context_->refs->job->known()) {
+  for (const auto& known : context_ ? context_->refs->job->known() : known_) {
     auto op = ops.find(known.vertex);
     if (op == ops.end()) continue;
     std::vector<content::Descriptor> layers = layers_of_tree(*parts_.ops.trees, op::tree_of(known.result));
@@ -126,10 +126,20 @@ std::map<StepOutput, LayerChains> ResultOrigin::layers_of(const graph::Graph& gr
 void ResultOrigin::keep(const std::string& builder_id) {
   if (parts_.history == nullptr || build_.request().internal) return;
   finished_ = system_clock().now();
+  let_go();
   build_.add_afterwards([self = shared_from_this(), builder_id]() -> Status {
     for (const auto& [id, one] : self->all_) KILN_RETURN_IF_ERROR(self->keep_one(id, one, builder_id));
     return ok();
   });
+}
+
+void ResultOrigin::let_go() {
+  if (!all_.empty()) known_ = context_->refs->job->known();
+  for (auto& [id, one] : all_) {
+    one.definition = one.ref->definition();
+    one.ref.reset();
+  }
+  context_.reset();
 }
 
 Status ResultOrigin::keep_one(const std::string& key, const One& one, const std::string& builder_id) {

@@ -40,16 +40,21 @@ class ResultOrigin : public std::enable_shared_from_this<ResultOrigin> {
  private:
   struct One {
     Capture capture;
-    std::shared_ptr<BuildRef> ref;
+    std::shared_ptr<const graph::Graph> graph;
+    std::shared_ptr<BuildRef> ref;                      // null once let_go() was called
+    std::optional<Result<graph::Definition>> definition;  // instead of it
   };
   Result<std::string> describe(const One& one, const ProvenanceOptions& options) const;
   void add_usage(const graph::Graph& graph, ProvenanceRun& run) const;
   std::map<StepOutput, LayerChains> layers_of(const graph::Graph& graph) const;
+  // Lets the build's job end: its steps are nobody's any more, and the next build begins its own.
+  void let_go();
   Status keep_one(const std::string& key, const One& one, const std::string& builder_id);
 
   const BuildParts& parts_;
   RunningBuild& build_;
-  std::shared_ptr<BridgeContext> context_;
+  std::shared_ptr<BridgeContext> context_;  // null once let_go() was called
+  std::vector<solve::KnownOutput> known_;   // instead of it
   const Time started_;
   std::optional<Time> finished_;
   std::unique_ptr<MachineUsage::Watch> usage_;  // null: not sampled

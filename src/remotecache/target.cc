@@ -43,13 +43,7 @@ class LocalTarget final : public Target {
   LocalTarget(session::ClientContent content, std::string dest) : content_(std::move(content)), dest_(std::move(dest)) {}
 
   Status put_blob(const content::Descriptor& blob, std::shared_ptr<content::BlobProvider> from, Context& context) override {
-    auto have = content_.info(blob.digest, context.stop);
-    if (!have.ok()) return explain(have.status());
-    if (*have) return ok();
-    KILN_ASSIGN_OR_RETURN(auto source, from->open(blob, 0, context.stop));
-    KILN_ASSIGN_OR_RETURN(auto writer, content_.ingest(blob.digest.str(), blob, context.stop));
-    KILN_RETURN_IF_ERROR(copy_stream(*source, *writer).status());
-    return writer->commit({blob.digest, blob.size, {}}).status();
+    return explain(send(blob, *from, context));
   }
   Status put_bytes(const content::Descriptor& blob, std::string_view bytes, Context& context) override {
     KILN_ASSIGN_OR_RETURN(auto writer, content_.ingest(blob.digest.str(), blob, context.stop));
@@ -61,6 +55,15 @@ class LocalTarget final : public Target {
   }
 
  private:
+  Status send(const content::Descriptor& blob, content::BlobProvider& from, Context& context) {
+    KILN_ASSIGN_OR_RETURN(auto have, content_.info(blob.digest, context.stop));
+    if (have) return ok();
+    KILN_ASSIGN_OR_RETURN(auto source, from.open(blob, 0, context.stop));
+    KILN_ASSIGN_OR_RETURN(auto writer, content_.ingest(blob.digest.str(), blob, context.stop));
+    KILN_RETURN_IF_ERROR(copy_stream(*source, *writer).status());
+    return writer->commit({blob.digest, blob.size, {}}).status();
+  }
+
   // Names travel in a header, where only printable ASCII can stand; not every client reads it otherwise.
   Status explain(const Status& status) const {
     const bool plain = std::all_of(dest_.begin(), dest_.end(), [](unsigned char c) { return c >= 0x20 && c < 0x7f; });
