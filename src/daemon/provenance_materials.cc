@@ -12,11 +12,11 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Percent-encoding of package URLs: unreserved characters and ':' stay.
+// Percent-encoding of package URLs: unreserved characters stay.
 std::string percent(std::string_view text, std::string_view also_kept) {
   std::string out;
   for (unsigned char c : text) {
-    const bool kept = std::isalnum(c) || std::string_view("-._~:").find(static_cast<char>(c)) != std::string_view::npos ||
+    const bool kept = std::isalnum(c) || std::string_view("-._~").find(static_cast<char>(c)) != std::string_view::npos ||
                       also_kept.find(static_cast<char>(c)) != std::string_view::npos;
     if (kept) out += static_cast<char>(c); else out += fmt::format("%{:02X}", c);
   }
@@ -32,10 +32,10 @@ std::string package_url(bool local, const std::string& text, Qualifiers qualifie
   if (ref.digest.empty()) ref = ref.with_default_tag();
   if (!ref.digest.empty()) qualifiers["digest"] = ref.digest.str();
   std::string out = fmt::format("pkg:{}/{}", local ? "oci" : "docker", percent(ref.familiar_name(), "/"));
-  if (!ref.tag.empty()) out += "@" + percent(ref.tag, "");
+  if (!ref.tag.empty()) out += "@" + percent(ref.tag, ":");
   char separator = '?';
   for (const auto& [key, value] : qualifiers) {
-    out += separator + key + "=" + percent(value, "");
+    out += separator + key + "=" + percent(value, ":");
     separator = '&';
   }
   return out;

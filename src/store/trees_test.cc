@@ -93,6 +93,7 @@ TEST_P(TreesTest, CommittedTreesSurviveARestartAndUnfinishedOnesAreSwept) {
   std::string id = top->id();
   auto unfinished = trees_->make_mutable(base, {});
   ASSERT_TRUE(unfinished.ok());
+  trees_->settle();  // the sweep of this start would take the directory for a left-over
   // A daemon that was killed: the directory stays.
   std::string left = dir_.path() + "/store/snapshots/" + GetParam() + "/leftover";
   ASSERT_TRUE(host::make_dirs(left + "/fs").ok());
