@@ -263,7 +263,11 @@ void Builds::write_record(const std::shared_ptr<RunningBuild>& build, history::R
   }
   if (Status status = options_.history->completed(std::move(record)); !status.ok()) {
     log_error("record build '{}': {}", build->ref(), message_of(status));
+    return;
   }
+  // Whoever asks from now on is answered from the record; a kept log is an open file.
+  std::lock_guard lock(mutex_);
+  if (auto it = ended_.find(build->ref()); it != ended_.end() && it->second.log == build->status_log()) ended_.erase(it);
 }
 
 void Builds::tell_progress(RunningBuild& build) {
