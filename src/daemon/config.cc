@@ -213,6 +213,10 @@ void read_top(const Reader& in, Config& config) {
 void read_rest(const Reader& in, Config& config) {
   read_worker(in.table("worker").table("oci"), config.worker);
   in.table("worker").table("containerd").read("enabled", config.containerd_worker);
+  std::vector<std::string> sign;
+  in.table("cache").table("gha").table("sign").read("command", sign);
+  in.table("cache").table("gha").table("verify").read("required", config.gha_signed);
+  config.gha_signed |= !sign.empty();
   in.each_table("registry", [&](const std::string& name, const Reader& host) { read_registry(host, config.registries[name]); });
   in.table("dns").read("nameservers", config.dns.nameservers);
   in.table("dns").read("options", config.dns.options);

@@ -93,6 +93,7 @@ struct Config {
   std::vector<std::string> cdi_auto_allowed;
 
   WorkerConfig worker;
+  bool gha_signed = false;  // [cache.gha.verify] required, or a [cache.gha.sign] command
   bool containerd_worker = false;  // asked for explicitly
   std::map<std::string, registry::HostConfig> registries;
   DnsConfig dns;

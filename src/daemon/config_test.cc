@@ -111,5 +111,17 @@ TEST(Flags, TheVersionHasFourWords) {
   EXPECT_EQ(std::count(text.begin(), text.end(), ' '), 3);
 }
 
+TEST(Flags, WhatTheConfigurationAsksForAndIsNotHereStopsTheStart) {
+  host::TempDir dir = host::TempDir::make("flags-test").value();
+  const std::string path = dir.path() + "/kilnd.toml";
+  for (const char* text : {"[cache.gha.verify]\nrequired = true\n", "[cache.gha.sign]\ncommand = [\"sign\"]\n",
+                           "[worker.oci]\nselinux = true\n", "[worker.containerd]\nenabled = true\n"}) {
+    ASSERT_TRUE(host::write_file(path, text).ok());
+    EXPECT_EQ(parse_command_line({"--config", path}).status().code(), Code::kUnimplemented) << text;
+  }
+  ASSERT_TRUE(host::write_file(path, "[cache.gha.verify]\nrequired = false\n").ok());
+  EXPECT_TRUE(parse_command_line({"--config", path}).ok());
+}
+
 }  // namespace
 }  // namespace kiln::daemon

@@ -316,6 +316,8 @@ Status refuse_missing(const Config& config) {
   };
   if (config.containerd_worker) return missing("the containerd worker is", "enabled = true' of '[worker.containerd]");
   if (!config.worker.proxy_snapshotter_path.empty()) return missing("snapshotters behind a socket are", "proxySnapshotterPath");
+  // Taking unsigned caches where signed ones are demanded would be worse than not starting.
+  if (config.gha_signed) return missing("signed indexes of GitHub's cache are", "[cache.gha.sign] and [cache.gha.verify]");
   if (config.worker.selinux) return missing("SELinux labels for steps are", "selinux");
   if (!config.worker.apparmor_profile.empty()) return missing("AppArmor profiles of steps are", "apparmor-profile");
   return ok();
