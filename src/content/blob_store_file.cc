@@ -124,6 +124,8 @@ class FileBlobWriter final : public BlobWriter {
                         fmt::format("blob {} has {} bytes, expected {}", digest.str(), written_, options.size));
     }
     std::string target = store_.path_of(digest);
+    // Before the name: after a power cut a blob is whole or not there, and a record may name it.
+    if (::fdatasync(file_.get()) != 0) return errno_error(errno, fmt::format("write '{}' to the disk", path_));
     if (::rename(path_.c_str(), target.c_str()) != 0) {
       return errno_error(errno, fmt::format("rename '{}' to '{}'", path_, target));
     }
