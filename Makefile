@@ -30,11 +30,15 @@ build: deps
 
 comma := ,
 
+# The integration tests run real registries, peers and networks on whatever machine there is; one that failed is run
+# once more, and ctest says so. Unit tests get no second chance.
+AGAIN = --repeat until-pass:2
+
 test: build
 	tools/install-deps test
 	tools/rooms.py
 	ctest --test-dir build/release --output-on-failure -j $(JOBS) -L unit
-	ctest --test-dir build/release --output-on-failure -L integration
+	ctest --test-dir build/release --output-on-failure -L integration $(AGAIN)
 
 unit: build
 	ctest --test-dir build/release --output-on-failure -j $(JOBS) -L unit

@@ -35,7 +35,7 @@ works "odd graphs"
 # call METHOD < BYTES: the bytes as one message; prints the call's status code
 call() {
   { printf '\0'; printf '%08x' "$(stat -c %s "$work/message")" | sed 's/../\\x&/g' | xargs -0 printf; cat "$work/message"; } > "$work/frame"
-  curl -s --max-time 10 --http2-prior-knowledge --unix-socket "$work/s.sock" -H 'content-type: application/grpc' -H 'te: trailers' \
+  curl -s --max-time 10 --retry 2 --retry-all-errors --http2-prior-knowledge --unix-socket "$work/s.sock" -H 'content-type: application/grpc' -H 'te: trailers' \
     --data-binary "@$work/frame" -D "$work/headers" -o /dev/null "http://kiln/$1" || true
   tr -d '\r' < "$work/headers" | awk -F': ' 'tolower($1)=="grpc-status"{print $2}' | tail -1
 }
