@@ -1,4 +1,6 @@
 // Which records may be the wanted output. Pure reading of record stores.
+#include <algorithm>
+
 #include "solve/internal/loop.h"
 
 namespace kiln::solve {
@@ -48,6 +50,7 @@ void Loop::look_up(EdgeState& edge) {
   if (map.inputs.size() != step.vertex->inputs.size()) return;  // start_mapping has refused it
   std::string out_key = cache::root_key(map.digest, edge.output);
   for (auto source : sources_of(step)) {
+    const auto known = static_cast<std::ptrdiff_t>(edge.candidates.size());
     if (step.vertex->inputs.empty()) {
       add_candidates(edge, source, out_key);
       continue;
@@ -57,6 +60,10 @@ void Loop::look_up(EdgeState& edge) {
     auto keys = cache::find_keys(*sources_.at(source).records, out_key, inputs);
     for (const auto& key : keys) add_candidates(edge, source, key);
     edge.source_keys[source] = std::move(keys);
+    // The newest first, whichever of its keys it was found under: a step that was run again without cache
+    // replaces what it gave before.
+    std::stable_sort(edge.candidates.begin() + known, edge.candidates.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.record.created > b.record.created; });
   }
 }
 
