@@ -211,11 +211,7 @@ Status run_ctl(const Invocation& call) {
   request.set_ref(line.arguments()[0]);
   request.set_pinned(pin);
   request.set_delete_(remove);
-  control::UpdateBuildHistoryResponse response;
-  return unary(call, [&](grpc::ClientContext& context) {
-    return control::Control::NewStub(connection->channel())
-        ->UpdateBuildHistory(&context, request, &response);
-  });
+  return update_record(call, *connection, request);
 }
 
 }  // namespace kiln::client

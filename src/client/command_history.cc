@@ -88,11 +88,7 @@ Status delete_record(const Invocation& call, const Connection& connection, const
   control::UpdateBuildHistoryRequest request;
   request.set_ref(ref);
   request.set_delete_(true);
-  control::UpdateBuildHistoryResponse response;
-  return unary(call, [&](grpc::ClientContext& context) {
-    return control::Control::NewStub(connection.channel())
-        ->UpdateBuildHistory(&context, request, &response);
-  });
+  return update_record(call, connection, request);
 }
 
 Result<std::optional<GoTemplate>> format_of(const Invocation& call) {

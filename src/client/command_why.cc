@@ -58,11 +58,7 @@ Status finalize(const Invocation& call, const Connection& connection, const std:
   control::UpdateBuildHistoryRequest request;
   request.set_ref(ref);
   request.set_finalize(true);
-  control::UpdateBuildHistoryResponse response;
-  return unary(call, [&](grpc::ClientContext& context) {
-    return control::Control::NewStub(connection.channel())
-        ->UpdateBuildHistory(&context, request, &response);
-  });
+  return update_record(call, connection, request);
 }
 
 Result<Json> misses_of(const Invocation& call, const Connection& connection,

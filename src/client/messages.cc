@@ -11,10 +11,12 @@
 
 #include "client/go_template.h"
 #include "content/base64.h"
+#include "wire/control.grpc.pb.h"
 
 namespace kiln::client {
 namespace {
 
+namespace control = moby::buildkit::v1;
 namespace pbuf = google::protobuf;
 using Json = nlohmann::ordered_json;
 
@@ -91,6 +93,15 @@ Status unary(const Invocation& call,
   prepare(context);
   std::stop_callback cancel(call.stop, [&] { context.TryCancel(); });
   return rpc_status(make(context));
+}
+
+Status update_record(const Invocation& call, const Connection& connection,
+                     const control::UpdateBuildHistoryRequest& request) {
+  control::UpdateBuildHistoryResponse response;
+  return unary(call, [&](grpc::ClientContext& context) {
+    return control::Control::NewStub(connection.channel())
+        ->UpdateBuildHistory(&context, request, &response);
+  });
 }
 
 Status print_formatted(const std::string& format, const std::string& json) {

@@ -10,6 +10,9 @@ namespace google::protobuf {
 class Message;
 class Timestamp;
 }  // namespace google::protobuf
+namespace moby::buildkit::v1 {
+class UpdateBuildHistoryRequest;
+}
 namespace grpc {
 class ClientContext;
 class Status;
@@ -19,6 +22,10 @@ namespace kiln::client {
 
 // One call under the command's stop.
 Status unary(const Invocation& call, const std::function<grpc::Status(grpc::ClientContext&)>& make);
+
+// Changes a build's record: pins, deletes or completes it.
+Status update_record(const Invocation& call, const Connection& connection,
+                     const moby::buildkit::v1::UpdateBuildHistoryRequest& request);
 
 // JSON as --format prints it, with a line end.
 Status print_formatted(const std::string& format, const std::string& json);
