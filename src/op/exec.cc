@@ -7,6 +7,7 @@
 #include "base/quote.h"
 #include "base/text.h"
 #include "op/emulator.h"
+#include "op/container.h"
 #include "op/exec_environment.h"
 #include "op/exec_key.h"
 #include "op/exec_mounts.h"
@@ -128,9 +129,7 @@ class ExecOp final : public solve::Op {
       if (is_cancelled(exit.status())) return exit.status();
       return annotate(exit.status(), fmt::format("process {} did not complete successfully", quote(join(meta.args, " "))));
     }
-    const auto& valid = meta.valid_exit_codes;
-    const bool fine = valid.empty() ? exit->code == 0 : std::find(valid.begin(), valid.end(), exit->code) != valid.end();
-    return fine ? ok() : sandbox::exit_error({.args = meta.args}, *exit);
+    return is_valid_exit(meta, exit->code) ? ok() : sandbox::exit_error({.args = meta.args}, *exit);
   }
 
   Status inject_devices(sandbox::ContainerSpec& container, sandbox::ProcessSpec& process) {
