@@ -83,9 +83,11 @@ Result<frontend::FileStat> BuildRef::stat_file(const std::string& path, std::sto
   return stat_in(tree.root.get(), path);
 }
 
-Result<graph::Definition> BuildRef::definition() {
-  if (!graph_->result) return graph::Definition{};
-  return graph::definition_of(graph_->result, *graph_);
+Result<graph::Definition> result_definition(const graph::Graph& graph) {
+  if (!graph.result) return graph::Definition{};
+  return graph::definition_of(graph.result, graph);
 }
+
+Result<graph::Definition> BuildRef::definition() { return result_definition(*graph_); }
 
 }  // namespace kiln::daemon

@@ -16,6 +16,9 @@ namespace kiln::daemon {
 // Adds to an error what clients show with it: the failing vertex, and where it stands in its source.
 Status with_source(const Status& status, const graph::Graph& graph);
 
+// The definition of a graph's result; the empty one for the empty tree.
+Result<graph::Definition> result_definition(const graph::Graph& graph);
+
 // What a ref needs of its build; shared by all refs of the build.
 struct RefContext {
   std::shared_ptr<solve::Job> job;

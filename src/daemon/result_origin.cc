@@ -61,7 +61,7 @@ Status ResultOrigin::capture(const frontend::SolveResult& result) {
     auto mine = std::static_pointer_cast<BuildRef>(ref);
     wanted.graph = mine->graph();
     wanted.id = id;
-    all_[id] = One{mine->scope()->capture(wanted, *parts_.pins, parts_.ops.step_records.get()), mine->graph(), mine, std::nullopt};
+    all_[id] = One{mine->scope()->capture(wanted, *parts_.pins, parts_.ops.step_records.get()), mine->graph()};
   }
   return ok();
 }
@@ -89,7 +89,7 @@ Result<std::string> ResultOrigin::describe(const One& one, const ProvenanceOptio
   run.environment_json = parts_.provenance_environment;
   if (options.mode == ProvenanceMode::kMax) run.layers = layers_of(*one.graph);
   if (options.capture_usage) add_usage(*one.graph, run);
-  KILN_ASSIGN_OR_RETURN(graph::Definition definition, one.definition ? *one.definition : one.ref->definition());
+  KILN_ASSIGN_OR_RETURN(graph::Definition definition, result_definition(*one.graph));
   return predicate(one.capture, definition, options, run);
 }
 
@@ -135,10 +135,6 @@ void ResultOrigin::keep(const std::string& builder_id) {
 
 void ResultOrigin::let_go() {
   if (!all_.empty()) known_ = context_->refs->job->known();
-  for (auto& [id, one] : all_) {
-    one.definition = one.ref->definition();
-    one.ref.reset();
-  }
   context_.reset();
 }
 

@@ -41,8 +41,6 @@ class ResultOrigin : public std::enable_shared_from_this<ResultOrigin> {
   struct One {
     Capture capture;
     std::shared_ptr<const graph::Graph> graph;
-    std::shared_ptr<BuildRef> ref;                      // null once let_go() was called
-    std::optional<Result<graph::Definition>> definition;  // instead of it
   };
   Result<std::string> describe(const One& one, const ProvenanceOptions& options) const;
   void add_usage(const graph::Graph& graph, ProvenanceRun& run) const;
