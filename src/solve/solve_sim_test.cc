@@ -18,8 +18,9 @@ class SeededSpawner final : public Spawner {
   bool step() {
     if (tasks_.empty()) return false;
     std::size_t pick = random_() % tasks_.size();
-    auto task = std::move(tasks_[pick]);
-    tasks_.erase(tasks_.begin() + static_cast<long>(pick));
+    std::swap(tasks_[pick], tasks_.back());
+    auto task = std::move(tasks_.back());
+    tasks_.pop_back();
     task();
     return true;
   }
@@ -303,14 +304,10 @@ TEST(SolverSim, WhatIsKnownByContentFarBelowIsFoundWithoutRunning) {
   for (int i : {2, 3, 4}) EXPECT_EQ(world.runs[*values[static_cast<std::size_t>(i)]], 1) << i;
 }
 
-TEST(SolverSim, AVeryDeepChainIsSolvedAndFoundAgain) {
-  Sim sim(7);
+// Solves the last node twice, new and found; each runs once.
+void solve_new_and_again(const std::vector<Node>& nodes, std::uint64_t seed) {
+  Sim sim(seed);
   World world;
-  std::vector<Node> nodes(20000);
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    nodes[i].name = "n" + std::to_string(i);
-    if (i > 0) nodes[i].inputs = {static_cast<int>(i - 1)};
-  }
   for (int round = 0; round < 2; ++round) {
     NullSink sink;
     auto job = sim.solver->new_job({&sink, {}, {}});
@@ -322,6 +319,62 @@ TEST(SolverSim, AVeryDeepChainIsSolvedAndFoundAgain) {
     sim.run();
   }
   for (const auto& [value, count] : world.runs) ASSERT_EQ(count, 1);
+}
+
+TEST(SolverSim, AVeryDeepChainIsSolvedAndFoundAgain) {
+  std::vector<Node> nodes(20000);
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    nodes[i].name = "n" + std::to_string(i);
+    if (i > 0) nodes[i].inputs = {static_cast<int>(i - 1)};
+  }
+  solve_new_and_again(nodes, 7);
+}
+
+// One vertex of 20,000 inputs that all stand on one base; were each of them looked at whenever one moves, this
+// would take minutes.
+std::vector<Node> wide_graph(bool content_keyed) {
+  std::vector<Node> nodes(20002);
+  nodes.front().name = "base";
+  for (std::size_t i = 1; i < nodes.size(); ++i) nodes[i] = {.name = "w" + std::to_string(i), .inputs = {0}};
+  nodes.back() = {.name = "join", .inputs = {}, .content_keyed = content_keyed};
+  for (std::size_t i = 1; i + 1 < nodes.size(); ++i) nodes.back().inputs.push_back(static_cast<int>(i));
+  return nodes;
+}
+
+TEST(SolverSim, AVeryWideVertexIsSolvedAndFoundAgain) { solve_new_and_again(wide_graph(false), 13); }
+TEST(SolverSim, AVeryWideVertexThatLooksAtContentIsSolvedAndFoundAgain) { solve_new_and_again(wide_graph(true), 17); }
+
+TEST(SolverSim, AVeryWideVertexIsCancelled) {
+  for (std::uint64_t seed : {1, 2, 3}) {  // that many at once
+    Sim sim(seed);
+    World world;
+    NullSink sink;
+    auto job = sim.solver->new_job({&sink, {}, {}});
+    std::optional<Result<Solved>> got;
+    job->solve({to_vertices(wide_graph(true), world).back(), 0}, [&](Result<Solved> r) { got = std::move(r); });
+    for (int i = 0; i < 15000; ++i) sim.spawner->step();
+    job->cancel();
+    sim.run();
+    ASSERT_TRUE(got && !got->ok());
+    job.reset();
+    sim.run();
+    EXPECT_EQ(sim.solver->live_steps(), 0u);
+  }
+}
+
+// Rows of 100 vertices, each of which stands on all of the row below.
+TEST(SolverSim, DiamondsAreSolvedAndFoundAgain) {
+  std::vector<Node> nodes(20000);
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    nodes[i].name = "d" + std::to_string(i);
+    nodes[i].content_keyed = i % 3 == 0;
+    const std::size_t row = i / 100 * 100;
+    for (std::size_t k = 0; k < 100 && row > 0; k += 10) nodes[i].inputs.push_back(static_cast<int>(row - 100 + (k + i) % 100));
+  }
+  std::vector<int> top(100);
+  for (int i = 0; i < 100; ++i) top[static_cast<std::size_t>(i)] = 19900 + i;
+  nodes.push_back({.name = "top", .inputs = top});
+  solve_new_and_again(nodes, 19);
 }
 
 // Every vertex uses all the earlier ones several times: the number of paths explodes, the work must not.

@@ -10,7 +10,6 @@ void Loop::advance(EdgeState& edge) {
     if (edge.step->stale_tasks > 0) return;  // the drain of cancelled work comes back here
     switch (edge.phase) {
       case Phase::kIdle:
-        edge.told = Phase::kIdle;
         moved = edge.wanted();
         if (moved) edge.phase = Phase::kMapping;
         break;
@@ -59,7 +58,23 @@ bool Loop::on_mapping(EdgeState& edge) {
   return true;
 }
 
+// `edge` asks one of its inputs for something and is told once, when the input has it or has failed.
+void Loop::want(EdgeState& edge, EdgeState& input, Wanters& wanters) {
+  edge.wants_inputs = true;
+  if (wanters.untold.insert(&edge).second) ++edge.awaited;
+  if (wanters.all.insert(&edge).second) queue(input);
+}
+
+void Loop::tell(EdgeState& edge, Wanters& wanters) {
+  for (EdgeState* wanter : std::exchange(wanters.untold, {})) {
+    --wanter->awaited;
+    wanter->input_failed |= edge.phase == Phase::kFailed;
+    if (!wanter->waits()) queue(*wanter);
+  }
+}
+
 bool Loop::on_asking_keys(EdgeState& edge) {
+  if (edge.waits()) return false;
   bool ready = true;
   for (std::size_t i = 0; i < edge.step->inputs.size(); ++i) {
     EdgeState& input = input_edge(edge, i);
@@ -69,8 +84,7 @@ bool Loop::on_asking_keys(EdgeState& edge) {
     }
     if (input.keyed()) continue;
     ready = false;
-    edge.wants_inputs = true;
-    if (input.key_wanters.insert(&edge).second) queue(input);
+    want(edge, input, input.of_keys);
   }
   if (!ready) return false;
   look_up(edge);
@@ -79,18 +93,11 @@ bool Loop::on_asking_keys(EdgeState& edge) {
   return true;
 }
 
-// Once a phase: a graph may have very many edges between few vertices.
-void Loop::wake_wanters(EdgeState& edge) {
-  if (std::exchange(edge.told, edge.phase) == edge.phase) return;
-  for (auto* wanter : edge.key_wanters) queue(*wanter);
-  for (auto* wanter : edge.dig_wanters) queue(*wanter);
-  for (auto* wanter : edge.output_wanters) queue(*wanter);
-}
-
 bool Loop::on_keyed(EdgeState& edge) {
-  wake_wanters(edge);
-  if (!edge.dig_wanters.empty()) dig(edge);
+  tell(edge, edge.of_keys);
+  if (!edge.of_more_keys.untold.empty()) dig(edge);
   if (!edge.output_wanted()) return false;
+  drop_input_wants(edge);
   if (!edge.candidates.empty()) {
     edge.phase = Phase::kLoading;
     start_load(edge);
@@ -103,7 +110,7 @@ bool Loop::on_keyed(EdgeState& edge) {
 // The content-keyed inputs come first when the others have keys, because then their content alone
 // may decide. Otherwise nothing but running can help, and all inputs are solved at once.
 bool Loop::on_solving_inputs(EdgeState& edge) {
-  Step& step = *edge.step;
+  if (edge.waits()) return false;
   if (!edge.solve_all && !edge.dug) {
     if (!dig_below(edge)) return false;
     if (!edge.candidates.empty()) {
@@ -111,47 +118,8 @@ bool Loop::on_solving_inputs(EdgeState& edge) {
       return true;
     }
   }
-  const auto& rules = step.maps.front().inputs;
-  bool all = edge.solve_all || step.vertex->ignore_cache;
-  bool any_content = false;
-  for (std::size_t i = 0; i < rules.size() && !all; ++i) {
-    any_content |= rules[i].content_keyed;
-    if (rules[i].content_keyed) continue;
-    bool has_keys = false;
-    for (auto source : sources_of(step)) has_keys |= !input_keys(edge, i, source).empty();
-    all |= !has_keys;
-  }
-  all |= !any_content;
-
-  bool ready = true;
-  for (std::size_t i = 0; i < rules.size(); ++i) {
-    if (!all && !rules[i].content_keyed) continue;
-    EdgeState& input = input_edge(edge, i);
-    if (input.phase == Phase::kFailed) {
-      fail(edge, input.error);
-      return true;
-    }
-    if (input.phase == Phase::kDone) continue;
-    ready = false;
-    edge.wants_inputs = true;
-    if (input.output_wanters.insert(&edge).second) queue(input);
-  }
-  if (!ready) return false;
-
-  for (std::size_t i = 0; i < rules.size(); ++i) {
-    if (!rules[i].content_keyed) continue;
-    if (step.digesting[i] == Activity::kDone && step.digested[i] != input_edge(edge, i).made_anew) {
-      step.digesting[i] = Activity::kNone;
-      step.content_keys[i].clear();
-    }
-    if (step.digesting[i] == Activity::kNone) start_digest(edge, i);
-    if (step.digesting[i] == Activity::kFailed) {
-      fail(edge, step.digest_error);
-      return true;
-    }
-    ready &= step.digesting[i] == Activity::kDone;
-  }
-  if (!ready) return false;
+  edge.solve_all = edge.solve_all || !content_may_decide(edge);
+  if (!inputs_solved(edge) || !inputs_digested(edge)) return edge.phase == Phase::kFailed;
 
   look_up(edge);
   if (!edge.candidates.empty()) {
@@ -160,12 +128,58 @@ bool Loop::on_solving_inputs(EdgeState& edge) {
     edge.phase = Phase::kKeyed;
     return true;
   }
-  if (!all) {
-    edge.solve_all = true;
-    return true;
-  }
-  edge.phase = Phase::kRunning;
+  if (edge.solve_all) edge.phase = Phase::kRunning;
+  edge.solve_all = true;
   return true;
+}
+
+bool Loop::content_may_decide(EdgeState& edge) {
+  Step& step = *edge.step;
+  if (step.vertex->ignore_cache) return false;
+  const auto sources = sources_of(step);
+  bool any_content = false;
+  for (std::size_t i = 0; i < step.inputs.size(); ++i) {
+    if (step.maps.front().inputs[i].content_keyed) {
+      any_content = true;
+    } else if (!has_keys(edge, i, sources)) {
+      return false;
+    }
+  }
+  return any_content;
+}
+
+// Both ask for what is missing, or fail the edge.
+bool Loop::inputs_solved(EdgeState& edge) {
+  bool ready = true;
+  for (std::size_t i = 0; i < edge.step->inputs.size(); ++i) {
+    if (!edge.solve_all && !edge.step->maps.front().inputs[i].content_keyed) continue;
+    EdgeState& input = input_edge(edge, i);
+    if (input.phase == Phase::kFailed) {
+      fail(edge, input.error);
+      return false;
+    }
+    if (input.phase == Phase::kDone) continue;
+    ready = false;
+    want(edge, input, input.of_output);
+  }
+  return ready;
+}
+
+bool Loop::inputs_digested(EdgeState& edge) {
+  Step& step = *edge.step;
+  for (std::size_t i = 0; i < step.inputs.size(); ++i) {
+    if (!step.maps.front().inputs[i].content_keyed) continue;
+    if (step.digesting[i] == Activity::kDone && step.digested[i] != input_edge(edge, i).made_anew) {
+      step.digesting[i] = Activity::kNone;
+      step.content_keys[i].clear();
+    }
+    if (step.digesting[i] == Activity::kNone) start_digest(edge, i);
+    if (step.digesting[i] == Activity::kFailed) {
+      fail(edge, step.digest_error);
+      return false;
+    }
+  }
+  return step.digests == 0;
 }
 
 bool Loop::on_running(EdgeState& edge) {
@@ -203,7 +217,9 @@ void Loop::fail(EdgeState& edge, const Status& status) {
 }
 
 void Loop::deliver(EdgeState& edge) {
-  wake_wanters(edge);
+  tell(edge, edge.of_keys);
+  tell(edge, edge.of_more_keys);
+  tell(edge, edge.of_output);
   for (auto& request : edge.requests) {
     requests_.erase(request.id);
     auto answer = edge.phase == Phase::kDone ? Result<Solved>(Solved{edge.result, edge.keys_in(kOwn)})
@@ -218,10 +234,15 @@ void Loop::drop_input_wants(EdgeState& edge) {
   edge.wants_inputs = false;
   for (std::size_t i = 0; i < edge.step->inputs.size(); ++i) {
     EdgeState& input = input_edge(edge, i);
-    std::size_t dropped =
-        input.key_wanters.erase(&edge) + input.dig_wanters.erase(&edge) + input.output_wanters.erase(&edge);
+    std::size_t dropped = 0;
+    for (Wanters* wanters : {&input.of_keys, &input.of_more_keys, &input.of_output}) {
+      wanters->untold.erase(&edge);
+      dropped += wanters->all.erase(&edge);
+    }
     if (dropped > 0 && !input.wanted()) reconsider(input);
   }
+  edge.awaited = 0;
+  edge.input_failed = false;
 }
 
 void Loop::wake(Step& step) {
@@ -235,6 +256,7 @@ void Loop::abandon(EdgeState& edge) {
   if (edge.phase != Phase::kKeyed) {
     bool was_keyed = edge.phase > Phase::kKeyed;
     edge.phase = was_keyed ? Phase::kKeyed : Phase::kIdle;
+    edge.solve_all = false;
     if (!was_keyed) {
       edge.map_index = 0;
       edge.common_keys.clear();

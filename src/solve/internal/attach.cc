@@ -56,7 +56,6 @@ void Loop::forget_failure(Step& step) {
     if (edge->phase != Phase::kFailed) continue;
     failed = true;
     edge->phase = Phase::kIdle;
-    edge->told = Phase::kIdle;
     edge->error = ok();
     edge->common_keys.clear();
     edge->source_keys.clear();

@@ -20,6 +20,7 @@ bool Loop::is_dug(EdgeState& edge) const {
 Activity Loop::dig_inputs(EdgeState& edge) {
   Step& step = *edge.step;
   const auto& rules = step.maps.front().inputs;
+  const auto sources = sources_of(step);
   bool pending = false;
   for (std::size_t i = 0; i < rules.size(); ++i) {
     EdgeState& input = input_edge(edge, i);
@@ -27,13 +28,10 @@ Activity Loop::dig_inputs(EdgeState& edge) {
     // What others already work on will tell its keys when it is done.
     if (!is_dug(input) && input.phase <= Phase::kKeyed) {
       pending = true;
-      edge.wants_inputs = true;
-      if (input.dig_wanters.insert(&edge).second) queue(input);
+      want(edge, input, input.of_more_keys);
       continue;
     }
-    bool has_keys = rules[i].content_keyed;
-    for (auto source : sources_of(step)) has_keys |= !input_keys(edge, i, source).empty();
-    if (!has_keys) return Activity::kFailed;
+    if (!rules[i].content_keyed && !has_keys(edge, i, sources)) return Activity::kFailed;
   }
   return pending ? Activity::kPending : Activity::kDone;
 }
@@ -55,8 +53,7 @@ Activity Loop::dig_contents(EdgeState& edge) {
     }
     if (!input.step->vertex->inputs.empty() && input.candidates.empty() && !input.output_wanted()) continue;
     pending = true;
-    edge.wants_inputs = true;
-    if (input.output_wanters.insert(&edge).second) queue(input);
+    want(edge, input, input.of_output);
   }
   return pending ? Activity::kPending : Activity::kDone;
 }
@@ -64,6 +61,7 @@ Activity Loop::dig_contents(EdgeState& edge) {
 // An edge in phase kKeyed of which somebody wants more keys.
 void Loop::dig(EdgeState& edge) {
   if (!is_dug(edge)) {
+    if (edge.waits() || edge.step->digests > 0) return;
     Activity inputs = edge.step->vertex->ignore_cache ? Activity::kFailed : dig_inputs(edge);
     if (inputs == Activity::kPending) return;
     Activity contents = inputs == Activity::kDone ? dig_contents(edge) : Activity::kFailed;
@@ -72,7 +70,7 @@ void Loop::dig(EdgeState& edge) {
     edge.dug = true;
     drop_input_wants(edge);
   }
-  for (auto* wanter : edge.dig_wanters) queue(*wanter);
+  tell(edge, edge.of_more_keys);
 }
 
 // An edge that found no record by definition: whether it is done with asking its inputs for more keys.
@@ -85,7 +83,7 @@ bool Loop::dig_below(EdgeState& edge) {
   }
   edge.dug = true;
   drop_input_wants(edge);
-  for (auto* wanter : edge.dig_wanters) queue(*wanter);
+  tell(edge, edge.of_more_keys);
   return true;
 }
 

@@ -23,6 +23,12 @@ std::vector<cache::InputKey> Loop::input_keys(EdgeState& edge, std::size_t input
   return out;
 }
 
+bool Loop::has_keys(EdgeState& edge, std::size_t input, const std::vector<SourceId>& sources) {
+  if (!edge.step->content_keys[input].empty()) return true;
+  return std::any_of(sources.begin(), sources.end(),
+                     [&from = input_edge(edge, input)](SourceId source) { return from.has_keys_in(source); });
+}
+
 // The input's keys that are worth a link: a key that dies with its session is not, when the
 // content says the same.
 std::vector<cache::InputKey> Loop::lasting_keys(EdgeState& edge, std::size_t input) {

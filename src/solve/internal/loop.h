@@ -71,10 +71,15 @@ class Loop : public std::enable_shared_from_this<Loop> {
   bool on_asking_keys(EdgeState& edge);
   bool on_keyed(EdgeState& edge);
   bool on_solving_inputs(EdgeState& edge);
+  bool content_may_decide(EdgeState& edge);
+  bool inputs_solved(EdgeState& edge);
+  bool inputs_digested(EdgeState& edge);
   bool on_running(EdgeState& edge);
   void deliver(EdgeState& edge);
   void fail(EdgeState& edge, const Status& status);
   void finish(EdgeState& edge, OutputRef output);
+  void want(EdgeState& edge, EdgeState& input, Wanters& wanters);
+  void tell(EdgeState& edge, Wanters& wanters);
   void drop_input_wants(EdgeState& edge);
   void wake(Step& step);
   void abandon(EdgeState& edge);
@@ -95,6 +100,7 @@ class Loop : public std::enable_shared_from_this<Loop> {
   // lookup.cc: keys and records
   std::vector<SourceId> sources_of(const Step& step) const;
   std::vector<cache::InputKey> input_keys(EdgeState& edge, std::size_t input, SourceId source);
+  bool has_keys(EdgeState& edge, std::size_t input, const std::vector<SourceId>& sources);
   std::vector<cache::InputKey> lasting_keys(EdgeState& edge, std::size_t input);
   void look_up(EdgeState& edge);
   void add_candidates(EdgeState& edge, SourceId source, const cache::KeyId& key);
@@ -138,7 +144,6 @@ class Loop : public std::enable_shared_from_this<Loop> {
   void queue(EdgeState& edge) {
     if (!std::exchange(edge.queued, true)) agenda_.emplace_back(edge.step->shared_from_this(), &edge);
   }
-  void wake_wanters(EdgeState& edge);
   void reconsider(EdgeState& edge) { unwanted_.emplace_back(edge.step->shared_from_this(), &edge); }
 };
 

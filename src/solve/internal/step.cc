@@ -10,6 +10,12 @@ std::vector<cache::KeyId> EdgeState::keys_in(SourceId source) const {
   return out;
 }
 
+bool EdgeState::has_keys_in(SourceId source) const {
+  if (!common_keys.empty()) return true;
+  auto it = source_keys.find(source);
+  return it != source_keys.end() && !it->second.empty();
+}
+
 void JobSet::insert(std::uint64_t job) {
   std::lock_guard lock(mutex_);
   jobs_.insert(job);

@@ -21,6 +21,7 @@
 namespace kiln::solve {
 
 struct Step;
+struct EdgeState;
 using SourceId = std::uint64_t;  // 0 is the daemon's own cache
 inline constexpr SourceId kOwn = 0;
 
@@ -59,18 +60,27 @@ struct Request {
   OutputRef lost;  // what the asker got before and could not use
 };
 
+// Edges that want something of another one. Work goes on as long as there is one; each is told once,
+// and then counts one less that it waits for (EdgeState::awaited). So an edge of n inputs looks at all
+// of them when the last has spoken, and not n times.
+struct Wanters {
+  std::set<EdgeState*> all;
+  std::set<EdgeState*> untold;
+};
+
 struct EdgeState {
   Step* step = nullptr;
   int output = 0;
   Phase phase = Phase::kIdle;
 
-  std::set<EdgeState*> key_wanters;
-  std::set<EdgeState*> dig_wanters;  // of keys by content, which definitions do not give
-  std::set<EdgeState*> output_wanters;
+  Wanters of_keys;
+  Wanters of_more_keys;  // by content, which definitions do not give
+  Wanters of_output;
   std::vector<Request> requests;
   bool queued = false;        // stands on the loop's agenda
-  Phase told = Phase::kIdle;  // the last phase that the wanters were woken for
-  bool wants_inputs = false;  // whether this edge stands in wanter sets of its inputs
+  bool wants_inputs = false;  // whether this edge stands among the wanters of its inputs
+  std::size_t awaited = 0;    // how many of them have not told it anything yet
+  bool input_failed = false;  // one of them told of its failure
 
   int map_index = 0;
   std::vector<cache::KeyId> common_keys;                       // the same in every source
@@ -79,7 +89,7 @@ struct EdgeState {
   std::set<std::string> dead_records;  // records that turned out to be gone
   bool found_by_content = false;       // the candidates were found only with content keys
   bool dug = false;                    // no more keys are to be had without running
-  bool solve_all = false;              // content keys did not help: the rest is needed too
+  bool solve_all = false;              // content keys cannot help, or did not: the rest is needed too
 
   OutputRef result;
   bool from_record = false;  // the result was found, not made
@@ -88,11 +98,13 @@ struct EdgeState {
   Status error;
 
   bool wanted() const {
-    return !key_wanters.empty() || !dig_wanters.empty() || !output_wanters.empty() || !requests.empty();
+    return !of_keys.all.empty() || !of_more_keys.all.empty() || output_wanted();
   }
-  bool output_wanted() const { return !output_wanters.empty() || !requests.empty(); }
+  bool waits() const { return awaited > 0 && !input_failed; }
+  bool output_wanted() const { return !of_output.all.empty() || !requests.empty(); }
   bool keyed() const { return phase >= Phase::kKeyed && phase != Phase::kFailed; }
   std::vector<cache::KeyId> keys_in(SourceId source) const;
+  bool has_keys_in(SourceId source) const;
 };
 
 // The builds that want a step; running tasks read it while the loop changes it.
@@ -132,6 +144,7 @@ struct Step : std::enable_shared_from_this<Step> {
   Status map_error;
 
   std::vector<Activity> digesting;           // one an input
+  std::size_t digests = 0;                   // how many of them are pending
   std::vector<cache::KeyId> content_keys;    // one an input; "" = none
   std::vector<int> digested;                 // made_anew of the input when it was digested
   Status digest_error;

@@ -40,6 +40,7 @@ void Loop::cancel_work(Step& step) {
   ++step.generation;
   step.stale_tasks = step.tasks;
   if (step.mapping == Activity::kPending) step.mapping = Activity::kNone;
+  step.digests = 0;
   for (auto& digesting : step.digesting) {
     if (digesting == Activity::kPending) digesting = Activity::kNone;
   }
@@ -91,11 +92,13 @@ void Loop::start_mapping(Step& step) {
 void Loop::start_digest(EdgeState& edge, std::size_t input) {
   Step& step = *edge.step;
   step.digesting[input] = Activity::kPending;
+  ++step.digests;
   step.digested[input] = input_edge(edge, input).made_anew;
   OutputRef output = input_edge(edge, input).result;
   spawn(step, [this, &step, input, output](RunContext& context) -> std::function<void()> {
     auto digest = step.op->content_key(static_cast<int>(input), output, context);
     return [this, &step, input, output, digest = std::move(digest)] {
+      --step.digests;
       if (!digest.ok()) {
         std::vector<OutputRef> inputs(step.inputs.size());
         inputs[input] = output;
@@ -109,7 +112,7 @@ void Loop::start_digest(EdgeState& edge, std::size_t input) {
       step.digesting[input] = digest.ok() ? Activity::kDone : Activity::kFailed;
       if (!digest.ok()) step.digest_error = digest.status();
       if (digest.ok() && !digest->empty()) step.content_keys[input] = cache::content_key(*digest);
-      wake(step);
+      if (step.digests == 0 || !digest.ok()) wake(step);
     };
   });
 }
