@@ -2,8 +2,8 @@
 // written at once, every line erases only what is behind it, so that nothing flickers.
 #include <fmt/format.h>
 
-#include "base/letters.h"
 #include "base/text.h"
+#include "client/internal/screen_text.h"
 #include "client/internal/views.h"
 #include "client/progress_model.h"
 
@@ -13,43 +13,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kPause = 100ms;
-
-// Without escape sequences and control characters.
-std::string printable(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    unsigned char c = static_cast<unsigned char>(text[i]);
-    if (c == 0x1b) {
-      if (i + 1 < text.size() && text[i + 1] == '[') {
-        for (i += 2; i < text.size() && (text[i] < 0x40 || text[i] > 0x7e); ++i) {
-        }
-      } else {
-        ++i;
-      }
-    } else if (c == '\t') {
-      out.push_back(' ');
-    } else if (c >= 0x20 && c != 0x7f) {
-      out.push_back(text[i]);
-    }
-  }
-  return out;
-}
-
-// The first `columns` characters.
-std::string_view cut(std::string_view text, int columns) {
-  std::size_t at = 0;
-  for (; columns > 0 && at < text.size(); --columns) at += decode_rune(text.substr(at)).size;
-  return text.substr(0, at);
-}
-
-int columns_of(std::string_view text) {
-  int count = 0;
-  while (!text.empty()) {
-    text.remove_prefix(decode_rune(text).size);
-    ++count;
-  }
-  return count;
-}
 
 struct Row {
   std::string text;    // behind " => "
