@@ -79,30 +79,41 @@ std::string identifier(std::string_view name) {
   return replace_all(replace_all(std::string(name), "-", "_"), " ", "_");
 }
 
+// What completes the value of an option in bash; empty when nothing is known of it.
+std::string bash_values(const Option& option) {
+  if (!option.choices.empty()) return fmt::format("-W \"{}\"", join(option.choices, " "));
+  if (option.completion == Completion::kFile) return "-f";
+  if (option.completion == Completion::kDirectory) return "-d";
+  return "";
+}
+
+// Lines of a bash `case` over "<command> <option>". An option of the program itself may stand behind any command, so
+// its pattern begins with a star and its lines have to come last.
+std::string bash_value_cases(const Command& command, std::string_view name, bool anywhere) {
+  std::string out;
+  for (const Option& option : command.options) {
+    std::string values = bash_values(option);
+    if (values.empty()) continue;
+    std::string start = anywhere ? "*\" " : fmt::format("\"{} ", name);
+    std::string patterns = fmt::format("{}--{}\"", start, option.name);
+    for (char alias : option.aliases) patterns += fmt::format("|{}-{}\"", start, alias);
+    out += fmt::format("    {}) COMPREPLY=($(compgen {} -- \"$cur\")); return ;;\n", patterns, values);
+  }
+  return out;
+}
+
 std::string bash_script(const Command& root, std::string_view program) {
-  std::string name = identifier(program);
   std::string cases, values;
   std::vector<const Command*> path;
   walk(root, path, [&](const std::vector<const Command*>& here) {
-    cases += fmt::format("    {}) words=\"{}\" ;;\n", "\"" + full_name(here, program) + "\"",
-                         words_of(here));
-    for (const Option& option : here.back()->options) {
-      if (!option.choices.empty())
-        values += fmt::format("    --{}) COMPREPLY=($(compgen -W \"{}\" -- \"$cur\")); return ;;\n",
-                              option.name, join(option.choices, " "));
-      if (option.completion == Completion::kFile)
-        values += fmt::format("    --{}) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n",
-                              option.name);
-      if (option.completion == Completion::kDirectory)
-        values += fmt::format("    --{}) COMPREPLY=($(compgen -d -- \"$cur\")); return ;;\n",
-                              option.name);
-    }
+    std::string name = full_name(here, program);
+    cases += fmt::format("    \"{}\") words=\"{}\" ;;\n", name, words_of(here));
+    if (here.size() > 1) values += bash_value_cases(*here.back(), name, false);
   });
+  values += bash_value_cases(root, program, true);
   return fmt::format(R"(# bash completion for {0}
 _{1}() {{
   local cur="${{COMP_WORDS[COMP_CWORD]}}" prev="${{COMP_WORDS[COMP_CWORD-1]}}" path="{0}" words="" word
-  case "$prev" in
-{3}  esac
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
     case "$word" in -*) ;; *) path="$path $word" ;; esac
   done
@@ -112,12 +123,14 @@ _{1}() {{
     [ -n "$words" ] && break
     case "$path" in *" "*) path="${{path% *}}" ;; *) path="" ;; esac
   done
+  case "$path $prev" in
+{3}  esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
   case "$cur" in -*) ;; *) COMPREPLY+=($(compgen -f -- "$cur")) ;; esac
 }}
 complete -o filenames -F _{1} {0}
 )",
-                     program, name, cases, values);
+                     program, identifier(program), cases, values);
 }
 
 std::string fish_script(const Command& root, std::string_view program) {
