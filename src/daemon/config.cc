@@ -1,134 +1,20 @@
 #include "daemon/config.h"
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 #include <unistd.h>
 
 #include <charconv>
 #include <cstdlib>
 
 #include "base/text.h"
+#include "daemon/internal/toml_reader.h"
 #include "host/fd.h"
 #include "host/fs.h"
 
 namespace kiln::daemon {
 namespace {
 
-// Reads typed values out of one table and remembers the first that has a wrong type.
-class Reader {
- public:
-  Reader(const toml::table* table, std::string path, Status& status)
-      : table_(table), path_(std::move(path)), status_(status) {}
-
-  Reader table(std::string_view key) const {
-    const toml::node* node = find(key);
-    if (node != nullptr && !node->is_table()) wrong(key, *node, "a table");
-    return Reader(node != nullptr ? node->as_table() : nullptr, path_ + std::string(key) + ".", status_);
-  }
-  void read(std::string_view key, std::string& out) const {
-    if (const toml::node* node = find(key)) {
-      if (auto value = node->value_exact<std::string>()) out = *value; else wrong(key, *node, "a string");
-    }
-  }
-  void read(std::string_view key, bool& out) const {
-    if (const toml::node* node = find(key)) {
-      if (auto value = node->value_exact<bool>()) out = *value; else wrong(key, *node, "true or false");
-    }
-  }
-  void read(std::string_view key, std::optional<bool>& out) const {
-    if (bool value = false; find(key) != nullptr) {
-      read(key, value);
-      out = value;
-    }
-  }
-  void read(std::string_view key, int& out) const {
-    if (const toml::node* node = find(key)) {
-      if (auto value = node->value_exact<std::int64_t>()) out = static_cast<int>(*value); else wrong(key, *node, "a number");
-    }
-  }
-  void read(std::string_view key, std::optional<int>& out) const {
-    if (int value = 0; find(key) != nullptr) {
-      read(key, value);
-      out = value;
-    }
-  }
-  void read(std::string_view key, std::vector<std::string>& out) const {
-    const toml::node* node = find(key);
-    if (node == nullptr) return;
-    const toml::array* list = node->as_array();
-    if (list == nullptr) return wrong(key, *node, "a list of strings");
-    out.clear();
-    for (const toml::node& item : *list) {
-      auto value = item.value_exact<std::string>();
-      if (!value) return wrong(key, item, "a list of strings");
-      out.push_back(*value);
-    }
-  }
-  void read(std::string_view key, std::map<std::string, std::string>& out) const {
-    const Reader inner = table(key);
-    if (inner.table_ == nullptr) return;
-    for (const auto& [name, node] : *inner.table_) {
-      auto value = node.value_exact<std::string>();
-      if (!value) return inner.wrong(name.str(), node, "a string");
-      out[std::string(name.str())] = *value;
-    }
-  }
-  void read(std::string_view key, Duration& out) const {
-    if (auto text = scalar(key)) {
-      auto value = parse_config_duration(*text);
-      if (value.ok()) out = *value; else wrong(key, *find(key), "a duration (\"48h\", or seconds)");
-    }
-  }
-  void read(std::string_view key, store::SpaceLimit& out) const {
-    if (auto text = scalar(key)) {
-      auto value = store::parse_space_limit(*text);
-      if (value.ok()) out = *value; else wrong(key, *find(key), "a size (\"10GB\", \"20%\", or bytes)");
-    }
-  }
-  template <typename Each>
-  void each_table_of_list(std::string_view key, Each each) const {
-    const toml::node* node = find(key);
-    if (node == nullptr) return;
-    const toml::array* list = node->as_array();
-    if (list == nullptr) return wrong(key, *node, "a list of tables");
-    for (const toml::node& item : *list) {
-      if (!item.is_table()) return wrong(key, item, "a list of tables");
-      each(Reader(item.as_table(), path_ + std::string(key) + ".", status_));
-    }
-  }
-  template <typename Each>
-  void each_table(std::string_view key, Each each) const {
-    const Reader inner = table(key);
-    if (inner.table_ == nullptr) return;
-    for (const auto& [name, node] : *inner.table_) each(std::string(name.str()), inner.table(name.str()));
-  }
-  bool has(std::string_view key) const { return find(key) != nullptr; }
-
- private:
-  const toml::node* find(std::string_view key) const { return table_ != nullptr ? table_->get(key) : nullptr; }
-
-  // A string or a number, as text.
-  std::optional<std::string> scalar(std::string_view key) const {
-    const toml::node* node = find(key);
-    if (node == nullptr) return std::nullopt;
-    if (auto text = node->value_exact<std::string>()) return text->empty() ? std::nullopt : text;
-    if (auto number = node->value_exact<std::int64_t>()) return std::to_string(*number);
-    wrong(key, *node, "a string or a number");
-    return std::nullopt;
-  }
-
-  void wrong(std::string_view key, const toml::node& node, std::string_view wanted) const {
-    if (!status_.ok()) return;
-    status_ = user_error(Code::kInvalidArgument, fmt::format("line {}: '{}{}' must be {}", node.source().begin.line,
-                                                             path_, key, wanted));
-  }
-
-  const toml::table* table_;
-  std::string path_;
-  Status& status_;
-};
-
-void read_gc_rule(const Reader& in, WorkerConfig& worker) {
+void read_gc_rule(const TomlReader& in, WorkerConfig& worker) {
   GcRule rule;
   in.read("all", rule.all);
   in.read("filters", rule.filters);
@@ -140,7 +26,7 @@ void read_gc_rule(const Reader& in, WorkerConfig& worker) {
   worker.gc_policy.push_back(std::move(rule));
 }
 
-void read_worker(const Reader& in, WorkerConfig& worker) {
+void read_worker(const TomlReader& in, WorkerConfig& worker) {
   in.read("enabled", worker.enabled);
   in.read("labels", worker.labels);
   in.read("platforms", worker.platforms);
@@ -152,7 +38,7 @@ void read_worker(const Reader& in, WorkerConfig& worker) {
   in.read("reservedSpace", worker.gc_limits.reserved);
   in.read("maxUsedSpace", worker.gc_limits.max_used);
   in.read("minFreeSpace", worker.gc_limits.min_free);
-  in.each_table_of_list("gcpolicy", [&](const Reader& rule) { read_gc_rule(rule, worker); });
+  in.each_table_of_list("gcpolicy", [&](const TomlReader& rule) { read_gc_rule(rule, worker); });
   in.read("networkMode", worker.network.mode);
   in.read("cniConfigPath", worker.network.cni_config_path);
   in.read("cniBinaryPath", worker.network.cni_binary_dir);
@@ -165,15 +51,17 @@ void read_worker(const Reader& in, WorkerConfig& worker) {
   in.read("apparmor-profile", worker.apparmor_profile);
   in.read("selinux", worker.selinux);
   in.read("max-parallelism", worker.max_parallelism);
+  in.know("userRemapUnsupported");
+  in.ignore("stargzSnapshotter");
 }
 
-void read_registry(const Reader& in, registry::HostConfig& host) {
+void read_registry(const TomlReader& in, registry::HostConfig& host) {
   in.read("mirrors", host.mirrors);
   in.read("http", host.plain_http);
   in.read("insecure", host.insecure);
   in.read("ca", host.ca);
   in.read("tlsconfigdir", host.tls_config_dirs);
-  in.each_table_of_list("keypair", [&](const Reader& pair) {
+  in.each_table_of_list("keypair", [&](const TomlReader& pair) {
     registry::KeyPair keys;
     pair.read("key", keys.key);
     pair.read("cert", keys.cert);
@@ -181,7 +69,7 @@ void read_registry(const Reader& in, registry::HostConfig& host) {
   });
 }
 
-void read_top(const Reader& in, Config& config) {
+void read_top(const TomlReader& in, Config& config) {
   bool debug = false, trace = false;
   in.read("debug", debug);
   in.read("trace", trace);
@@ -196,11 +84,12 @@ void read_top(const Reader& in, Config& config) {
   in.read("provenanceEnvDir", config.provenance_env_dir);
   in.table("log").read("format", config.log_format);
   in.table("log").read("level", config.log_level);
-  const Reader grpc = in.table("grpc");
+  const TomlReader grpc = in.table("grpc");
   grpc.read("address", config.addresses);
   grpc.read("debugAddress", config.debug_address);
   grpc.read("uid", config.socket_uid);
   grpc.read("gid", config.socket_gid);
+  grpc.know("securityDescriptor");
   grpc.table("tls").read("cert", config.tls.cert);
   grpc.table("tls").read("key", config.tls.key);
   grpc.table("tls").read("ca", config.tls.ca);
@@ -210,14 +99,16 @@ void read_top(const Reader& in, Config& config) {
   in.table("cdi").read("autoAllowed", config.cdi_auto_allowed);
 }
 
-void read_rest(const Reader& in, Config& config) {
+void read_rest(const TomlReader& in, Config& config) {
   read_worker(in.table("worker").table("oci"), config.worker);
   in.table("worker").table("containerd").read("enabled", config.containerd_worker);
+  in.table("worker").ignore("containerd");
   std::vector<std::string> sign;
   in.table("cache").table("gha").table("sign").read("command", sign);
   in.table("cache").table("gha").table("verify").read("required", config.gha_signed);
   config.gha_signed |= !sign.empty();
-  in.each_table("registry", [&](const std::string& name, const Reader& host) { read_registry(host, config.registries[name]); });
+  in.table("cache").ignore("gha");
+  in.each_table("registry", [&](const std::string& name, const TomlReader& host) { read_registry(host, config.registries[name]); });
   in.table("dns").read("nameservers", config.dns.nameservers);
   in.table("dns").read("options", config.dns.options);
   in.table("dns").read("searchDomains", config.dns.search_domains);
@@ -254,12 +145,14 @@ Result<Duration> parse_config_duration(std::string_view text) {
 
 Result<Config> parse_config(std::string_view text, const std::string& name) {
   Config config;
-  Status status;
+  TomlReader::Notes notes;
+  Status& status = notes.wrong;
   try {
     const toml::table root = toml::parse(text, name);
-    const Reader reader(&root, "", status);
+    const TomlReader reader(&root, "", notes);
     read_top(reader, config);
     read_rest(reader, config);
+    for (std::string& sentence : reader.unknown_keys()) config.warnings.push_back(std::move(sentence));
   } catch (const toml::parse_error& error) {
     status = user_error(Code::kInvalidArgument, fmt::format("line {}: {}", error.source().begin.line, error.description()));
   }

@@ -1,7 +1,10 @@
 // buildkitd.toml and the command line over it.
 #include "daemon/config.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "base/text.h"
 
 #include "daemon/flags.h"
 #include "host/fd.h"
@@ -74,6 +77,56 @@ TEST(Config, MistakesAreNamedWithTheirLine) {
   EXPECT_FALSE(parse_config("[worker.oci]\nmaxUsedSpace = \"big\"\n", "t").ok());
   EXPECT_FALSE(parse_config("[system]\nmaxRegistryConcurrency = 0\n", "t").ok());
   EXPECT_TRUE(load_config("/does/not/exist.toml").ok());
+}
+
+TEST(Config, KeysThatNobodyKnowsAreNamedWithTheNearest) {
+  auto config = parse_config(R"(
+      Root = "/r"
+      speed = "high"
+      [worker.oci]
+      max-paralelism = 4
+      [worker.oci.labels]
+      anything = "goes"
+      [worker.containerd]
+      enabled = false
+      namespace = "not ours"
+      [[worker.oci.gcpolicy]]
+      keepduration = "1h"
+      keepFor = 3
+      [registry."a.example"]
+      plain = true
+      [nothing.at.all]
+      x = 1
+  )", "t");
+  ASSERT_TRUE(config.ok()) << message_of(config.status());
+  EXPECT_EQ(config->root, "/r");
+  EXPECT_EQ(config->worker.gc_policy.at(0).keep_duration, std::chrono::hours(1));
+  EXPECT_THAT(config->warnings,
+              testing::ElementsAre(
+                  "line 3: unknown key 'speed' in the configuration is ignored",
+                  "line 5: unknown key 'worker.oci.max-paralelism' in the configuration is ignored, did you mean "
+                  "'max-parallelism'?",
+                  "line 13: unknown key 'worker.oci.gcpolicy.keepFor' in the configuration is ignored",
+                  "line 15: unknown key 'registry.a.example.plain' in the configuration is ignored",
+                  "line 16: unknown key 'nothing' in the configuration is ignored"));
+}
+
+// What stands behind a `#` without a space is an example that has to work.
+TEST(Config, TheExampleIsReadWholeWithoutAWarning) {
+  const std::string text = host::read_file(KILN_EXAMPLE_CONFIG).value();
+  std::string all;
+  int examples = 0;
+  for (std::string_view line : split(text, '\n')) {
+    const bool example = line.size() > 1 && line[0] == '#' && line[1] != ' ';
+    examples += example;
+    all += std::string(line.substr(example ? 1 : 0)) + "\n";
+  }
+  EXPECT_GT(examples, 40);
+  for (const std::string& each : {text, all}) {
+    auto config = parse_config(each, "example");
+    ASSERT_TRUE(config.ok()) << message_of(config.status());
+    EXPECT_THAT(config->warnings, testing::IsEmpty());
+  }
 }
 
 TEST(Flags, TheCommandLineStandsAboveTheFile) {

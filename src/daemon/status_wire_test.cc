@@ -69,7 +69,9 @@ TEST(StatusWire, EverythingSurvivesTheWayThereAndBack) {
   for (const auto& detail : details.details()) {
     if (detail.type_url() != "github.com/moby/buildkit/errdefs.Frontend+json") continue;
     // Added last, outermost for clients.
-    if (frontends == 0) EXPECT_NE(detail.value().find("\"b\""), std::string::npos) << detail.value();
+    if (frontends == 0) {
+      EXPECT_NE(detail.value().find("\"b\""), std::string::npos) << detail.value();
+    }
     ++frontends;
   }
   EXPECT_EQ(frontends, 2);
