@@ -4,7 +4,9 @@
 #   make demo       build examples/hello from nothing but Debian packages, push, pull, run
 #   make frontend-image   the Dockerfile frontend as an image of its own (IMAGE=registry/name:tag pushes it)
 #   make bench      measure; KILN_BENCH_PEER=<address> compares with another BuildKit
-#   make lint       map of the rooms, format, clang-tidy and spelling of what changed
+#   make lint       map of the rooms, format and spelling of everything, clang-tidy of what changed
+#   make asan       every test under the address and undefined-behaviour sanitizers
+#   make tsan       tests of the rooms with threads under the thread sanitizer
 #   make fuzz       run every fuzz target for FUZZ_SECONDS under clang's sanitizers
 #   make install    programs, man pages, completions, systemd unit, example configuration
 PREFIX ?= /usr/local
@@ -69,12 +71,14 @@ lint:
 	tools/lint
 
 asan:
+	tools/install-deps test
 	cmake --preset asan >/dev/null
 	cmake --build build/asan -j $(JOBS)
 	ctest --test-dir build/asan --output-on-failure -L unit
+	ctest --test-dir build/asan --output-on-failure -L integration $(AGAIN)
 
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS = definition dockerfile documents cache_config packet tar words
+FUZZ_TARGETS = definition dockerfile documents cache_config packet tar words http gateway
 fuzz:
 	tools/install-deps lint
 	cmake --preset fuzz >/dev/null

@@ -1,6 +1,7 @@
 // Text from outside made fit for places that insist on UTF-8 (protobuf strings, JSON).
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -10,6 +11,7 @@ namespace kiln {
 
 // Every byte that is no UTF-8 becomes U+FFFD.
 inline std::string to_valid_utf8(std::string_view text) {
+  if (std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) return std::string(text);
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {

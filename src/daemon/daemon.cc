@@ -22,6 +22,7 @@
 #include "daemon/builds.h"
 #include "daemon/debug_pages.h"
 #include "daemon/engine.h"
+#include "daemon/library_log.h"
 #include "daemon/otlp_export.h"
 #include "daemon/server.h"
 #include "daemon/trace_listener.h"
@@ -58,6 +59,7 @@ Status set_up_log(const Config& config) {
     return user_error(Code::kInvalidArgument, fmt::format("unsupported log type \"{}\"", config.log_format));
   }
   set_log(level, config.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+  take_library_logs();
   for (const std::string& warning : config.warnings) log_warn("{}", warning);
   return ok();
 }

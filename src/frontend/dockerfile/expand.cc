@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/letters.h"
+#include "base/utf8_text.h"
 #include "base/value.h"
 #include "frontend/dockerfile/expand_pattern.h"
 #include "frontend/dockerfile/location.h"
@@ -64,6 +65,9 @@ class Walk {
     WordList words;
     KILN_ASSIGN_OR_RETURN(out_.text, until(kNoStop, keep_escapes_, &words));
     out_.words = words.take();
+    // Words are text: a byte that is none becomes U+FFFD, here as in BuildKit.
+    out_.text = to_valid_utf8(out_.text);
+    for (std::string& word : out_.words) word = to_valid_utf8(word);
     return std::move(out_);
   }
 

@@ -6,6 +6,7 @@
 
 #include "base/letters.h"
 #include "base/text.h"
+#include "base/utf8_text.h"
 #include "base/value.h"
 #include "frontend/dockerfile/statement.h"
 
@@ -107,7 +108,7 @@ std::vector<std::string> blank_separated(std::string_view text) {
 Result<bool> take_json(std::string_view text, std::vector<std::string>& words) {
   text = trim_leading_blanks(text);
   if (!text.starts_with('[')) return false;
-  nlohmann::json array = nlohmann::json::parse(text, nullptr, false);
+  nlohmann::json array = nlohmann::json::parse(to_valid_utf8(text), nullptr, false);
   if (!array.is_array()) return false;
   for (const nlohmann::json& item : array) {
     if (!item.is_string()) {

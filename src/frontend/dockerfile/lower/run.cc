@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "base/utf8.h"
 #include "frontend/dockerfile/lower/naming.h"
 #include "frontend/dockerfile/lower/run_mounts.h"
 #include "frontend/dockerfile/lower/steps.h"
@@ -65,6 +66,25 @@ Status set_args(StepContext& at, const CommandLine& command, gb::RunSpec& spec, 
     }
   }
   if (command.shell_form) spec.args = with_shell(at.stage.image, spec.args);
+  return ok();
+}
+
+// A command goes into the graph as it stands, and the graph's texts are UTF-8.
+Status check_text(const std::vector<std::string>& args) {
+  constexpr std::size_t kShown = 20;
+  for (const std::string& arg : args) {
+    for (std::size_t at = 0; at < arg.size();) {
+      const Rune rune = decode_rune(std::string_view(arg).substr(at));
+      if (!rune.valid) {
+        const auto byte = static_cast<unsigned char>(arg[at]);
+        const std::size_t from = at - std::min(at, kShown);
+        return invalid(fmt::format("the command is no UTF-8: byte 0x{:02x} behind \"{}\"; save the file in UTF-8, or write "
+                                   "the byte as printf '\\{:o}'",
+                                   byte, arg.substr(from, at - from), byte));
+      }
+      at += rune.size;
+    }
+  }
   return ok();
 }
 
@@ -138,6 +158,7 @@ Status lower_run(StepContext& at, Run& run) {
   gb::RunSpec spec;
   std::string name = at.instruction().code;
   KILN_RETURN_IF_ERROR(set_args(at, run.command, spec, name));
+  KILN_RETURN_IF_ERROR(check_text(spec.args));
   KILN_RETURN_IF_ERROR(add_run_mounts(at, run, spec));
   if (at.lowering.caps().supports(graph::kCapExecMetaCdi)) KILN_RETURN_IF_ERROR(add_devices(run, spec));
 
