@@ -2,7 +2,7 @@
 //
 // StepEvents belongs to a step: it tells every watching build, keeps what it told, and replays it
 // to builds that join late. JobEvents belongs to a build: it guards the build's sink, and marks
-// steps that a cached dependant made unnecessary as cached, as clients expect.
+// steps that a cached dependent made unnecessary as cached, as clients expect.
 #pragma once
 
 #include <map>
