@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "snapshot/internal/stacks.h"
 
 namespace kiln::snapshot {
 
@@ -25,8 +26,8 @@ bool in_user_namespace() {
 
 class OverlaySnapshotter final : public Snapshotter {
  public:
-  OverlaySnapshotter(std::string root, std::vector<std::string> options)
-      : root_(std::move(root)), options_(std::move(options)) {}
+  OverlaySnapshotter(std::string root, std::vector<std::string> options, std::unique_ptr<Stacks> stacks)
+      : root_(std::move(root)), options_(std::move(options)), stacks_(std::move(stacks)) {}
 
   std::string_view name() const override { return "overlayfs"; }
   Material material() const override { return Material::kDifference; }
@@ -64,7 +65,8 @@ class OverlaySnapshotter final : public Snapshotter {
     // A volatile overlay leaves this mark so that nobody trusts it after a crash; nobody does.
     KILN_RETURN_IF_ERROR(host::remove_all(work + "/work/incompat"));
     MountSpec spec{"overlay", "overlay", options_};
-    spec.options.push_back(lower_dirs(chain));
+    KILN_ASSIGN_OR_RETURN(std::string lowers, lower_dirs(chain));
+    spec.options.push_back(std::move(lowers));
     spec.options.push_back("upperdir=" + host::escape_overlay_path(fs));
     spec.options.push_back("workdir=" + host::escape_overlay_path(work));
     return spec;
@@ -74,7 +76,10 @@ class OverlaySnapshotter final : public Snapshotter {
     return id.empty() ? root_ + "/empty" : fmt::format("{}/{}/fs", root_, id);
   }
   bool direct(const Chain& parents) const override { return parents.empty(); }
-  Status remove(const std::string& id) override { return host::remove_all(fmt::format("{}/{}", root_, id)); }
+  Status remove(const std::string& id) override {
+    KILN_RETURN_IF_ERROR(stacks_->forget(id));
+    return host::remove_all(fmt::format("{}/{}", root_, id));
+  }
 
   Result<host::DiskUsage> usage(const std::string& id, std::stop_token stop) override {
     return host::disk_usage(directory(id), stop);
@@ -82,7 +87,7 @@ class OverlaySnapshotter final : public Snapshotter {
 
   Result<std::vector<std::string>> list() override {
     KILN_ASSIGN_OR_RETURN(std::vector<std::string> names, host::list_dir(root_));
-    std::erase_if(names, [](const std::string& name) { return name == "empty" || name == "probed"; });
+    std::erase_if(names, [](const std::string& name) { return name == "empty" || name == "probed" || name == "stacks"; });
     return names;
   }
 
@@ -94,21 +99,25 @@ class OverlaySnapshotter final : public Snapshotter {
     for (const std::string& option : options_) {
       if (option != "volatile") spec.options.push_back(option);
     }
-    spec.options.push_back(lower_dirs(chain));
+    KILN_ASSIGN_OR_RETURN(std::string lowers, lower_dirs(chain));
+    spec.options.push_back(std::move(lowers));
     return spec;
   }
 
-  std::string lower_dirs(const Chain& chain) const {
+  Result<std::string> lower_dirs(const Chain& chain) const {
+    KILN_ASSIGN_OR_RETURN(std::vector<std::string> dirs,
+                          stacks_->lower_dirs(chain, [this](const std::string& id) { return directory(id); }));
     std::string text = "lowerdir=";
-    for (auto id = chain.rbegin(); id != chain.rend(); ++id) {
-      if (id != chain.rbegin()) text += ':';
-      text += host::escape_overlay_path(directory(*id));
+    for (auto dir = dirs.rbegin(); dir != dirs.rend(); ++dir) {
+      if (dir != dirs.rbegin()) text += ':';
+      text += host::escape_overlay_path(*dir);
     }
     return text;
   }
 
   std::string root_;
   std::vector<std::string> options_;
+  std::unique_ptr<Stacks> stacks_;
 };
 
 // Whether an overlay with these options can be written to below `dir`.
@@ -147,6 +156,7 @@ Result<std::vector<std::string>> probe_options(const std::string& root) {
 Result<std::unique_ptr<Snapshotter>> open_overlay(const std::string& root) {
   KILN_RETURN_IF_ERROR(host::make_dirs(root, 0700));
   KILN_RETURN_IF_ERROR(host::make_dir(root + "/empty", 0755));
+  KILN_ASSIGN_OR_RETURN(std::unique_ptr<Stacks> stacks, Stacks::open(root + "/stacks", in_user_namespace()));
   // What worked since this boot works still; unmounting the probe is most of a start's time.
   const std::string note = root + "/probed";
   Result<std::string> boot = host::read_file("/proc/sys/kernel/random/boot_id", 4096);
@@ -156,12 +166,12 @@ Result<std::unique_ptr<Snapshotter>> open_overlay(const std::string& root) {
     if (when == stamp) {
       std::vector<std::string> options;
       for (std::string_view option : words(text)) options.emplace_back(option);
-      return std::make_unique<OverlaySnapshotter>(root, options);
+      return std::make_unique<OverlaySnapshotter>(root, options, std::move(stacks));
     }
   }
   KILN_ASSIGN_OR_RETURN(std::vector<std::string> options, probe_options(root));
   (void)host::replace_file(note, fmt::format("{}\n{}", stamp, join(options, " ")), 0600);
-  return std::make_unique<OverlaySnapshotter>(root, options);
+  return std::make_unique<OverlaySnapshotter>(root, options, std::move(stacks));
 }
 
 }  // namespace kiln::snapshot

@@ -3,6 +3,7 @@
 //   <id>/work   only while it is written to
 //   empty/      never holds anything: the tree of the empty chain
 //   probed      which mount options were seen to work, and in which boot
+//   stacks/     layers of chains too long for one mount, joined; made anew by each process
 //
 // Mounts are made with index, metacopy and redirect_dir off, so that a directory is a whole account
 // of its difference, and volatile: a step's fsyncs cost nothing, since a step that did not finish is
