@@ -290,7 +290,12 @@ void TreesState::note_chain(const TreeRef& unit) {
 }
 
 void TreesState::drop_blobs(const std::vector<std::string>& digests) {
-  for (const std::string& digest : digests) (void)options.blobs->remove(Digest::trusted(digest));
+  for (const std::string& text : digests) {
+    const Digest digest = Digest::trusted(text);
+    std::lock_guard naming(from_blob_mutex);
+    Result<bool> named = records->names_blob(digest);  // by somebody who found it a moment ago
+    if (named.ok() && !*named) (void)options.blobs->remove(digest);
+  }
 }
 
 Result<std::vector<LayerBlob>> Trees::layers(const TreeRef& tree, const LayerOptions& options, std::stop_token stop,

@@ -261,10 +261,16 @@ Result<TreeRef> Trees::from_blob(TreeRef parent, LayerSource layer, TreeOptions 
     known.used = true;
     return *tree;
   }
-  KILN_ASSIGN_OR_RETURN(auto equal, s.records->find_by_chain(body->chain_id));
-  if (!equal.empty()) {
-    KILN_ASSIGN_OR_RETURN(std::optional<Record> record, s.records->load(equal.front()));
-    if (record && record->twin.empty()) body->snapshot = record->snapshot;
+  // Held until its directory has a second name, or a prune could take it meanwhile.
+  std::optional<TreeRef> equal;
+  KILN_ASSIGN_OR_RETURN(auto equals, s.records->find_by_chain(body->chain_id));
+  if (!equals.empty()) {
+    KILN_ASSIGN_OR_RETURN(equal, s.load(equals.front()));
+    if (equal) {
+      Tree::Body& known = TreesState::body(*equal);
+      std::lock_guard lock(known.mutex);
+      if (known.twin.empty()) body->snapshot = known.snapshot;
+    }
   }
   layer.blob.annotations.erase(std::string(content::kUncompressedAnnotation));
   body->blobs.push_back({std::move(layer.blob), layer.diff_id, "", held.has_value()});

@@ -8,6 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <future>
+#include <thread>
+
+#include "content/blob_provider.h"
 #include "content/blob_store_file.h"
 #include "host/fs.h"
 
@@ -400,6 +404,74 @@ TEST_P(TreesTest, BlobsGoWithTheLastWhoNamesThem) {
   EXPECT_FALSE(*blobs_->info(layer));
 }
 
+// Between finding what a new record is to name and writing it, from_blob asks for the time once: that is where
+// these tests let a prune strike.
+class TreesAndPrune : public TreesTest {
+ protected:
+  class StrikingClock final : public Clock {
+   public:
+    Time now() const override {
+      if (auto strike = std::exchange(strike_, {})) strike();
+      return Time(std::chrono::hours(500000));
+    }
+    mutable std::function<void()> strike_;
+  };
+  void SetUp() override {
+    TreesTest::SetUp();
+    if (!trees_) return;
+    trees_ = nullptr;
+    TreesOptions options;
+    options.root = dir_.path() + "/store";
+    options.blobs = blobs_.get();
+    options.clock = &striking_;
+    options.snapshotter = GetParam();
+    trees_ = *Trees::open(std::move(options));
+  }
+  // The layer without what holds the tree.
+  LayerSource source_of(const TreeRef& tree) {
+    const LayerBlob made = layers(tree)[0];
+    return {made.blob, made.diff_id, nullptr, nullptr};
+  }
+  Result<PruneReport> prune_all() { return trees_->prune({PruneOptions{.all = true}}, {}); }
+  StrikingClock striking_;
+};
+
+TEST_P(TreesAndPrune, ADirectoryThatAnEqualLayerIsFoundToHaveStays) {
+  TreeRef tree = with_file(nullptr, "one");
+  LayerSource other = source_of(tree);
+  other.blob.digest = Digest::of("the same layer in other bytes");
+  other.provider = std::make_shared<content::StoreProvider>(*blobs_);
+  tree.reset();
+  striking_.strike_ = [&] { ASSERT_TRUE(prune_all().ok()); };
+  auto same = trees_->from_blob(nullptr, other, {});
+  ASSERT_TRUE(same.ok()) << same.status();
+  ASSERT_FALSE(striking_.strike_) << "the prune did not strike";
+  EXPECT_EQ(get(*same, "one"), "text");
+}
+
+TEST_P(TreesAndPrune, ABlobThatIsFoundToBeHereStays) {
+  TreeRef below = with_file(nullptr, "below");
+  (void)layers(below);
+  TreeRef tree = with_file(nullptr, "one");
+  const LayerSource layer = source_of(tree);
+  const std::string directory = dir_.path() + "/store/snapshots/" + GetParam() + "/" + tree->id();
+  ASSERT_TRUE(host::exists(directory));
+  tree.reset();
+  std::promise<Result<PruneReport>> pruned;
+  auto report = pruned.get_future();
+  striking_.strike_ = [&] {
+    pool_.submit([&] { pruned.set_value(prune_all()); });
+    // It removes the directory, and then waits for us or takes the blob.
+    while (host::exists(directory)) std::this_thread::yield();
+    (void)report.wait_for(std::chrono::milliseconds(100));
+  };
+  auto moved = trees_->from_blob(below, layer, {});
+  ASSERT_TRUE(moved.ok()) << moved.status();
+  ASSERT_EQ(report.get()->records, 1);
+  EXPECT_EQ(names(*moved), (std::vector<std::string>{"below", "one"}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, TreesAndPrune, testing::Values("overlayfs", "native"));
 INSTANTIATE_TEST_SUITE_P(Both, TreesTest, testing::Values("overlayfs", "native"));
 
 TEST(GcPolicy, ArithmeticOfTheLimits) {
