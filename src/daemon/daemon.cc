@@ -25,6 +25,7 @@
 #include "daemon/library_log.h"
 #include "daemon/otlp_export.h"
 #include "daemon/server.h"
+#include "daemon/temporary_folder.h"
 #include "daemon/trace_listener.h"
 #include "history/history.h"
 #include "history/miss_book.h"
@@ -208,6 +209,7 @@ Status run_daemon(const Config& config) {
 
   KILN_RETURN_IF_ERROR(host::make_dirs(config.root, 0700));
   KILN_ASSIGN_OR_RETURN(host::Fd lock, lock_root(config.root));
+  KILN_ASSIGN_OR_RETURN(TemporaryFolder temporary, TemporaryFolder::take(config.root));
   host::SpaceReserve reserve(config.root + "/reserve");
   std::optional<host::SpaceReserve::Loan> room_to_start(reserve.lend());
   KILN_ASSIGN_OR_RETURN(std::string id, worker_id(config.root));

@@ -37,10 +37,10 @@ host::CgroupLimits limits_of(const ResourceLimits& limits) {
           .pids_max = limits.pids_max};
 }
 
-// Groups made ahead carry our pid, so that a later daemon knows those whose owner was killed.
-std::string pooled_id() { return fmt::format("{}p{}", ::getpid(), new_id()); }
+// Groups carry our pid, so that a later daemon knows those whose owner was killed.
+std::string owned(const std::string& id) { return fmt::format("{}p{}", ::getpid(), id); }
 
-// Whether the name is a pooled group's of a process that lives no more.
+// Whether the name is a group's of a process that lives no more.
 bool is_orphan(std::string_view name) {
   long pid = 0;
   auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
@@ -67,7 +67,7 @@ CgroupPool::~CgroupPool() {
 
 std::string CgroupPool::path_for(const ContainerSpec& container) const {
   return group_path(container.cgroup_parent.empty() ? default_parent_ : container.cgroup_parent,
-                    container.id.empty() ? pooled_id() : container.id);
+                    owned(container.id.empty() ? new_id() : container.id));
 }
 
 Result<host::Cgroup> CgroupPool::make(const std::string& path, const ContainerSpec& container) const {

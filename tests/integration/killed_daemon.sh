@@ -5,6 +5,8 @@
 . "$(dirname "$0")/lib.sh"
 [[ $(id -u) == 0 ]] || skip "needs root"
 start_faulty_registry
+export TMPDIR=$work/tmp
+mkdir "$TMPDIR"
 start_marked_daemon
 mark=sleep.$$.${work##*.}
 ctx=$work/ctx
@@ -50,6 +52,17 @@ kill_and_restart
 touch "$ctx/go"
 build
 cached "RUN echo one"
+
+phase=mount
+cp "$ctx/Dockerfile" "$work/before"
+printf 'FROM %s AS base\nFROM base\nRUN --mount=type=cache,from=base,target=/kept sh -c "sleep 1000; : %s"\n' "$base" "$mark" > "$ctx/Dockerfile"
+in_background
+eventually 30 some_process "$mark" || fail "the step did not start: $(cat "$work/build.log")"
+grep -qF "$TMPDIR/" /proc/self/mountinfo || fail "$phase: nothing is mounted that could be left"
+mkdir "$TMPDIR/kiln-of-somebody-else"
+kill_and_restart
+[[ -z $(find "$TMPDIR" -mindepth 2) && -d $TMPDIR/kiln-of-somebody-else ]] || fail "$phase: left over: $(find "$TMPDIR")"
+mv "$work/before" "$ctx/Dockerfile"
 
 phase=context
 truncate -s 400M "$ctx/large"
