@@ -15,7 +15,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 const std::vector<std::string> kMigrations = {
-    // files: the list behind a content key, shared by all runs that saw the same.
+    // files: lists by name, shared by all runs that saw the same. The column is called content because it once held
+    // the content key.
     "CREATE TABLE run (id INTEGER PRIMARY KEY, ref TEXT NOT NULL, at INTEGER NOT NULL, key TEXT NOT NULL,"
     " words TEXT NOT NULL, place TEXT NOT NULL, facts TEXT NOT NULL);"
     "CREATE INDEX run_by_key ON run (key); CREATE INDEX run_by_words ON run (words);"
@@ -45,19 +46,43 @@ std::vector<event::KeyPart> parts_of(const Json& json) {
   return out;
 }
 
+// "<sum> <path>" a line; '/' before the path's own means: everything below.
+std::string files_text(const std::vector<event::FileSum>& files) {
+  std::string out;
+  for (const auto& file : files) {
+    if (file.path.find('\n') != std::string::npos) continue;
+    out += fmt::format("{} {}{}\n", file.sum, file.whole ? "/" : "", file.path);
+  }
+  return out;
+}
+
+// The name of a list of files, for all runs that saw the same. Not the content key: equal bytes under other paths
+// have that in common.
+std::string list_name(const event::KeyInput& input) {
+  return input.files.empty() ? "" : Digest::of(input.content + "\n" + files_text(input.files)).str();
+}
+
 std::string facts_text(const event::CacheMiss& miss) {
   Json inputs = Json::array();
   for (const auto& input : miss.inputs) {
-    inputs.push_back({{"name", input.name}, {"content", input.content}, {"keys", input.keys}, {"source", parts_json(input.source)}});
+    inputs.push_back({{"name", input.name}, {"content", input.content}, {"files", list_name(input)}, {"keys", input.keys},
+                      {"source", parts_json(input.source)}});
   }
   return text_of({{"name", miss.name}, {"parts", parts_json(miss.parts)}, {"inputs", std::move(inputs)}});
 }
 
+// A run as it lies in the book: the files of its inputs by the names of their lists.
+struct Row {
+  event::CacheMiss miss;
+  std::vector<std::string> lists;  // one an input; empty: none
+};
+
 // Nothing for a row that is not understood. Catches: what lies on disk may be anything.
-std::optional<event::CacheMiss> facts_of(std::string_view text) {
+std::optional<Row> facts_of(std::string_view text) {
   try {
     const Json json = Json::parse(text);
-    event::CacheMiss miss;
+    Row row;
+    event::CacheMiss& miss = row.miss;
     miss.name = json.at("name");
     miss.parts = parts_of(json.at("parts"));
     for (const auto& in : json.at("inputs")) {
@@ -67,22 +92,13 @@ std::optional<event::CacheMiss> facts_of(std::string_view text) {
       input.keys = in.at("keys").get<std::vector<std::string>>();
       input.source = parts_of(in.at("source"));
       miss.inputs.push_back(std::move(input));
+      row.lists.push_back(in.value("files", miss.inputs.back().content));
     }
-    return miss;
+    return row;
   } catch (const nlohmann::json::exception& e) {
     log_debug("a remembered run is skipped: {}", e.what());
     return std::nullopt;
   }
-}
-
-// "<sum> <path>" a line; '/' before the path's own means: everything below.
-std::string files_text(const std::vector<event::FileSum>& files) {
-  std::string out;
-  for (const auto& file : files) {
-    if (file.path.find('\n') != std::string::npos) continue;
-    out += fmt::format("{} {}{}\n", file.sum, file.whole ? "/" : "", file.path);
-  }
-  return out;
 }
 
 std::vector<event::FileSum> files_of(std::string_view text) {
@@ -106,7 +122,7 @@ struct MissBook::State {
 
   Result<db::Database*> db();
   Result<std::optional<EarlierRun>> nearest(const event::CacheMiss& miss);
-  Status fill_files(db::Database& db, event::CacheMiss& facts);
+  Status fill_files(db::Database& db, const std::vector<std::string>& lists, event::CacheMiss& facts);
   Status store(db::Database& db, const std::string& ref, const event::CacheMiss& miss);
 };
 
@@ -128,6 +144,7 @@ Result<db::Database*> MissBook::State::db() {
 Result<std::optional<EarlierRun>> MissBook::State::nearest(const event::CacheMiss& miss) {
   KILN_ASSIGN_OR_RETURN(db::Database * db, this->db());
   std::optional<EarlierRun> best;
+  std::vector<std::string> lists;
   int best_score = 0;
   // Of each index the newest few: more of the same would tell nothing new.
   for (const auto& [sql, value] : {std::pair<const char*, std::string>{"key = ?1 ORDER BY id DESC LIMIT 6", miss.key},
@@ -141,24 +158,25 @@ Result<std::optional<EarlierRun>> MissBook::State::nearest(const event::CacheMis
       if (!found) break;
       auto facts = facts_of(row.text(3));
       if (!facts) continue;
-      facts->key = row.text(2);
-      const int score = likeness(miss, *facts);
+      facts->miss.key = row.text(2);
+      const int score = likeness(miss, facts->miss);
       if (score <= best_score) continue;  // of equals the newest
       best_score = score;
-      best = EarlierRun{std::move(*facts), std::string(row.text(0)), Time(std::chrono::seconds(row.integer(1)))};
+      lists = std::move(facts->lists);
+      best = EarlierRun{std::move(facts->miss), std::string(row.text(0)), Time(std::chrono::seconds(row.integer(1)))};
     }
   }
-  if (best) KILN_RETURN_IF_ERROR(fill_files(*db, best->facts));
+  if (best) KILN_RETURN_IF_ERROR(fill_files(*db, lists, best->facts));
   return best;
 }
 
-Status MissBook::State::fill_files(db::Database& db, event::CacheMiss& facts) {
-  for (auto& input : facts.inputs) {
-    if (input.content.empty()) continue;
+Status MissBook::State::fill_files(db::Database& db, const std::vector<std::string>& lists, event::CacheMiss& facts) {
+  for (std::size_t i = 0; i < facts.inputs.size(); ++i) {
+    if (lists[i].empty()) continue;
     KILN_ASSIGN_OR_RETURN(db::Statement row, db.prepare("SELECT list FROM files WHERE content = ?1"));
-    KILN_RETURN_IF_ERROR(row.bind(input.content));
+    KILN_RETURN_IF_ERROR(row.bind(lists[i]));
     KILN_ASSIGN_OR_RETURN(bool found, row.step());
-    if (found) input.files = files_of(row.text(0));
+    if (found) facts.inputs[i].files = files_of(row.text(0));
   }
   return ok();
 }
@@ -175,7 +193,7 @@ Status MissBook::State::store(db::Database& db, const std::string& ref, const ev
   for (const auto& input : miss.inputs) {
     if (input.content.empty() || input.files.empty()) continue;
     KILN_RETURN_IF_ERROR(db.run("INSERT OR REPLACE INTO files (content, id, list) VALUES (?1, "
-                                "(SELECT COALESCE(MAX(id), 0) + 1 FROM files), ?2)", input.content, files_text(input.files)));
+                                "(SELECT COALESCE(MAX(id), 0) + 1 FROM files), ?2)", list_name(input), files_text(input.files)));
   }
   return ok();
 }

@@ -82,6 +82,15 @@ TEST_F(MissTest, ChangedFilesAreNamed) {
               ElementsAre("'/b' changed", "below '/lib' something changed", "'/new' was added", "'/gone' was removed"));
 }
 
+// The same bytes under two names have one content key: a step must get back the names that it took itself.
+TEST_F(MissTest, FilesOfEqualContentKeepTheirNames) {
+  event::CacheMiss moved = copy_step("c1", {{"/moved", "1", false}});
+  moved.name = "[3/3] COPY --from=one /moved /there";
+  moved.key = "another copy";
+  book_->remember("one", {copy_step("c1", {{"/named", "1", false}}), moved});
+  EXPECT_THAT(lines(copy_step("c2", {{"/named", "2", false}})), ElementsAre("'/named' changed"));
+}
+
 TEST_F(MissTest, ManyChangedFilesAreCounted) {
   std::vector<event::FileSum> before, after;
   for (int i = 0; i < 50; ++i) {
