@@ -7,7 +7,10 @@
 #include <thread>
 
 #include "layer/estargz.h"
+#include "layer/internal/chunked_encoder.h"
 #include "layer/internal/encoders.h"
+#include "layer/internal/gzip_chunk.h"
+#include "layer/internal/zstd_chunk.h"
 
 namespace kiln::layer {
 namespace {
@@ -72,12 +75,15 @@ Result<std::unique_ptr<Encoder>> make_encoder(const CompressionOptions& options,
     case Compression::kGzip: {
       int level = options.level.value_or(1);
       if (level < 0 || level > 9) return level_error("gzip", level, 9);
-      return internal::make_gzip_encoder(options.level, threads, sink);
+      auto packer = [level = options.level] { return std::make_unique<internal::GzipChunker>(level); };
+      return internal::make_chunked_encoder({internal::kGzipChunkBytes, threads, packer}, sink);
     }
     case Compression::kZstd: {
       int level = options.level.value_or(0);
       if (level < 0 || level > 22) return level_error("zstd", level, 22);
-      return internal::make_zstd_encoder(level == 0 ? std::nullopt : options.level, threads, sink);
+      if (level != 0) return internal::make_zstd_encoder(level, threads, sink);
+      auto packer = [] { return std::make_unique<internal::ZstdChunker>(); };
+      return internal::make_chunked_encoder({internal::kZstdChunkBytes, threads, packer}, sink);
     }
     case Compression::kEstargz: {
       int level = options.level.value_or(1);

@@ -5,8 +5,9 @@
 //   KILN_ASSIGN_OR_RETURN(auto plain, decompress(source));   // by magic; plain bytes pass through
 //
 // Same input, same options, same bytes out: whatever the number of threads, the sizes of the writes
-// or the processor. Gzip is written as one member of blocks that were compressed independently, so
-// threads can share the work; any gunzip reads it. Formats: RFC 1951, 1952 (gzip), 8878 (zstd).
+// or the processor. Gzip is written as members and zstd, with the default effort, as frames that were
+// compressed independently, so threads can share the work; any gunzip or unzstd reads them. Formats:
+// RFC 1951, 1952 (gzip), 8878 (zstd).
 #pragma once
 
 #include <cstdint>

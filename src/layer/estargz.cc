@@ -108,7 +108,7 @@ class EstargzWriter final : public EstargzEncoder {
   Status close_member() {
     if (member_.empty()) return ok();
     packed_.clear();
-    if (!chunker_.compress_whole(member_, level_.value_or(internal::ChunkPlan{}.level), packed_)) {
+    if (!chunker_.append_member(level_.value_or(internal::kGzipDefaultLevel), member_, packed_)) {
       return environment_error(Code::kResourceExhausted, "gzip: out of memory");
     }
     member_.clear();

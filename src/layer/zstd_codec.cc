@@ -1,53 +1,33 @@
-// Zstandard both ways, on libzstd. At least one worker thread is always asked for, because the bytes
-// of the multi-threaded mode do not depend on the number of workers but differ from those of none.
+// Zstandard both ways, on libzstd, at a level that somebody asked for. At least one worker thread is always
+// asked for, because the bytes of the multi-threaded mode do not depend on the number of workers but differ
+// from those of none.
 #include <fmt/format.h>
 #include <zstd.h>
 
-#include <algorithm>
-#include <utility>
-
 #include "layer/internal/encoders.h"
-#include "layer/internal/gzip_chunk.h"
 
 namespace kiln::layer::internal {
 namespace {
 
-constexpr int kDefaultJobBytes = 2 << 20;
-constexpr int kDefaultLevel = 3;
-// Half as fast again, and on plain text no larger; on machine code some percent. Taken when a sample, the
-// first part of the stream that is worth compressing, grows by less than half a percent.
-constexpr int kHastyLevel = 2;
-constexpr std::size_t kSampleBytes = 256 * 1024;
-// How far the sample is looked for; so much is held back.
-constexpr std::size_t kHeldBytesMax = 4 << 20;
-
-std::size_t packed_bytes(int level, std::string_view bytes) {
-  std::string out(ZSTD_compressBound(bytes.size()), '\0');
-  return ZSTD_compress(out.data(), out.size(), bytes.data(), bytes.size(), level);
-}
+constexpr int kJobBytes = 2 << 20;
 
 class ZstdEncoder final : public Encoder {
  public:
-  // Without a level: the default effort, by what it gains.
-  ZstdEncoder(ZSTD_CCtx* context, std::optional<int> level, ByteSink& sink)
-      : context_(context, ZSTD_freeCCtx), sink_(sink), out_(ZSTD_CStreamOutSize(), '\0'), decided_(level.has_value()) {
-    if (level) set_level(*level);
+  ZstdEncoder(ZSTD_CCtx* context, int level, int threads, ByteSink& sink)
+      : context_(context, ZSTD_freeCCtx), sink_(sink), out_(ZSTD_CStreamOutSize(), '\0') {
+    ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
+    ZSTD_CCtx_setParameter(context, ZSTD_c_nbWorkers, threads);
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level);
+    if (level <= 6) ZSTD_CCtx_setParameter(context, ZSTD_c_jobSize, kJobBytes);
   }
 
   Status write(std::string_view bytes) override {
-    if (decided_) return pack(bytes);
-    while (!decided_ && !bytes.empty()) {
-      // The same samples whatever the sizes of the writes.
-      std::size_t n = std::min(bytes.size(), kSampleBytes - held_.size() % kSampleBytes);
-      held_.append(bytes.substr(0, n));
-      bytes.remove_prefix(n);
-      if (held_.size() % kSampleBytes == 0) KILN_RETURN_IF_ERROR(look_at(held_.size() - kSampleBytes));
-    }
-    return bytes.empty() ? ok() : pack(bytes);
+    ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
+    while (in.pos < in.size) KILN_RETURN_IF_ERROR(step(in, ZSTD_e_continue).status());
+    return ok();
   }
 
   Status finish() override {
-    if (!decided_) KILN_RETURN_IF_ERROR(decide(kDefaultLevel));
     ZSTD_inBuffer in{nullptr, 0, 0};
     while (true) {
       KILN_ASSIGN_OR_RETURN(std::size_t left, step(in, ZSTD_e_end));
@@ -56,31 +36,6 @@ class ZstdEncoder final : public Encoder {
   }
 
  private:
-  void set_level(int level) {
-    ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, level);
-    if (level <= 6) ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_jobSize, kDefaultJobBytes);
-  }
-
-  Status look_at(std::size_t start) {
-    std::string_view sample = std::string_view(held_).substr(start, kSampleBytes);
-    if (looks_incompressible(sample)) return held_.size() < kHeldBytesMax ? ok() : decide(kDefaultLevel);
-    bool hasty = packed_bytes(kHastyLevel, sample) * 1000 <= packed_bytes(kDefaultLevel, sample) * 1005;
-    return decide(hasty ? kHastyLevel : kDefaultLevel);
-  }
-
-  Status decide(int level) {
-    decided_ = true;
-    set_level(level);
-    std::string held = std::exchange(held_, {});
-    return pack(held);
-  }
-
-  Status pack(std::string_view bytes) {
-    ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
-    while (in.pos < in.size) KILN_RETURN_IF_ERROR(step(in, ZSTD_e_continue).status());
-    return ok();
-  }
-
   Result<std::size_t> step(ZSTD_inBuffer& in, ZSTD_EndDirective directive) {
     ZSTD_outBuffer out{out_.data(), out_.size(), 0};
     std::size_t left = ZSTD_compressStream2(context_.get(), &out, &in, directive);
@@ -94,8 +49,6 @@ class ZstdEncoder final : public Encoder {
   std::unique_ptr<ZSTD_CCtx, std::size_t (*)(ZSTD_CCtx*)> context_;
   ByteSink& sink_;
   std::string out_;
-  bool decided_;
-  std::string held_;  // until the level is decided
 };
 
 class ZstdDecoder final : public ByteSource {
@@ -134,13 +87,10 @@ class ZstdDecoder final : public ByteSource {
 
 }  // namespace
 
-Result<std::unique_ptr<Encoder>> make_zstd_encoder(std::optional<int> level, int threads, ByteSink& sink) {
+Result<std::unique_ptr<Encoder>> make_zstd_encoder(int level, int threads, ByteSink& sink) {
   ZSTD_CCtx* context = ZSTD_createCCtx();
   if (!context) return environment_error(Code::kResourceExhausted, "zstd: out of memory");
-  auto encoder = std::make_unique<ZstdEncoder>(context, level, sink);
-  ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
-  ZSTD_CCtx_setParameter(context, ZSTD_c_nbWorkers, threads);
-  return std::unique_ptr<Encoder>(std::move(encoder));
+  return std::unique_ptr<Encoder>(std::make_unique<ZstdEncoder>(context, level, threads, sink));
 }
 
 std::unique_ptr<ByteSource> make_zstd_decoder(std::unique_ptr<ByteSource> source) {

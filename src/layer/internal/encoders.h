@@ -9,8 +9,8 @@
 
 namespace kiln::layer::internal {
 
-std::unique_ptr<Encoder> make_gzip_encoder(std::optional<int> level, int threads, ByteSink& sink);
-Result<std::unique_ptr<Encoder>> make_zstd_encoder(std::optional<int> level, int threads, ByteSink& sink);
+// The whole stream as one frame at that level.
+Result<std::unique_ptr<Encoder>> make_zstd_encoder(int level, int threads, ByteSink& sink);
 std::unique_ptr<ByteSource> make_gzip_decoder(std::unique_ptr<ByteSource> source);
 std::unique_ptr<ByteSource> make_zstd_decoder(std::unique_ptr<ByteSource> source);
 

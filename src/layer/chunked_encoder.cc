@@ -1,11 +1,11 @@
-// The gzip encoder: chunks are handed to threads, their members written in order by the caller.
+#include "layer/internal/chunked_encoder.h"
+
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <thread>
-
-#include "layer/internal/encoders.h"
-#include "layer/internal/gzip_chunk.h"
+#include <vector>
 
 namespace kiln::layer::internal {
 namespace {
@@ -17,12 +17,11 @@ struct Chunk {
   bool failed = false;
 };
 
-class GzipEncoder final : public Encoder {
+class ChunkedEncoder final : public Encoder {
  public:
-  GzipEncoder(std::optional<int> level, int threads, ByteSink& sink)
-      : level_(level), threads_max_(threads), sink_(sink) {}
+  ChunkedEncoder(Chunking chunking, ByteSink& sink) : chunking_(std::move(chunking)), sink_(sink) {}
 
-  ~GzipEncoder() override {
+  ~ChunkedEncoder() override {
     {
       std::lock_guard guard(mutex_);
       stopping_ = true;
@@ -34,10 +33,10 @@ class GzipEncoder final : public Encoder {
   Status write(std::string_view bytes) override {
     while (!bytes.empty()) {
       if (!filling_) filling_ = fresh_chunk();
-      std::size_t n = std::min(bytes.size(), kGzipChunkBytes - filling_->plain.size());
+      std::size_t n = std::min(bytes.size(), chunking_.chunk_bytes - filling_->plain.size());
       filling_->plain.append(bytes.substr(0, n));
       bytes.remove_prefix(n);
-      if (filling_->plain.size() == kGzipChunkBytes) KILN_RETURN_IF_ERROR(hand_over());
+      if (filling_->plain.size() == chunking_.chunk_bytes) KILN_RETURN_IF_ERROR(hand_over());
     }
     return ok();
   }
@@ -45,10 +44,10 @@ class GzipEncoder final : public Encoder {
   Status finish() override {
     if (threads_.empty()) {
       // A stream of less than a chunk: not worth a thread.
-      GzipChunker chunker(level_);
       std::string out;
       std::string_view plain = filling_ ? std::string_view(filling_->plain) : std::string_view();
-      if (!chunker.compress(plain, out)) return no_memory();
+      auto packer = chunking_.make_packer();
+      if (!packer || !packer->pack(plain, out)) return no_memory();
       return sink_.write(out);
     }
     if (filling_) KILN_RETURN_IF_ERROR(hand_over());
@@ -58,7 +57,7 @@ class GzipEncoder final : public Encoder {
 
  private:
   static Status no_memory() {
-    return environment_error(Code::kResourceExhausted, "gzip: out of memory");
+    return environment_error(Code::kResourceExhausted, "compress a layer: out of memory");
   }
 
   std::unique_ptr<Chunk> fresh_chunk() {
@@ -68,19 +67,19 @@ class GzipEncoder final : public Encoder {
       return chunk;
     }
     auto chunk = std::make_unique<Chunk>();
-    chunk->plain.reserve(kGzipChunkBytes);
+    chunk->plain.reserve(chunking_.chunk_bytes);
     return chunk;
   }
 
   Status hand_over() {
-    if (static_cast<int>(threads_.size()) < threads_max_) threads_.emplace_back([this] { compress_chunks(); });
+    if (static_cast<int>(threads_.size()) < chunking_.threads) threads_.emplace_back([this] { compress_chunks(); });
     {
       std::lock_guard guard(mutex_);
       waiting_.push_back(filling_.get());
     }
     work_.notify_one();
     order_.push_back(std::move(filling_));
-    while (order_.size() > static_cast<std::size_t>(2 * threads_max_ + 1) || oldest_is_done()) {
+    while (order_.size() > static_cast<std::size_t>(2 * chunking_.threads + 1) || oldest_is_done()) {
       KILN_RETURN_IF_ERROR(write_oldest());
     }
     return ok();
@@ -109,7 +108,7 @@ class GzipEncoder final : public Encoder {
   }
 
   void compress_chunks() {
-    GzipChunker chunker(level_);
+    const std::unique_ptr<ChunkPacker> packer = chunking_.make_packer();
     std::unique_lock lock(mutex_);
     while (true) {
       work_.wait(lock, [&] { return stopping_ || !waiting_.empty(); });
@@ -117,7 +116,7 @@ class GzipEncoder final : public Encoder {
       Chunk* chunk = waiting_.front();
       waiting_.pop_front();
       lock.unlock();
-      bool good = chunker.compress(chunk->plain, chunk->packed);
+      bool good = packer && packer->pack(chunk->plain, chunk->packed);
       lock.lock();
       chunk->failed = !good;
       chunk->done = true;
@@ -125,8 +124,7 @@ class GzipEncoder final : public Encoder {
     }
   }
 
-  const std::optional<int> level_;
-  const int threads_max_;
+  const Chunking chunking_;
   ByteSink& sink_;
   std::unique_ptr<Chunk> filling_;
   std::deque<std::unique_ptr<Chunk>> order_;  // handed over, not yet written
@@ -141,8 +139,8 @@ class GzipEncoder final : public Encoder {
 
 }  // namespace
 
-std::unique_ptr<Encoder> make_gzip_encoder(std::optional<int> level, int threads, ByteSink& sink) {
-  return std::make_unique<GzipEncoder>(level, threads, sink);
+std::unique_ptr<Encoder> make_chunked_encoder(Chunking chunking, ByteSink& sink) {
+  return std::make_unique<ChunkedEncoder>(std::move(chunking), sink);
 }
 
 }  // namespace kiln::layer::internal
