@@ -8,6 +8,7 @@
 
 #include "layer/compression.h"
 #include "layer/layer_encoder.h"
+#include "layer/read_ahead.h"
 
 namespace kiln::store {
 
@@ -87,7 +88,9 @@ Result<std::unique_ptr<LayerStream>> LayerStream::open(content::BlobStore& store
   }
   state->extraction.emplace(reporter, "extracting " + name);
   state->bytes = std::make_unique<KeepingSource>(std::move(from), std::move(writer), state->download, state->error, stop);
-  KILN_ASSIGN_OR_RETURN(state->decompressed, layer::decompress(std::make_unique<BorrowedSource>(*state->bytes)));
+  KILN_ASSIGN_OR_RETURN(auto decompressed, layer::decompress(std::make_unique<BorrowedSource>(*state->bytes)));
+  // Transfer, its digest and decompression in one thread; what is done with the plain bytes in the caller's.
+  state->decompressed = layer::read_ahead(std::move(decompressed));
   state->plain = std::make_unique<layer::HashingSource>(*state->decompressed);
   return std::unique_ptr<LayerStream>(new LayerStream(std::move(state)));
 }

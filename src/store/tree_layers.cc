@@ -84,6 +84,9 @@ class EncodingSlot {
   TreesState* state_;
 };
 
+// How many layers are remembered to be made of files.
+constexpr std::size_t kEncodedMax = 10'000;
+
 class LayerProvider final : public content::BlobProvider {
  public:
   LayerProvider(content::BlobStore& store, std::shared_ptr<content::BlobProvider> remote)
@@ -166,6 +169,11 @@ Result<BlobVariant> TreesState::encode(const TreeRef& unit, const LayerOptions& 
   made.blob.annotations.insert(encoded.annotations.begin(), encoded.annotations.end());
   made.variant = variant;
   made.local = true;
+  if (!wanted.clamp_mtime) {
+    std::lock_guard lock(mutex);
+    if (encoded_here.size() >= kEncodedMax) encoded_here.clear();
+    encoded_here.insert(unit->id());
+  }
   return made;
 }
 
@@ -198,6 +206,22 @@ Result<BlobVariant> TreesState::convert(const TreeRef& unit, const BlobVariant& 
   made.variant = variant;
   made.local = true;
   return made;
+}
+
+// The layer in another compression: from the files when its tar was made of them, which is less work than
+// to decompress it.
+Result<BlobVariant> TreesState::in_another_way(const TreeRef& unit, const BlobVariant& from, const LayerOptions& wanted,
+                                               const std::string& variant, std::stop_token stop) {
+  bool from_files;
+  {
+    std::lock_guard lock(mutex);
+    from_files = encoded_here.contains(unit->id());
+  }
+  if (from_files && wanted.compression.type != Compression::kEstargz && !content::is_foreign_layer_type(from.blob.media_type)) {
+    Result<BlobVariant> made = encode(unit, wanted, variant, stop);
+    if (made.ok() ? made->diff_id == from.diff_id : is_cancelled(made.status())) return made;
+  }
+  return convert(unit, from, wanted, variant, stop);
 }
 
 Status TreesState::fetch_blob(const TreeRef& unit, std::stop_token stop) {
@@ -245,7 +269,7 @@ Result<LayerBlob> TreesState::layer_of(const TreeRef& unit, const LayerOptions& 
         from = defining(b.blobs);
         if (b.blobs.empty() && !clamped) variant.clear();
       }
-      Result<BlobVariant> made = from && !clamped ? convert(unit, *from, wanted, variant, stop)
+      Result<BlobVariant> made = from && !clamped ? in_another_way(unit, *from, wanted, variant, stop)
                                                   : encode(unit, wanted, variant, stop);
       if (!made.ok()) return is_cancelled(made.status()) ? made.status() : annotate(made.status(), "make a layer");
       KILN_RETURN_IF_ERROR(add_blob(unit, *made));
@@ -306,6 +330,7 @@ Result<std::vector<LayerBlob>> Trees::layers(const TreeRef& tree, const LayerOpt
   for (std::size_t i = 0; i < units.size(); ++i) {
     jobs.push_back([&, i](std::stop_token inner) -> Status {
       KILN_ASSIGN_OR_RETURN(layers[i], state_->layer_of(units[i], options, inner));
+      if (options.told) options.told(layers[i]);
       return ok();
     });
   }

@@ -60,6 +60,8 @@ struct LayerOptions {
   bool fetch = false;
   std::optional<Time> clamp_mtime;  // SOURCE_DATE_EPOCH with rewrite-timestamp: later mtimes become this
   std::vector<Digest> clamp_except;  // diff ids of layers that stay as they are (those of the base image)
+  // Hears of each layer as soon as it is there, while others are still made; from several threads, and waited for.
+  std::function<void(const LayerBlob&)> told;
 };
 
 // Any thread.

@@ -70,6 +70,7 @@ struct TreesState : std::enable_shared_from_this<TreesState> {
     TreeOptions options;
   };
   std::map<std::string, Writing> writing;
+  std::set<std::string> encoded_here;  // layers whose blobs this process made of their files
   std::set<std::string> making;  // snapshots being filled that have no record yet
   std::mutex prune_mutex;        // one prune at a time
   std::mutex from_blob_mutex;    // looking for a blob and naming it is one act
@@ -136,6 +137,8 @@ struct TreesState : std::enable_shared_from_this<TreesState> {
                              std::stop_token stop);
   Result<BlobVariant> convert(const TreeRef& unit, const BlobVariant& from, const LayerOptions& options,
                               const std::string& variant, std::stop_token stop);
+  Result<BlobVariant> in_another_way(const TreeRef& unit, const BlobVariant& from, const LayerOptions& options,
+                                     const std::string& variant, std::stop_token stop);
   // The error of whoever wanted the layer's bytes, saying which layer it was.
   static Status lost(const TreeRef& unit, Status status);
   Status add_blob(const TreeRef& unit, const BlobVariant& made);
