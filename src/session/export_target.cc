@@ -18,6 +18,8 @@ constexpr const char* kSend = "/moby.filesync.v1.FileSend/DiffCopy";
 constexpr const char* kFind = "/moby.exporter.v1.Exporter/FindExporters";
 // Receivers take four megabytes a message by default.
 constexpr std::size_t kMessageBytes = 1 << 20;
+// Of what is not gathered with what follows, where that saves copying it.
+constexpr std::size_t kDirectBytesMin = 64 * 1024;
 
 class CallSink final : public ExportSink {
  public:
@@ -28,16 +30,22 @@ class CallSink final : public ExportSink {
 
   Status write(std::string_view bytes) override {
     while (!bytes.empty()) {
+      if (buffer_.empty() && bytes.size() >= kDirectBytesMin && call_->takes_files()) {
+        std::string_view message = bytes.substr(0, kMessageBytes);
+        bytes.remove_prefix(message.size());
+        KILN_RETURN_IF_ERROR(send(message));
+        continue;
+      }
       std::size_t count = std::min(bytes.size(), kMessageBytes - buffer_.size());
       buffer_.append(bytes.substr(0, count));
       bytes.remove_prefix(count);
-      if (buffer_.size() == kMessageBytes) KILN_RETURN_IF_ERROR(send());
+      if (buffer_.size() == kMessageBytes) KILN_RETURN_IF_ERROR(send_buffer());
     }
     return ok();
   }
 
   Status close() override {
-    if (!buffer_.empty()) KILN_RETURN_IF_ERROR(send());
+    if (!buffer_.empty()) KILN_RETURN_IF_ERROR(send_buffer());
     call_->writes_done();
     grpc::ByteBuffer ignored;
     while (call_->read(ignored)) {
@@ -46,9 +54,16 @@ class CallSink final : public ExportSink {
   }
 
  private:
-  Status send() {
-    grpc::Slice slice(buffer_.data(), buffer_.size());
+  Status send_buffer() {
+    Status sent = send(buffer_);
     buffer_.clear();
+    return sent;
+  }
+
+  Status send(std::string_view message) {
+    // The direct way has sent a message when it returns; gRPC may still hold it, and gets a copy.
+    grpc::Slice slice = call_->takes_files() ? grpc::Slice(message.data(), message.size(), grpc::Slice::STATIC_SLICE)
+                                             : grpc::Slice(message.data(), message.size());
     if (call_->write(internal::bytes_message(slice), internal::MessagePipe::Flush::kNow)) return ok();
     grpc::ByteBuffer ignored;
     while (call_->read(ignored)) {
