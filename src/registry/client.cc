@@ -3,6 +3,7 @@
 #include "registry/exchange.h"
 #include "registry/pull.h"
 #include "registry/push.h"
+#include "registry/push_memory.h"
 
 namespace kiln::registry {
 namespace {
@@ -48,6 +49,7 @@ struct Registry::State {
   State(Transport& http, Options given) : options(std::move(given)), exchange(http, options) {}
   Options options;
   Exchange exchange;
+  PushMemory pushes{system_clock()};
 };
 
 namespace {
@@ -72,6 +74,8 @@ class RepositoryProvider final : public content::BlobProvider {
   Access access_;
 };
 
+std::string repository_of(const Endpoint& at, const Reference& ref) { return fmt::format("{}/{}", at.host, ref.path); }
+
 }  // namespace
 
 Registry::Registry(Transport& http, Options options) : state_(std::make_shared<State>(http, std::move(options))) {}
@@ -95,13 +99,31 @@ Result<std::optional<std::int64_t>> Registry::stat_blob(const Reference& ref, co
                                                         const Access& access) {
   Access complete = with_credentials(access);
   KILN_ASSIGN_OR_RETURN(Endpoint at, state_->exchange.hosts().for_push(ref, complete.insecure));
-  return registry::stat_blob(state_->exchange, at, ref, digest, pull_scope(ref), complete);
+  KILN_ASSIGN_OR_RETURN(auto size, registry::stat_blob(state_->exchange, at, ref, digest, pull_scope(ref), complete));
+  if (!size) state_->pushes.forget(repository_of(at, ref), digest);
+  return size;
 }
 
 Result<Pushed> Registry::push_blob(const Reference& ref, const content::Descriptor& descriptor, const BlobOpener& open,
                                    const std::vector<std::string>& mount_from, const Access& access,
-                                   const Progress& progress) {
-  return registry::push_blob(state_->exchange, ref, descriptor, open, mount_from, with_credentials(access), progress);
+                                   const Progress& progress, PushSeries* series) {
+  PushSeries alone;
+  return registry::push_blob(state_->exchange, ref, {descriptor, open, mount_from, progress, series ? *series : alone},
+                             with_credentials(access));
+}
+
+Standing Registry::standing(const Reference& ref, const Access& access) {
+  Result<Endpoint> at = state_->exchange.hosts().for_push(ref, access.insecure);
+  if (!at.ok()) return {};
+  const std::string repository = repository_of(*at, ref);
+  if (!state_->pushes.knows(repository)) return {};
+  Result<Digest> found = stat_manifest(state_->exchange, *at, ref, with_credentials(access));
+  return found.ok() ? state_->pushes.find(repository, *found) : Standing();
+}
+
+void Registry::remember_push(const Reference& ref, const Access& access, Standing pushed) {
+  Result<Endpoint> at = state_->exchange.hosts().for_push(ref, access.insecure);
+  if (at.ok()) state_->pushes.remember(repository_of(*at, ref), std::move(pushed));
 }
 
 Status Registry::push_manifest(const Reference& ref, const content::Descriptor& descriptor, std::string_view bytes,

@@ -9,11 +9,13 @@
 // Protocol: OCI distribution-spec 1.1; https://distribution.github.io/distribution/spec/auth/
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -69,6 +71,19 @@ enum class Verify { kYes, kNo };
 
 enum class Pushed { kUploaded, kExisted, kMounted };
 
+// What the blobs of one push tell each other. Where one after the other was missing, a small one is sent
+// without the question whether it is there: the question costs as much as the answer. Any thread.
+struct PushSeries {
+  std::atomic<int> missing_in_a_row = 0;
+};
+
+// A manifest that this client pushed to a repository, and what it saw there of what the manifest names.
+struct Standing {
+  Digest manifest;         // empty: nothing is known
+  std::set<Digest> blobs;  // and manifests
+  Time seen{};             // the oldest sight of them
+};
+
 // Any thread; the Transport must outlive it. Every call blocks and is cancelled by access.stop.
 // Errors: NotFound (no such image, blob), Unauthenticated, PermissionDenied, FailedPrecondition
 // (digest mismatch, certificate), Unavailable after all retries. Network errors, 429 and 5xx are
@@ -101,7 +116,14 @@ class Registry {
   // (repositories on the same host, "library/busybox").
   Result<Pushed> push_blob(const Reference& ref, const content::Descriptor& descriptor, const BlobOpener& open,
                            const std::vector<std::string>& mount_from, const Access& access,
-                           const Progress& progress = {});
+                           const Progress& progress = {}, PushSeries* series = nullptr);
+
+  // What stands at the reference right now, when it is something that this client pushed there lately: what
+  // that names need not be pushed again. Asks the registry once, or not at all where nothing was pushed.
+  // Best effort: whatever goes wrong, nothing is known.
+  Standing standing(const Reference& ref, const Access& access);
+  // After a push: `pushed.seen` is when it began, or older if blobs were left out because of a Standing.
+  void remember_push(const Reference& ref, const Access& access, Standing pushed);
 
   // By the tag of `ref` when it has one, else by digest. What it refers to must be there already.
   Status push_manifest(const Reference& ref, const content::Descriptor& descriptor, std::string_view bytes,

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "registry/scripted_transport.h"
 
 namespace kiln::registry {
@@ -70,6 +73,22 @@ TEST(Client, WaitsAndTriesAgainWhenTheRegistryIsBusy) {
   EXPECT_EQ(asked, 3);
 }
 
+TEST(Client, TriesOnceMoreWhereAHostSaysNothing) {
+  int asked = 0;
+  ScriptedTransport http([&](const Request&) -> ScriptedAnswer {
+    ++asked;
+    Status stalled = peer_error(Code::kUnavailable, "no data for 60 s");
+    set_detail(stalled, kStalledDetail, "1");
+    return {.error = stalled};
+  });
+  Registry registry(http, quick());
+  EXPECT_EQ(registry.resolve(ref_of("example.com/app"), {}).status().code(), Code::kUnavailable);
+  EXPECT_EQ(asked, 2);
+  asked = 0;
+  EXPECT_EQ(registry.fetch_manifest(ref_of("example.com/app"), {}, {}).status().code(), Code::kUnavailable);
+  EXPECT_EQ(asked, 2);
+}
+
 TEST(Client, SaysNotFoundWithTheWholeName) {
   ScriptedTransport http([](const Request&) -> ScriptedAnswer { return {.status = 404}; });
   Registry registry(http, quick());
@@ -129,6 +148,27 @@ TEST(Client, MountsABlobFromAnotherRepository) {
   auto pushed = registry.push_blob(ref_of("example.com/app"), blob_of("x"), nullptr, {"team/base"}, {});
   ASSERT_TRUE(pushed.ok()) << pushed.status();
   EXPECT_EQ(*pushed, Pushed::kMounted);
+}
+
+// Each upload reads a download from the same host: none may wait for the places of the others.
+TEST(Client, CopiesBlobsFromOneRepositoryOfAHostToAnother) {
+  ScriptedTransport http([&](const Request& request) -> ScriptedAnswer {
+    if (request.method == "HEAD") return {.status = 404};
+    if (request.method == "GET") return {.status = 200, .body = "layer"};
+    if (request.method == "POST") return {.status = 202, .headers = {{"Location", "/up/1"}}};
+    return {.status = request.body_text == "layer" ? 201 : 400};
+  });
+  Registry registry(http, quick());
+  std::vector<std::jthread> pushes;
+  std::atomic<int> pushed = 0;
+  for (int i = 0; i < 12; ++i) {
+    pushes.emplace_back([&] {
+      BlobOpener open = [&](std::uint64_t offset) { return registry.open_blob(ref_of("example.com/from"), blob_of("layer"), offset, {}); };
+      if (registry.push_blob(ref_of("example.com/to"), blob_of("layer"), open, {}, {}).ok()) ++pushed;
+    });
+  }
+  pushes.clear();
+  EXPECT_EQ(pushed, 12);
 }
 
 TEST(Client, UploadsWithoutShowingItsPasswordToAnotherHost) {

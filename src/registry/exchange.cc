@@ -59,7 +59,8 @@ std::string server_message(std::string_view body) {
 
 }  // namespace
 
-bool worth_retrying(const Status& status) {
+bool worth_retrying(const Status& status, std::size_t attempt) {
+  if (attempt > 0 && get_detail(status, kStalledDetail)) return false;
   // Nobody listens, or nobody has that name: the user wants to hear it now.
   return status.code() == Code::kUnavailable && !get_detail(status, kRefusedDetail);
 }
@@ -75,7 +76,7 @@ Result<Answer> Exchange::ask(Endpoint& at, const Question& question, const Acces
   KILN_ASSIGN_OR_RETURN(answer.slot, limits_.take(at.host, question.lane, access.stop));
   for (std::size_t attempt = 0;; ++attempt) {
     Result<std::unique_ptr<Response>> response = send_authorized(at, question, access);
-    bool again = response.ok() ? busy((*response)->status) : worth_retrying(response.status());
+    bool again = response.ok() ? busy((*response)->status) : worth_retrying(response.status(), attempt);
     if (!again) {
       if (!response.ok()) return response.status();
       answer.response = *std::move(response);

@@ -63,7 +63,8 @@ class Exchange {
   Authorizer auth_;
 };
 
-// Whether another try of the same may succeed.
-bool worth_retrying(const Status& status);
+// Whether another try of the same may succeed, after `attempt` that were made again already. A host that said
+// nothing for a whole idle timeout gets one more try, not one after the other.
+bool worth_retrying(const Status& status, std::size_t attempt = 0);
 
 }  // namespace kiln::registry

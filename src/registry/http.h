@@ -109,6 +109,7 @@ class Transport {
 // Payload types on transport errors, so that callers can tell what to try next.
 inline constexpr std::string_view kPlainTextDetail = "kiln.http.plain_text";  // TLS met plain HTTP
 inline constexpr std::string_view kRefusedDetail = "kiln.http.refused";       // connection refused
+inline constexpr std::string_view kStalledDetail = "kiln.http.stalled";       // no byte for the idle timeout
 
 struct CurlOptions {
   std::string user_agent;

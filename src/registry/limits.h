@@ -41,11 +41,14 @@ class HostLimits {
     std::string key_;
   };
 
-  // Manifests have a lane of their own, so that they never wait behind layers.
-  enum class Lane { kBlobs, kManifests };
+  // Manifests have a lane of their own, so that they never wait behind layers; so have uploads, because one may
+  // wait for a download from the same host.
+  enum class Lane { kBlobs, kUploads, kManifests };
   // Waits for a slot; Cancelled when stopped meanwhile.
   Result<Slot> take(const std::string& host, Lane lane, std::stop_token stop) {
-    std::string key = lane == Lane::kManifests ? host + "|manifests" : host;
+    std::string key = host;
+    if (lane == Lane::kManifests) key += "|manifests";
+    if (lane == Lane::kUploads) key += "|uploads";
     int max = lane == Lane::kManifests ? transfers_max_ + 1 : transfers_max_;
     std::unique_lock lock(mutex_);
     bool got = changed_.wait(lock, stop, [&] { return running_[key] < max; });

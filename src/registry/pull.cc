@@ -70,7 +70,7 @@ Result<FetchedManifest> get_manifest(Exchange& exchange, Endpoint& at, const Ref
     if (answer.response->status != 200) return exchange.refusal(question, *answer.response, ref.str());
     Result<std::string> bytes = read_all(*answer.response, kManifestMax);
     if (bytes.ok()) return FetchedManifest{*std::move(bytes), media_type_of(*answer.response)};
-    if (!worth_retrying(bytes.status()) || at.mirror) return bytes.status();
+    if (!worth_retrying(bytes.status(), attempt) || at.mirror) return bytes.status();
     answer = {};
     KILN_ASSIGN_OR_RETURN(bool more, exchange.wait_for_retry(attempt, std::nullopt, access.stop));
     if (!more) return bytes.status();
@@ -153,7 +153,7 @@ class BlobStream final : public ByteSource {
     if (finished_) return std::size_t{0};
     while (true) {
       Result<std::size_t> got = answer_.response->read(buffer);
-      bool cut = got.ok() ? (*got == 0 && size_known() && at_ < size()) : worth_retrying(got.status());
+      bool cut = got.ok() ? (*got == 0 && size_known() && at_ < size()) : worth_retrying(got.status(), tries_);
       if (!cut) {
         if (!got.ok()) return failed_ = got.status();
         if (*got == 0) return finish();
@@ -274,6 +274,16 @@ Result<Resolved> resolve(Exchange& exchange, const Reference& asked, const Acces
     KILN_ASSIGN_OR_RETURN(content::Descriptor descriptor, resolve_at(exchange, at, ref, access));
     return Resolved{.ref = ref.with_digest(descriptor.digest), .descriptor = std::move(descriptor), .host = at.host};
   });
+}
+
+Result<Digest> stat_manifest(Exchange& exchange, Endpoint& at, const Reference& ref, const Access& access) {
+  Question question = manifest_question(ref, "HEAD", ref.object());
+  question.scopes = push_scope(ref);
+  question.retry = Question::Retry::kNo;
+  KILN_ASSIGN_OR_RETURN(Answer answer, exchange.ask(at, question, access));
+  Result<Digest> digest = Digest::parse(trim(answer.response->headers.get("Docker-Content-Digest")));
+  if (answer.response->status == 200 && digest.ok()) return digest;
+  return peer_error(Code::kNotFound, fmt::format("{}: not found", ref.str()));
 }
 
 Result<std::string> fetch_manifest(Exchange& exchange, const Reference& ref, const content::Descriptor& descriptor,

@@ -14,6 +14,10 @@ Result<std::unique_ptr<ByteSource>> open_blob(Exchange& exchange, const Referenc
 Result<std::optional<std::int64_t>> stat_blob(Exchange& exchange, Endpoint& at, const Reference& ref,
                                               const Digest& digest, const Scopes& scopes, const Access& access);
 
+// The digest of the manifest that the reference names for whoever may push there. One question; NotFound
+// also where the answer does not tell.
+Result<Digest> stat_manifest(Exchange& exchange, Endpoint& at, const Reference& ref, const Access& access);
+
 Scopes pull_scope(const Reference& ref);
 Scopes push_scope(const Reference& ref);
 

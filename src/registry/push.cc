@@ -7,6 +7,9 @@
 namespace kiln::registry {
 namespace {
 
+constexpr int kMissingMin = 4;
+constexpr std::int64_t kUnaskedBytesMax = 64 * 1024;
+
 // An upload session, begun by POST, ended by PUT.
 struct Begun {
   bool mounted = false;
@@ -17,6 +20,7 @@ Result<Begun> begin_upload(Exchange& exchange, Endpoint& at, const Reference& re
                            const std::string& mount_from, const Access& access) {
   Question question;
   question.method = "POST";
+  question.lane = HostLimits::Lane::kUploads;
   question.rest = fmt::format("{}/blobs/uploads/", ref.path);
   question.scopes = push_scope(ref);
   if (!mount_from.empty()) {
@@ -43,6 +47,7 @@ Status upload(Exchange& exchange, Endpoint& at, const Reference& ref, const cont
   question.url = location + (location.find('?') == std::string::npos ? "?" : "&") + "digest=" + url_encode(descriptor.digest.str());
   question.scopes = push_scope(ref);
   question.retry = Question::Retry::kNo;
+  question.lane = HostLimits::Lane::kUploads;
   question.headers.set("Content-Type", "application/octet-stream");
   question.body = [&open] { return open(0); };
   question.body_bytes = static_cast<std::uint64_t>(descriptor.size);
@@ -53,24 +58,36 @@ Status upload(Exchange& exchange, Endpoint& at, const Reference& ref, const cont
   return exchange.refusal(question, *answer.response, ref.name());
 }
 
+// Whether the registry has the blob. Not asked when the answer is all but known and the blob is small.
+Result<bool> is_there(Exchange& exchange, Endpoint& at, const Reference& ref, const BlobToPush& blob, const Access& access) {
+  bool unasked = blob.series.missing_in_a_row >= kMissingMin && blob.descriptor.size <= kUnaskedBytesMax;
+  if (unasked && blob.mount_from.empty()) return false;
+  KILN_ASSIGN_OR_RETURN(std::optional<std::int64_t> there,
+                        stat_blob(exchange, at, ref, blob.descriptor.digest, push_scope(ref), access));
+  if (there) {
+    blob.series.missing_in_a_row = 0;
+  } else {
+    ++blob.series.missing_in_a_row;
+  }
+  return there.has_value();
+}
+
 }  // namespace
 
-Result<Pushed> push_blob(Exchange& exchange, const Reference& ref, const content::Descriptor& descriptor,
-                         const BlobOpener& open, const std::vector<std::string>& mount_from, const Access& access,
-                         const Progress& progress) {
+Result<Pushed> push_blob(Exchange& exchange, const Reference& ref, const BlobToPush& blob, const Access& access) {
+  const Digest& digest = blob.descriptor.digest;
   KILN_ASSIGN_OR_RETURN(Endpoint at, exchange.hosts().for_push(ref, access.insecure));
-  KILN_ASSIGN_OR_RETURN(std::optional<std::int64_t> there,
-                        stat_blob(exchange, at, ref, descriptor.digest, push_scope(ref), access));
+  KILN_ASSIGN_OR_RETURN(bool there, is_there(exchange, at, ref, blob, access));
   if (there) return Pushed::kExisted;
 
   std::string location;
-  for (const std::string& from : mount_from) {
+  for (const std::string& from : blob.mount_from) {
     if (from == ref.path) continue;
-    Result<Begun> begun = begin_upload(exchange, at, ref, descriptor.digest, from, access);
+    Result<Begun> begun = begin_upload(exchange, at, ref, digest, from, access);
     if (!begun.ok()) {
       // No right to read the other repository: an upload always works.
       if (is_cancelled(begun.status())) return begun.status();
-      log_debug("mount {} from '{}': {}", descriptor.digest.str(), from, message_of(begun.status()));
+      log_debug("mount {} from '{}': {}", digest.str(), from, message_of(begun.status()));
       continue;
     }
     if (begun->mounted) return Pushed::kMounted;
@@ -79,12 +96,12 @@ Result<Pushed> push_blob(Exchange& exchange, const Reference& ref, const content
   }
   for (std::size_t attempt = 0;; ++attempt) {
     if (location.empty()) {
-      KILN_ASSIGN_OR_RETURN(Begun begun, begin_upload(exchange, at, ref, descriptor.digest, "", access));
+      KILN_ASSIGN_OR_RETURN(Begun begun, begin_upload(exchange, at, ref, digest, "", access));
       location = begun.location;
     }
-    Status status = upload(exchange, at, ref, descriptor, std::exchange(location, {}), open, access, progress);
+    Status status = upload(exchange, at, ref, blob.descriptor, std::exchange(location, {}), blob.open, access, blob.progress);
     if (status.ok()) return Pushed::kUploaded;
-    if (!worth_retrying(status)) return status;
+    if (!worth_retrying(status, attempt)) return status;
     KILN_ASSIGN_OR_RETURN(bool more, exchange.wait_for_retry(attempt, std::nullopt, access.stop));
     if (!more) return status;
   }

@@ -208,6 +208,7 @@ class CurlResponse final : public Response {
     if (waited_ms_ > request_.idle_timeout.count()) {
       finished_ = true;
       outcome_ = broken(fmt::format("no data for {} s", request_.idle_timeout.count() / 1000));
+      set_detail(outcome_, kStalledDetail, "1");
       return outcome_;
     }
     return ok();
