@@ -22,20 +22,21 @@ struct ImageFlags {
   std::string dangling_prefix;
 };
 
+using Pushes = std::vector<std::unique_ptr<ImagePush>>;
+
 class PendingImage final : public PendingExport {
  public:
-  PendingImage(const ExportPorts& ports, WrittenImage image, Attrs response, std::vector<PushOptions> pushes)
-      : ports_(ports),
-        image_(std::move(image)),
+  PendingImage(const ExportPorts& ports, WrittenImage image, Attrs response, Pushes pushes)
+      : image_(std::move(image)),
         response_(std::move(response)),
         pushes_(std::move(pushes)),
         holds_(*ports.trees, image_.written) {}
 
   Status finish(ExportContext& context) override {
     for (const auto& push : pushes_) {
-      Status status = push_image(image_.root, *image_.blobs, ports_, push, context);
+      Status status = push->finish(image_.root, *image_.blobs, context);
       if (is_cancelled(status)) return status;
-      if (!status.ok()) return annotate(status, fmt::format("failed to push {}", push.name));
+      if (!status.ok()) return annotate(status, fmt::format("failed to push {}", push->name()));
     }
     return ok();
   }
@@ -43,10 +44,9 @@ class PendingImage final : public PendingExport {
   std::optional<content::Descriptor> descriptor() const override { return image_.root; }
 
  private:
-  ExportPorts ports_;
   WrittenImage image_;
   Attrs response_;
-  std::vector<PushOptions> pushes_;
+  Pushes pushes_;
   BlobHolds holds_;
 };
 
@@ -64,14 +64,20 @@ class ImageExporter final : public Exporter {
     for (const auto& [key, value] : extra_) result.metadata[key] = value;
     KILN_ASSIGN_OR_RETURN(ImageOptions options, settled_options(options_, result, context, false));
     std::string names = settled_name(options.name, result);
+    // Layers are on their way while later ones are made.
+    Pushes pushes = pushes_to(names);
     ImageWriter writer(ports_, options, context);
+    if (!pushes.empty()) {
+      writer.tell_layers([&](const store::LayerBlob& layer) {
+        for (const auto& push : pushes) push->send_ahead(layer, context);
+      });
+    }
     KILN_ASSIGN_OR_RETURN(WrittenImage image, writer.write(result, names));
     std::string pushed_names = with_dangling(names, image.root.digest);
-    std::vector<PushOptions> pushes;
-    if (flags_.push) {
-      for (std::string_view name : split(pushed_names, ',')) {
-        if (!name.empty()) pushes.push_back({std::string(name), flags_.push_by_digest, flags_.insecure});
-      }
+    if (pushed_names != names) {
+      Pushes all = pushes_to(pushed_names);
+      for (std::size_t i = 0; i < pushes.size(); ++i) all[i] = std::move(pushes[i]);
+      pushes = std::move(all);
     }
     Attrs response = image_response(image, pushed_names);
     return std::unique_ptr<PendingExport>(
@@ -79,6 +85,17 @@ class ImageExporter final : public Exporter {
   }
 
  private:
+  Pushes pushes_to(const std::string& names) const {
+    Pushes out;
+    if (!flags_.push) return out;
+    for (std::string_view name : split(names, ',')) {
+      if (name.empty()) continue;
+      out.push_back(std::make_unique<ImagePush>(ports_, PushOptions{std::string(name), flags_.push_by_digest, flags_.insecure}));
+    }
+    return out;
+  }
+
+  // Names that depend on the digest stand at the end.
   std::string with_dangling(const std::string& names, const Digest& digest) const {
     if (flags_.dangling_prefix.empty() || (flags_.dangling_empty_only && !names.empty())) return names;
     std::string dangling = flags_.dangling_prefix + "@" + digest.str();

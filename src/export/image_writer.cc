@@ -152,6 +152,7 @@ Result<std::vector<std::vector<store::LayerBlob>>> ImageWriter::make_layers(
     KILN_ASSIGN_OR_RETURN(store::TreeRef tree, tree_for(result, platforms[i].id));
     if (!tree) continue;
     KILN_ASSIGN_OR_RETURN(store::LayerOptions wanted, wanted_layers(result, platforms[i].id));
+    wanted.told = told_;
     jobs.push_back([this, tree, wanted, &out = layers[i]] {
       auto made = ports_.trees->layers(tree, wanted, context_.stop, &context_.reporter);
       if (made.ok()) out = *std::move(made);

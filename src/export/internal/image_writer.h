@@ -5,6 +5,7 @@
 // docs/attestations/attestation-storage.md.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,6 +34,8 @@ class ImageWriter {
   ImageWriter(const ExportPorts& ports, const ImageOptions& options, ExportContext& context)
       : ports_(ports), options_(options), context_(context), blobs_(std::make_shared<ResultBlobs>(*ports.blobs)) {}
 
+  // `told` hears of each layer as soon as it is there, from several threads at once; write() waits for it.
+  void tell_layers(std::function<void(const store::LayerBlob&)> told) { told_ = std::move(told); }
   // Blocking, cancellable. `names` (comma-separated) are the subjects of attestations.
   Result<WrittenImage> write(const BuildResult& result, const std::string& names);
 
@@ -61,6 +64,7 @@ class ImageWriter {
   ExportContext& context_;
   std::shared_ptr<ResultBlobs> blobs_;
   std::vector<Digest> written_;
+  std::function<void(const store::LayerBlob&)> told_;
 };
 
 // Names of the image as they are tagged: parsed, ":latest" where there is no tag.
