@@ -174,7 +174,7 @@ Status Collector::add_chain(const std::vector<store::LayerBlob>& layers, Time cr
   for (const auto& layer : layers) {
     auto [it, is_new] = layer_index_.try_emplace({parent, layer.blob.digest}, static_cast<int>(out_.config.layers.size()));
     if (is_new) out_.config.layers.push_back({layer.blob.digest, parent, std::nullopt});
-    out_.blobs.try_emplace(layer.blob.digest, layer);
+    if (out_.blobs.try_emplace(layer.blob.digest, layer).second && options_.found) options_.found(layer);
     parent = it->second;
   }
   if (parent >= 0) record.results.push_back({parent, created});

@@ -2,6 +2,7 @@
 // of what is to be found again.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace kiln::remotecache {
 struct CollectOptions {
   Mode mode = Mode::kMin;
   store::LayerOptions layers;
+  std::function<void(const store::LayerBlob&)> found;  // hears of each blob once, while others are looked for
 };
 
 struct Collected {

@@ -1,11 +1,11 @@
-// Caches with a manifest: type=registry and type=local. Blobs first, in parallel as the target
-// allows, then the configuration, then the manifest that names them all.
-#include "base/parallel.h"
+// Caches with a manifest: type=registry and type=local. Blobs first, several at once, then the configuration,
+// then the manifest that names them all.
 #include "content/json_text.h"
 #include "remotecache/cache_config.h"
 #include "remotecache/collect.h"
 #include "remotecache/export_options.h"
 #include "remotecache/object_export.h"
+#include "remotecache/sending.h"
 #include "remotecache/target.h"
 
 namespace kiln::remotecache {
@@ -79,8 +79,11 @@ class ManifestExport final : public CacheExport {
 
   Result<Attrs> run(const std::vector<Exported>& results, Context& context) override {
     KILN_ASSIGN_OR_RETURN(auto target, make_target_(attrs_, ports_, context));
+    // Each blob once, though it may be several layers, and while others are made.
+    Sending layers_out(ports_.pool, kUploadsMax, [&](const store::LayerBlob& layer) { return send_layer(*target, layer, context); });
     auto preparing = std::make_unique<event::Phase>(context.reporter, "preparing build cache for export");
-    KILN_ASSIGN_OR_RETURN(auto collected, collect(results, {options_.mode, options_.layers}, ports_, context));
+    auto found = [&](const store::LayerBlob& layer) { layers_out.add(layer); };
+    KILN_ASSIGN_OR_RETURN(auto collected, collect(results, {options_.mode, options_.layers, found}, ports_, context));
     preparing.reset();
     if (collected.config.layers.empty()) {
       event::Phase(context.reporter, "skipping cache export for empty result").done();
@@ -91,40 +94,43 @@ class ManifestExport final : public CacheExport {
     for (const auto& layer : collected.config.layers) {
       layers.push_back(layer_descriptor(collected.blobs.at(layer.blob), options_.oci_types));
     }
-    KILN_RETURN_IF_ERROR(send_layers(*target, collected, context));
-    return publish(*target, collected.config, std::move(layers), context);
+    const Manifest manifest = manifest_of(collected.config, std::move(layers));
+    KILN_RETURN_IF_ERROR(layers_out.finish());
+    if (!target->stands(manifest.root)) KILN_RETURN_IF_ERROR(publish(*target, manifest, context));
+    return Attrs{{"cache.manifest", content::to_json(manifest.root)}};
   }
 
  private:
-  // Each blob once, though it may be several layers.
-  Status send_layers(Target& target, const Collected& collected, Context& context) {
-    std::vector<std::function<Status()>> jobs;
-    for (const auto& [digest, blob] : collected.blobs) {
-      jobs.push_back([&, &blob = blob]() -> Status {
-        if (context.stop.stop_requested()) return cancelled();
-        event::Phase writing(context.reporter, fmt::format("writing layer {}", blob.blob.digest.str()), blob.blob.size);
-        Status status = target.put_blob(layer_descriptor(blob, options_.oci_types), ports_.trees->provider_for(blob), context);
-        return status.ok() || is_cancelled(status) ? status : annotate(status, "error writing layer blob");
-      });
-    }
-    return run_parallel(ports_.pool, std::move(jobs), kUploadsMax);
+  Status send_layer(Target& target, const store::LayerBlob& layer, Context& context) const {
+    if (context.stop.stop_requested()) return cancelled();
+    event::Phase writing(context.reporter, fmt::format("writing layer {}", layer.blob.digest.str()), layer.blob.size);
+    Status status = target.put_blob(layer_descriptor(layer, options_.oci_types), ports_.trees->provider_for(layer), context);
+    return status.ok() || is_cancelled(status) ? status : annotate(status, "error writing layer blob");
   }
 
-  Result<Attrs> publish(Target& target, const CacheConfig& cache_config, std::vector<content::Descriptor> layers, Context& context) {
-    std::string config_text = to_json(cache_config);
-    auto config = descriptor_of(config_text, kCacheConfigType);
+  // What the layers are named by, and the bytes of both its parts.
+  struct Manifest {
+    content::Descriptor config, root;
+    std::string config_text, text;
+  };
+  Manifest manifest_of(const CacheConfig& cache_config, std::vector<content::Descriptor> layers) const {
+    Manifest out;
+    out.config_text = to_json(cache_config);
+    out.config = descriptor_of(out.config_text, kCacheConfigType);
+    out.text = manifest_text(options_, out.config, std::move(layers), out.root);
+    return out;
+  }
+
+  Status publish(Target& target, const Manifest& manifest, Context& context) {
     {
-      event::Phase writing(context.reporter, fmt::format("writing config {}", config.digest.str()));
-      Status status = target.put_bytes(config, config_text, context);
+      event::Phase writing(context.reporter, fmt::format("writing config {}", manifest.config.digest.str()));
+      Status status = target.put_bytes(manifest.config, manifest.config_text, context);
       if (!status.ok()) return annotate(status, "error writing config blob");
     }
-    content::Descriptor manifest;
-    std::string text = manifest_text(options_, config, std::move(layers), manifest);
     event::Phase writing(context.reporter, fmt::format("writing cache {}manifest {}", options_.image_manifest ? "image " : "",
-                                                       manifest.digest.str()));
-    Status status = target.put_manifest(manifest, text, context);
-    if (!status.ok()) return annotate(status, "error writing manifest blob");
-    return Attrs{{"cache.manifest", content::to_json(manifest)}};
+                                                       manifest.root.digest.str()));
+    Status status = target.put_manifest(manifest.root, manifest.text, context);
+    return status.ok() ? status : annotate(status, "error writing manifest blob");
   }
 
   std::string name_;

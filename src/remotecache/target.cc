@@ -1,7 +1,9 @@
 #include "remotecache/target.h"
 
 #include <algorithm>
+#include <mutex>
 
+#include "base/clock.h"
 #include "base/reference.h"
 #include "base/value.h"
 #include "content/reachable.h"
@@ -15,26 +17,45 @@ namespace {
 class RegistryTarget final : public Target {
  public:
   RegistryTarget(registry::Registry& registry, Reference ref, registry::Access access)
-      : registry_(registry), ref_(std::move(ref)), access_(std::move(access)) {}
+      : registry_(registry), ref_(std::move(ref)), access_(std::move(access)), standing_(registry_.standing(ref_, access_)) {
+    pushed_.seen = standing_.manifest.empty() ? system_clock().now() : standing_.seen;
+  }
 
+  bool stands(const content::Descriptor& manifest) override {
+    pushed_.manifest = manifest.digest;
+    return standing_.manifest == manifest.digest;
+  }
   Status put_blob(const content::Descriptor& blob, std::shared_ptr<content::BlobProvider> from, Context& context) override {
-    auto open = [&](std::uint64_t offset) { return from->open(blob, static_cast<std::int64_t>(offset), context.stop); };
-    return registry_.push_blob(ref_, blob, open, {}, access_).status();
+    return push(blob, [&](std::uint64_t offset) { return from->open(blob, static_cast<std::int64_t>(offset), context.stop); });
   }
   Status put_bytes(const content::Descriptor& blob, std::string_view bytes, Context&) override {
-    auto open = [&](std::uint64_t offset) -> Result<std::unique_ptr<ByteSource>> {
+    return push(blob, [&](std::uint64_t offset) -> Result<std::unique_ptr<ByteSource>> {
       return std::make_unique<StringSource>(std::string(bytes.substr(offset)));
-    };
-    return registry_.push_blob(ref_, blob, open, {}, access_).status();
+    });
   }
   Status put_manifest(const content::Descriptor& manifest, std::string_view bytes, Context&) override {
-    return registry_.push_manifest(ref_, manifest, bytes, access_);
+    KILN_RETURN_IF_ERROR(registry_.push_manifest(ref_, manifest, bytes, access_));
+    registry_.remember_push(ref_, access_, std::move(pushed_));
+    return ok();
   }
 
  private:
+  Status push(const content::Descriptor& blob, const registry::BlobOpener& open) {
+    if (!standing_.blobs.contains(blob.digest)) {
+      KILN_RETURN_IF_ERROR(registry_.push_blob(ref_, blob, open, {}, access_, {}, &series_).status());
+    }
+    std::lock_guard lock(mutex_);
+    pushed_.blobs.insert(blob.digest);
+    return ok();
+  }
+
   registry::Registry& registry_;
   Reference ref_;
   registry::Access access_;
+  const registry::Standing standing_;  // of the export before
+  registry::PushSeries series_;
+  std::mutex mutex_;
+  registry::Standing pushed_;  // by this one
 };
 
 // A directory at the client, written through its content service; the client keeps index.json.
@@ -42,6 +63,7 @@ class LocalTarget final : public Target {
  public:
   LocalTarget(session::ClientContent content, std::string dest) : content_(std::move(content)), dest_(std::move(dest)) {}
 
+  bool stands(const content::Descriptor&) override { return false; }
   Status put_blob(const content::Descriptor& blob, std::shared_ptr<content::BlobProvider> from, Context& context) override {
     return explain(send(blob, *from, context));
   }
@@ -131,18 +153,16 @@ Result<Origin> open_registry_origin(const Attrs& attrs, const Ports& ports, cons
   KILN_ASSIGN_OR_RETURN(auto ref, reference_attribute(attrs));
   KILN_ASSIGN_OR_RETURN(bool insecure, bool_attribute(attrs, "registry.insecure", false));
   registry::Access access{ports.credentials(context.sessions), insecure, context.stop};
-  KILN_ASSIGN_OR_RETURN(auto resolved, ports.registry->resolve(ref, access));
-  KILN_ASSIGN_OR_RETURN(auto manifest, ports.registry->fetch_manifest(resolved.ref, resolved.descriptor, access));
+  KILN_ASSIGN_OR_RETURN(auto manifest, ports.registry->fetch_manifest(ref, {}, access));
   // Layers are fetched later, perhaps by a step of another build: not bound to this one's stop.
   access.stop = {};
-  auto has = [registry = ports.registry, ref = resolved.ref, access](const content::Descriptor& blob,
-                                                                     std::stop_token stop) -> Result<bool> {
+  auto has = [registry = ports.registry, ref, access](const content::Descriptor& blob, std::stop_token stop) -> Result<bool> {
     registry::Access mine = access;
     mine.stop = stop;
     KILN_ASSIGN_OR_RETURN(auto size, registry->stat_blob(ref, blob.digest, mine));
     return size.has_value();
   };
-  return Origin{std::move(manifest), ports.registry->provider(resolved.ref, access), std::move(has)};
+  return Origin{std::move(manifest), ports.registry->provider(ref, access), std::move(has)};
 }
 
 Result<std::unique_ptr<Target>> make_local_target(const Attrs& attrs, const Ports&, const Context& context) {

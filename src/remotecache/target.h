@@ -13,6 +13,9 @@ namespace kiln::remotecache {
 class Target {
  public:
   virtual ~Target() = default;
+  // Whether the manifest stands there already, and with it all that it names.
+  virtual bool stands(const content::Descriptor& manifest) = 0;
+  // Any thread.
   virtual Status put_blob(const content::Descriptor& blob, std::shared_ptr<content::BlobProvider> from,
                           Context& context) = 0;
   virtual Status put_bytes(const content::Descriptor& blob, std::string_view bytes, Context& context) = 0;

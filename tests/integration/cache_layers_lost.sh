@@ -45,3 +45,30 @@ lose_layers
 out=$(kiln build --progress plain --cache-from "type=local,src=$work/cache" --output "type=tar,dest=$work/c.tar" "$work/ctx" 2>&1) ||
   fail "an export of lost layers: $out"
 contains "$(tar -xOf "$work/c.tar" both version | tr '\n' ' ')" "one two 3"
+
+# The same in a registry, whose cache manifest still stands: its bytes for a step, for files, and for a push.
+ref=$registry/it/lost-cache:latest
+lose_in_registry() {
+  local lost
+  lost=$(find "$work/registry/docker/registry/v2/repositories/it/lost-cache/_layers" -name link)
+  [[ $lost ]] || fail "the registry has no layers of the cache"
+  while read -r link; do
+    local digest data
+    digest=$(sed 's/sha256://' "$link")
+    data=$work/registry/docker/registry/v2/blobs/sha256/${digest:0:2}/$digest/data
+    grep -q '"records"' "$data" || rm -f "$link"
+  done <<< "$lost"
+}
+for wanted in step "tar --output type=tar,dest=$work/d.tar" "push --output type=image,name=$registry/it/from-lost:latest,push=true"; do
+  forget
+  write_dockerfile "${wanted%% *}"
+  out=$(kiln build --progress plain --cache-to "type=registry,ref=$ref,mode=max" "$work/ctx" 2>&1) || fail "cache of $wanted: $out"
+  forget
+  lose_in_registry
+  if [[ $wanted == step ]]; then write_dockerfile another; fi
+  output=()
+  [[ $wanted == *" "* ]] && read -ra output <<< "${wanted#* }"
+  out=$(kiln build --progress plain --cache-from "type=registry,ref=$ref" "${output[@]}" "$work/ctx" 2>&1) || fail "${wanted%% *} on lost layers: $out"
+done
+contains "$(tar -xOf "$work/d.tar" both version | tr '\n' ' ')" "one two tar"
+echo "lost layers were made again"
