@@ -16,6 +16,30 @@
 namespace kiln::op {
 namespace {
 
+// A path with a zero byte would be another one for the kernel, which stops reading there. Go's programs get
+// EINVAL for it.
+Status check_path(std::string_view what, const std::string& path) {
+  const std::size_t zero = path.find('\0');
+  if (zero == std::string::npos) return ok();
+  return user_error(Code::kInvalidArgument,
+                    fmt::format("{} \"{}\\x00{}\": invalid argument", what, path.substr(0, zero), path.substr(zero + 1)));
+}
+
+Status check_paths(const graph::FileAction& action) {
+  if (const auto* copy = std::get_if<graph::CopyAction>(&action.action)) {
+    KILN_RETURN_IF_ERROR(check_path("copy", copy->src));
+    return check_path("copy to", copy->dest);
+  }
+  if (const auto* file = std::get_if<graph::MkfileAction>(&action.action)) return check_path("make file", file->path);
+  if (const auto* dir = std::get_if<graph::MkdirAction>(&action.action)) return check_path("mkdir", dir->path);
+  if (const auto* gone = std::get_if<graph::RmAction>(&action.action)) return check_path("remove", gone->path);
+  if (const auto* link = std::get_if<graph::SymlinkAction>(&action.action)) {
+    KILN_RETURN_IF_ERROR(check_path("symlink to", link->old_path));
+    return check_path("symlink", link->new_path);
+  }
+  return ok();
+}
+
 // One run of a file op. One thread.
 class FileRun {
  public:
@@ -135,6 +159,7 @@ class FileRun {
   }
 
   Status act(const graph::FileAction& action, store::MutableTree& work) {
+    KILN_RETURN_IF_ERROR(check_paths(action));
     KILN_ASSIGN_OR_RETURN(store::OpenTree target, work.open());
     const int root = target.root.get();
     return std::visit(

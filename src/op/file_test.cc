@@ -255,6 +255,19 @@ TEST_F(FileOpTest, ErrorsAreInGosWords) {
   EXPECT_EQ(error_of(run({base}, {graph::RmAction{.path = "/no", .allow_not_found = true}})), "(fine)");
 }
 
+TEST_F(FileOpTest, AZeroByteCutsNoPath) {
+  auto base = must(run({}, {file("/f", "text"), folder("/d")}));
+  const std::string zero("/d\0/x", 5);
+  for (const Action& action : std::vector<Action>{
+           file(zero), folder(zero), graph::RmAction{zero}, graph::SymlinkAction{zero, "/l"}, graph::SymlinkAction{"/l", zero}}) {
+    auto made = run({base}, {action});
+    EXPECT_EQ(made.status().code(), Code::kInvalidArgument);
+    EXPECT_NE(error_of(made).find("/d\\x00/x"), std::string::npos) << error_of(made);
+  }
+  EXPECT_EQ(run({base, base}, {copy(zero, "/x")}).status().code(), Code::kInvalidArgument);
+  EXPECT_EQ(run({base, base}, {copy("/f", zero)}).status().code(), Code::kInvalidArgument);
+}
+
 TEST_F(FileOpTest, CopyPlacesFilesAndDirectories) {
   auto source = must(run({}, {folder("/src/sub", true, 0700), file("/src/a", "a", 0640), file("/src/sub/b", "b"),
                               file("/top", "t"), graph::SymlinkAction{"/src", "/ln"}}));
