@@ -5,6 +5,7 @@
 #   make frontend-image   the Dockerfile frontend as an image of its own (IMAGE=registry/name:tag pushes it)
 #   make bench      measure; KILN_BENCH_PEER=<address> compares with another BuildKit
 #   make lint       map of the rooms, format and spelling of everything, clang-tidy of what changed
+#   make bench-growth   how cost grows at 4 and 16 times the size, as curves
 #   make asan       every test under the address and undefined-behaviour sanitizers
 #   make tsan       tests of the rooms with threads under the thread sanitizer
 #   make fuzz       run every fuzz target for FUZZ_SECONDS under clang's sanitizers
@@ -15,7 +16,7 @@ JOBS ?= $(shell nproc)
 
 FRONTEND_TAR ?= build/kiln-frontend.tar
 
-.PHONY: all frontend-image build deps test unit integration demo bench lint install asan tsan fuzz clean
+.PHONY: all frontend-image build deps test unit integration demo bench bench-growth lint install asan tsan fuzz clean
 all: build
 
 deps:
@@ -54,8 +55,14 @@ demo: build
 	examples/hello/demo
 
 bench: build
-	tools/install-deps test
+	tools/install-deps bench
 	bench/run
+
+# How cost grows: with files, with builds at once, with records kept, and with the steps of one build.
+bench-growth: build
+	tools/install-deps bench
+	bench/run --rows D2,J2,N,S2 --scale 1,4,16 --runs 3 --json build/growth.json --chart build/growth.svg
+	bench/run --rows U --scale 1,10,100 --runs 3 --json build/growth-steps.json --chart build/growth-steps.svg
 
 # The Dockerfile frontend as an image, for `# syntax=`: nothing in it but one static program. Written as an OCI
 # archive, or pushed when IMAGE=registry/name:tag says where.

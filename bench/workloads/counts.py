@@ -1,6 +1,9 @@
-"""A and C in numbers that do not depend on the machine's mood."""
+"""A, C and E in numbers that do not depend on the machine's mood."""
+import shutil
+
 from harness import counts
 from harness.workload import Row, Workload
+from workloads.contexts import FILES, write_tree
 from workloads.steps import sequence, write
 
 
@@ -31,3 +34,22 @@ class Instructions(Workload):
         folder = write(run.folder, sequence(run, f"{run.seed}-instructions", 40))
         run.engine.build(folder)
         return {"C5": counts.client_instructions(run.engine, folder)}
+
+
+class ContextCounts(Workload):
+    """E at a tenth of its size: callgrind is slow."""
+    rows = (Row("E3", "system calls of the daemon for a context of 5,000 files, nothing changed", "calls"),
+            Row("E4", "bytes it writes for it", "bytes"),
+            Row("E5", "instructions of the client for it", "Minstr"))
+    runs_max = 1
+
+    def once(self, run):
+        if not counts.available() or run.engine.pid() is None:
+            return {}
+        context = write_tree(run.folder / f"tree{run.seed}", run.seed, FILES // 10)
+        build = lambda: run.engine.build(context)
+        build()
+        out = {"E3": counts.system_calls(run.engine, build), "E4": counts.bytes_written(run.engine, build),
+               "E5": counts.client_instructions(run.engine, context)}
+        shutil.rmtree(context)
+        return out

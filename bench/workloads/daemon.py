@@ -49,3 +49,19 @@ class StartWithRecords(Workload):
     def once(self, run):
         run.engine.stop()
         return {"S": run.engine.start()}
+
+
+class GrowingRecords(Workload):
+    """How the start grows with what is kept: at x16 the 100,000 records of S."""
+    rows = (Row("S2", "start with 6,250 cache records to first answer", "ms", kiln_only=True),)
+    exclusive = True
+    grows = True
+    runs_max = 3
+
+    def setup(self, run):
+        for part in range(5 * run.scale):
+            run.engine.build(write(run.folder, wide(f"{run.seed}-{part}", 1250)))
+
+    def once(self, run):
+        run.engine.stop()
+        return {"S2": run.engine.start()}

@@ -61,10 +61,10 @@ class Sleeping(Workload):
 
 class Long(Workload):
     """Cost of a build as its steps become more: 100; 1,000 and 10,000 with --scale 1,10,100."""
-    rows = (Row("T", "100 steps that write an empty file, together", "ms"), Row("T2", "the same again, nothing changed", "ms"))
+    rows = (Row("U", "100 steps that write an empty file, together", "ms"), Row("U2", "the same again, nothing changed", "ms"))
     grows = True
     runs_max = 3
 
     def once(self, run):
         folder = write(run.folder, wide(f"{run.seed}", 100 * run.scale))
-        return {"T": run.engine.build(folder), "T2": run.engine.build(folder)}
+        return {"U": run.engine.build(folder), "U2": run.engine.build(folder)}
