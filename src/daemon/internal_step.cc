@@ -1,6 +1,7 @@
 #include "daemon/internal_step.h"
 
 #include "base/id.h"
+#include "event/error_text.h"
 
 namespace kiln::daemon {
 
@@ -16,7 +17,7 @@ InternalStep::~InternalStep() { done(cancelled("context canceled")); }
 void InternalStep::done(const Status& status) {
   if (vertex_.completed) return;
   vertex_.completed = system_clock().now();
-  if (!status.ok()) vertex_.error = message_of(status);
+  vertex_.error = event::error_text(status);
   sink_.on(vertex_);
 }
 

@@ -41,7 +41,10 @@ std::string header_value(std::string_view value) {
 Status from_grpc(const grpc::Status& status) {
   if (status.ok()) return ok();
   auto code = static_cast<Code>(status.error_code());
-  Status out = make_error(fault_of_code(code), code, status.error_message());
+  // gRPC's own servers answer so to a service that nobody offers.
+  const bool unknown = code == Code::kUnimplemented && status.error_message().empty();
+  Status out = make_error(fault_of_code(code), code,
+                          unknown ? "the client offers no such service" : status.error_message());
   if (!status.error_details().empty()) set_detail(out, kStatusDetails, status.error_details());
   return out;
 }

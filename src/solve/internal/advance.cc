@@ -35,7 +35,7 @@ EdgeState& Loop::input_edge(EdgeState& edge, std::size_t index) {
 bool Loop::on_mapping(EdgeState& edge) {
   Step& step = *edge.step;
   if (step.mapping == Activity::kFailed) {
-    fail(edge, step.map_error);
+    fail(edge, annotate(step.map_error, "failed to load cache key"));
     return true;
   }
   if (static_cast<int>(step.maps.size()) <= edge.map_index) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "event/error_text.h"
+
 namespace kiln::solve {
 namespace {
 
@@ -107,7 +109,7 @@ void StepEvents::completed(Cached cached, const Status& status) {
   vertex_.completed = system_clock().now();
   if (!vertex_.started) vertex_.started = vertex_.completed;
   vertex_.cached = cached == Cached::kYes;
-  vertex_.error = status.ok() ? "" : std::string(message_of(status));
+  vertex_.error = event::error_text(status);
   tell_vertex_locked();
 }
 
