@@ -9,6 +9,8 @@
 namespace kiln::daemon {
 namespace {
 
+constexpr std::string_view kPolicyRefused = "could not resolve image due to policy";
+
 source::MetaOptions to_meta_options(const frontend::ResolveOptions& in) {
   source::MetaOptions out;
   out.resolve_mode = in.resolve_mode;
@@ -209,7 +211,9 @@ Result<frontend::SolveResult> BuildBridge::solve(const frontend::SolveRequest& r
 }
 
 Result<frontend::SolveResult> BuildBridge::solve_definition(const graph::Definition& definition, std::stop_token stop) {
-  KILN_ASSIGN_OR_RETURN(auto graph, load_graph(*context_, definition, stop));
+  auto loaded = load_graph(*context_, definition, stop);
+  if (!loaded.ok()) return annotate(loaded.status(), "failed to load LLB");
+  std::shared_ptr<const graph::Graph> graph = *std::move(loaded);
   frontend::SolveResult result;
   if (!graph->result) return result;
   solve::Edge edge = op::to_solver(*graph, context_->ports);
@@ -242,7 +246,7 @@ Result<frontend::ImageConfig> BuildBridge::resolve_image_config(const std::strin
   graph::Op op;
   op.kind = graph::SourceOp{.identifier = scheme + ref, .attrs = {}};
   op.platform = options.platform;
-  KILN_RETURN_IF_ERROR(check_source(*context_, op, stop).status());
+  KILN_RETURN_IF_ERROR(annotate(check_source(*context_, op, stop).status(), kPolicyRefused));
   const std::string& decided = std::get<graph::SourceOp>(op.kind).identifier;
   if (!decided.starts_with(scheme)) {
     Status moved = user_error(Code::kFailedPrecondition,
@@ -267,7 +271,7 @@ Result<frontend::SourceMeta> BuildBridge::resolve_source(const graph::SourceOp& 
   graph::Op op;
   op.kind = source;
   op.platform = platform ? platform : options.platform;
-  KILN_RETURN_IF_ERROR(check_source(*context_, op, stop).status());
+  KILN_RETURN_IF_ERROR(annotate(check_source(*context_, op, stop).status(), kPolicyRefused));
   return resolve_decided(*context_, scope_.get(), std::get<graph::SourceOp>(op.kind), platform, options, stop);
 }
 

@@ -54,7 +54,7 @@ Result<Compression> parse_compression(std::string_view name) {
   for (Compression type : {Compression::kUncompressed, Compression::kGzip, Compression::kZstd, Compression::kEstargz}) {
     if (to_string(type) == name) return type;
   }
-  return user_error(Code::kInvalidArgument, fmt::format("unsupported layer compression type {}", name));
+  return user_error(Code::kInvalidArgument, fmt::format("unsupported compression type {}", name));
 }
 
 std::string_view to_string(Compression type) {

@@ -361,7 +361,9 @@ Status read_objects(ObjectStore& store, const ImportContext& context, cache::Rec
 
 }  // namespace
 
-Result<solve::CacheSource> make_cache_import(const Spec& spec, const Ports& ports, ImportContext context) {
+namespace {
+
+Result<solve::CacheSource> import_known(const Spec& spec, const Ports& ports, ImportContext context) {
   auto servers = std::make_shared<Servers>(context.sessions);
   if (ports.sessions != nullptr) {
     context.sessions = session::SessionGroup(*ports.sessions, [servers] { return servers->ids(); });
@@ -390,6 +392,14 @@ Result<solve::CacheSource> make_cache_import(const Spec& spec, const Ports& port
   }
   auto outputs = std::make_shared<ImportedOutputs>(std::move(results), std::move(provider), std::move(has), std::move(servers), ports);
   return solve::CacheSource{std::move(records), std::move(outputs)};
+}
+
+}  // namespace
+
+Result<solve::CacheSource> make_cache_import(const Spec& spec, const Ports& ports, ImportContext context) {
+  auto made = import_known(spec, ports, std::move(context));
+  if (made.ok() || made.status().code() == Code::kUnimplemented) return made;
+  return annotate(made.status(), fmt::format("failed to configure {} cache importer", spec.type));
 }
 
 }  // namespace kiln::remotecache

@@ -44,6 +44,12 @@ content::Descriptor layer_descriptor(const store::LayerBlob& layer, bool oci_typ
   return out;
 }
 
+// What a manifest says of a layer; from where this daemon had it is nobody else's business.
+content::Descriptor published(content::Descriptor layer) {
+  std::erase_if(layer.annotations, [](const auto& note) { return note.first.starts_with("containerd.io/distribution.source."); });
+  return layer;
+}
+
 std::string manifest_text(const Options& options, const content::Descriptor& config,
                           std::vector<content::Descriptor> layers, content::Descriptor& described) {
   std::string text;
@@ -92,7 +98,7 @@ class ManifestExport final : public CacheExport {
     event::Phase sending(context.reporter, "sending cache export");
     std::vector<content::Descriptor> layers;
     for (const auto& layer : collected.config.layers) {
-      layers.push_back(layer_descriptor(collected.blobs.at(layer.blob), options_.oci_types));
+      layers.push_back(published(layer_descriptor(collected.blobs.at(layer.blob), options_.oci_types)));
     }
     const Manifest manifest = manifest_of(collected.config, std::move(layers));
     KILN_RETURN_IF_ERROR(layers_out.finish());
@@ -148,24 +154,29 @@ class InlineExport final : public CacheExport {
   Result<Attrs> run(const std::vector<Exported>&, Context&) override { return Attrs(); }
 };
 
-}  // namespace
-
-Result<std::unique_ptr<CacheExport>> make_cache_export(const Spec& spec, const Ports& ports) {
+Result<std::unique_ptr<CacheExport>> make_known(const Spec& spec, const Ports& ports) {
   if (spec.type == "inline") return std::make_unique<InlineExport>();
   KILN_ASSIGN_OR_RETURN(auto object_export, make_object_export(spec, ports));
   if (object_export) return object_export;
-  if (spec.type != "registry" && spec.type != "local") {
-    return user_error(Code::kUnimplemented, fmt::format("unknown cache exporter: \"{}\"", spec.type));
-  }
+  if (spec.type != "registry" && spec.type != "local") return nullptr;
   KILN_ASSIGN_OR_RETURN(auto options, read_options(spec.attrs));
   if (spec.type == "registry") {
-    if (attribute(spec.attrs, "ref").empty()) return user_error(Code::kInvalidArgument, "missing ref");
+    KILN_RETURN_IF_ERROR(reference_attribute(spec.attrs).status());
     return std::make_unique<ManifestExport>("exporting cache to registry", spec.attrs, std::move(options), ports, make_registry_target);
   }
   if (attribute(spec.attrs, "dest").empty()) {
     return user_error(Code::kInvalidArgument, "local cache exporter requires dest");
   }
   return std::make_unique<ManifestExport>("exporting cache to client directory", spec.attrs, std::move(options), ports, make_local_target);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CacheExport>> make_cache_export(const Spec& spec, const Ports& ports) {
+  auto made = make_known(spec, ports);
+  if (!made.ok()) return annotate(made.status(), fmt::format("failed to configure {} cache exporter", spec.type));
+  if (*made == nullptr) return user_error(Code::kUnimplemented, fmt::format("unknown cache exporter: \"{}\"", spec.type));
+  return made;
 }
 
 }  // namespace kiln::remotecache

@@ -118,13 +118,6 @@ class SessionProvider final : public content::BlobProvider, public content::Reac
   const std::string session_id_;
 };
 
-Result<Reference> reference_attribute(const Attrs& attrs) {
-  std::string ref = attribute(attrs, "ref");
-  if (ref.empty()) return user_error(Code::kInvalidArgument, "missing ref");
-  KILN_ASSIGN_OR_RETURN(auto parsed, Reference::parse(ref));
-  return parsed.with_default_tag();
-}
-
 std::string store_id(const std::string& directory) { return "local:" + directory; }
 
 }  // namespace
@@ -140,6 +133,13 @@ Result<bool> bool_attribute(const Attrs& attrs, const std::string& name, bool fa
   if (auto value = parse_bool(it->second)) return *value;
   return user_error(Code::kInvalidArgument,
                     fmt::format("failed to parse {}: strconv.ParseBool: parsing \"{}\": invalid syntax", name, it->second));
+}
+
+Result<Reference> reference_attribute(const Attrs& attrs) {
+  std::string ref = attribute(attrs, "ref");
+  if (ref.empty()) return user_error(Code::kInvalidArgument, "missing ref");
+  KILN_ASSIGN_OR_RETURN(auto parsed, Reference::parse(ref));
+  return parsed.with_default_tag();
 }
 
 Result<std::unique_ptr<Target>> make_registry_target(const Attrs& attrs, const Ports& ports, const Context& context) {

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "base/reference.h"
 #include "content/blob_provider.h"
 #include "content/descriptor.h"
 #include "remotecache/remote_cache.h"
@@ -42,5 +43,7 @@ Result<Origin> open_local_origin(const Attrs& attrs, const Ports& ports, const I
 // "true", "1", "false", …; `fallback` when absent. InvalidArgument names the attribute.
 Result<bool> bool_attribute(const Attrs& attrs, const std::string& name, bool fallback);
 std::string attribute(const Attrs& attrs, const std::string& name);
+// The attribute ref, with its default tag. InvalidArgument when it is missing or no reference.
+Result<Reference> reference_attribute(const Attrs& attrs);
 
 }  // namespace kiln::remotecache

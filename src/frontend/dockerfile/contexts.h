@@ -95,6 +95,8 @@ class Contexts {
   Result<std::optional<Named>> find_named(std::string_view name, const NamedOptions& options);
   Result<std::optional<LoadedContext>> load(const Named& named, const NamedOptions& options, int hops, std::stop_token stop);
   Result<LoadedContext> load_image(const Named& named, const NamedOptions& options, std::stop_token stop);
+  // The config of an image by its reference; errors say which image it was.
+  Result<ImageConfig> resolve_image(const std::string& ref, const ResolveOptions& options, std::stop_token stop);
   Result<LoadedContext> load_layout(const Named& named, const NamedOptions& options, std::stop_token stop);
   Result<LoadedContext> load_local(const Named& named, const NamedOptions& options, std::stop_token stop);
   Result<LoadedContext> load_input(const Named& named, std::stop_token stop);

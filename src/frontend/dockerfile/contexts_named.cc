@@ -113,13 +113,19 @@ Result<std::optional<LoadedContext>> Contexts::load(const Named& named, const Na
   return invalid(fmt::format("unsupported context source {} for {}", scheme, named.key));
 }
 
+Result<ImageConfig> Contexts::resolve_image(const std::string& ref, const ResolveOptions& options, std::stop_token stop) {
+  auto resolved = bridge_.resolve_image_config(ref, options, stop);
+  if (!resolved.ok()) return annotate(resolved.status(), "failed to resolve source metadata for " + ref);
+  return resolved;
+}
+
 Result<LoadedContext> Contexts::load_image(const Named& named, const NamedOptions& options, std::stop_token stop) {
   const std::string written = after_slashes(std::string_view(named.input).substr(named.input.find(':') + 1));
   if (written == "scratch") return LoadedContext{};
   gb::Constraints constraints = gb::Constraints().name("[context " + named.key + "] " + written);
   if (options.platform) constraints.on(*options.platform);
   KILN_ASSIGN_OR_RETURN(Reference ref, Reference::parse(written));
-  KILN_ASSIGN_OR_RETURN(auto resolved, bridge_.resolve_image_config(
+  KILN_ASSIGN_OR_RETURN(auto resolved, resolve_image(
                                            ref.with_default_tag().str(),
                                            {.log_name = fmt::format("[context {}] load metadata for {}", named.key, written),
                                             .platform = options.platform,
@@ -144,7 +150,7 @@ Result<LoadedContext> Contexts::load_layout(const Named& named, const NamedOptio
   auto shown = Reference::parse(named.name);
   if (!shown.ok()) return annotate(shown.status(), fmt::format("could not parse oci-layout reference {}", quote(named.name)));
   const std::string ref = shown->with_digest(*digest).str();
-  KILN_ASSIGN_OR_RETURN(auto resolved, bridge_.resolve_image_config(
+  KILN_ASSIGN_OR_RETURN(auto resolved, resolve_image(
                                            ref,
                                            {.log_name = fmt::format("[context {}] load metadata for {}", named.key, ref),
                                             .platform = options.platform,

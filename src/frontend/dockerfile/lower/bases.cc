@@ -175,7 +175,8 @@ Result<bool> Lowering::look_up_base(StageState& stage, const std::string& writte
     std::vector<std::string> known = stage_names();
     for (auto& name : common_images()) known.push_back(std::move(name));
     const std::string near = suggestion_suffix(written, known, MatchCase::kSensitive);
-    return with_word(with_suffix(annotate(found.status(), written), near), written);
+    const std::string what = fmt::format("{}: failed to resolve source metadata for {}", written, stage.stage.base);
+    return with_word(with_suffix(annotate(found.status(), what), near), written);
   }
   if (!found->ref.empty() && found->ref != ref.str()) {
     auto moved = Reference::parse(found->ref);
