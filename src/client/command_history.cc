@@ -55,8 +55,10 @@ std::string record_row(const control::BuildHistoryEvent& event, Pinned pinned) {
 }
 
 std::string descriptor_text(const control::Descriptor& d) {
-  return fmt::format("media_type:\"{}\" digest:\"{}\" size:{}", d.media_type(), d.digest(),
-                     d.size());
+  std::string out = fmt::format("media_type:\"{}\" digest:\"{}\" size:{}", d.media_type(), d.digest(), d.size());
+  for (const auto& [key, value] : std::map<std::string, std::string>(d.annotations().begin(), d.annotations().end()))
+    out += fmt::format(" annotations:{{key:\"{}\" value:\"{}\"}}", key, value);
+  return out;
 }
 
 std::string result_text(const control::BuildResultInfo& result, const std::string& key) {
@@ -100,7 +102,7 @@ Result<std::optional<GoTemplate>> format_of(const Invocation& call) {
 }
 
 Result<std::string> rendered(const GoTemplate& format, const control::BuildHistoryEvent& event) {
-  KILN_ASSIGN_OR_RETURN(std::string text, format.render(message_json(event)));
+  KILN_ASSIGN_OR_RETURN(std::string text, format.render(template_json(event)));
   return text + "\n";
 }
 

@@ -20,9 +20,10 @@ namespace control = moby::buildkit::v1;
 namespace pbuf = google::protobuf;
 using Json = nlohmann::ordered_json;
 
-Json to_json(const pbuf::Message& message);
+enum class Unset { kLeaveOut, kSilent };
+Json to_json(const pbuf::Message& message, Unset unset);
 
-Json value_json(const pbuf::Message& m, const pbuf::FieldDescriptor* f, int index) {
+Json value_json(const pbuf::Message& m, const pbuf::FieldDescriptor* f, int index, Unset unset) {
   const pbuf::Reflection* r = m.GetReflection();
   using Field = pbuf::FieldDescriptor;
   const bool many = index >= 0;
@@ -44,7 +45,7 @@ Json value_json(const pbuf::Message& m, const pbuf::FieldDescriptor* f, int inde
     case Field::CPPTYPE_ENUM:
       return many ? r->GetRepeatedEnumValue(m, f, index) : r->GetEnumValue(m, f);
     case Field::CPPTYPE_MESSAGE:
-      return to_json(many ? r->GetRepeatedMessage(m, f, index) : r->GetMessage(m, f));
+      return to_json(many ? r->GetRepeatedMessage(m, f, index) : r->GetMessage(m, f), unset);
     case Field::CPPTYPE_STRING: {
       std::string text = many ? r->GetRepeatedString(m, f, index) : r->GetString(m, f);
       return f->type() == Field::TYPE_BYTES ? content::base64_encode(text) : text;
@@ -53,30 +54,52 @@ Json value_json(const pbuf::Message& m, const pbuf::FieldDescriptor* f, int inde
   return nullptr;
 }
 
-Json field_json(const pbuf::Message& message, const pbuf::FieldDescriptor* field) {
+Json field_json(const pbuf::Message& message, const pbuf::FieldDescriptor* field, Unset unset) {
   const pbuf::Reflection* reflection = message.GetReflection();
-  if (!field->is_repeated()) return value_json(message, field, -1);
+  if (!field->is_repeated()) return value_json(message, field, -1, unset);
   Json out = field->is_map() ? Json::object() : Json::array();
   std::map<std::string, Json> sorted;
   for (int i = 0; i < reflection->FieldSize(message, field); ++i) {
     if (!field->is_map()) {
-      out.push_back(value_json(message, field, i));
+      out.push_back(value_json(message, field, i, unset));
       continue;
     }
     const pbuf::Message& entry = reflection->GetRepeatedMessage(message, field, i);
-    Json key = value_json(entry, entry.GetDescriptor()->map_key(), -1);
+    Json key = value_json(entry, entry.GetDescriptor()->map_key(), -1, unset);
     sorted[key.is_string() ? key.get<std::string>() : key.dump()] =
-        value_json(entry, entry.GetDescriptor()->map_value(), -1);
+        value_json(entry, entry.GetDescriptor()->map_value(), -1, unset);
   }
   for (auto& [key, value] : sorted) out[key] = std::move(value);
   return out;
 }
 
-Json to_json(const pbuf::Message& message) {
+// For templates: what an unset field holds, and the name of an enum's value.
+Json silent_fields(const pbuf::Message& message) {
+  using Field = pbuf::FieldDescriptor;
+  const pbuf::Reflection* reflection = message.GetReflection();
+  Json out = Json::object();
+  for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
+    const Field* field = message.GetDescriptor()->field(i);
+    if (field->is_repeated()) {
+      if (reflection->FieldSize(message, field) == 0) out[field->name()] = field->is_map() ? Json::object() : Json::array();
+    } else if (field->cpp_type() == Field::CPPTYPE_ENUM) {
+      out[field->name()] = reflection->GetEnum(message, field)->name();
+    } else if (field->cpp_type() == Field::CPPTYPE_MESSAGE) {
+      if (!reflection->HasField(message, field)) out[field->name()] = nullptr;
+    } else if (!reflection->HasField(message, field)) {
+      out[field->name()] = value_json(message, field, -1, Unset::kLeaveOut);
+    }
+  }
+  return out;
+}
+
+Json to_json(const pbuf::Message& message, Unset unset) {
   std::vector<const pbuf::FieldDescriptor*> fields;
   message.GetReflection()->ListFields(message, &fields);
   Json out = Json::object();
-  for (const pbuf::FieldDescriptor* field : fields) out[field->name()] = field_json(message, field);
+  for (const pbuf::FieldDescriptor* field : fields) out[field->name()] = field_json(message, field, unset);
+  if (unset == Unset::kLeaveOut) return out;
+  if (Json silent = silent_fields(message); !silent.empty()) out[std::string(kSilentFields)] = std::move(silent);
   return out;
 }
 
@@ -143,7 +166,11 @@ std::string go_duration(std::int64_t nanoseconds) {
 }
 
 std::string message_json(const pbuf::Message& message) {
-  return to_json(message).dump(-1, ' ', false, Json::error_handler_t::replace);
+  return to_json(message, Unset::kLeaveOut).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string template_json(const pbuf::Message& message) {
+  return to_json(message, Unset::kSilent).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace kiln::client

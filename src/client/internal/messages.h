@@ -39,6 +39,8 @@ std::string go_duration(std::int64_t nanoseconds);  // "48h0m0s", "1.5s"
 // A message as Go's encoding/json prints its generated struct: fields named as in the .proto, empty
 // ones left out, bytes in base64, 64-bit numbers as numbers, times as {seconds, nanos}.
 std::string message_json(const google::protobuf::Message& message);
+// The same for a template, where the fields left out stand under kSilentFields.
+std::string template_json(const google::protobuf::Message& message);
 
 // A blob of the daemon's content store: whole, or to standard output.
 Result<std::string> read_blob(const Invocation& call, const Connection& connection,
