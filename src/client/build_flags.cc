@@ -205,10 +205,8 @@ Result<RegistryTls> parse_registry_tls(std::string_view text) {
 }
 
 Status check_entitlement(std::string_view text) {
-  std::string_view name = split_once(text, '=').first;
-  if (name == "network.host" || name == "security.insecure" || name == "device") return ok();
-  return fault(fmt::format(
-      "invalid entitlement {}; there are network.host, security.insecure and device", quote(text)));
+  if (text == "network.host" || text == "security.insecure" || split_once(text, '=').first == "device") return ok();
+  return fault(fmt::format("unknown entitlement {}; there are network.host, security.insecure and device", text));
 }
 
 Result<Attributes> parse_pairs(const std::vector<std::string>& words) {
@@ -245,7 +243,7 @@ Result<std::string> parse_source_policy(std::string_view json) {
   options.ignore_unknown_fields = true;
   auto parsed = google::protobuf::util::JsonStringToMessage(std::string(json), &policy, options);
   if (!parsed.ok())
-    return fault(fmt::format("not a source policy: {}", std::string(parsed.message())));
+    return fault(fmt::format("not a source policy: {}", split_once(std::string(parsed.message()), '\n').first));
   return policy.SerializeAsString();
 }
 

@@ -122,9 +122,13 @@ class Preparation {
           return fault(fmt::format("invalid local exporter mode {}", quote(mode)));
         offers.outputs[id] = {.dir = output.dir, .mirror = mode == "delete", .open = {}};
       } else if (!output.file.empty() || output.to_stdout) {
-        std::string file = output.file;
-        offers.outputs[id].open = [file](const Attributes&) {
-          return file.empty() ? open_stdout_sink() : open_file_sink(file);
+        // A place that cannot be written is told before anything is built.
+        auto sink = output.file.empty() ? open_stdout_sink() : open_file_sink(output.file);
+        if (!sink.ok()) return annotate(sink.status(), "invalid output option: output");
+        auto opened = std::make_shared<std::unique_ptr<session::ExportSink>>(*std::move(sink));
+        offers.outputs[id].open = [opened](const Attributes&) -> Result<std::unique_ptr<session::ExportSink>> {
+          if (!*opened) return engine_error("an output was sent twice");
+          return std::move(*opened);
         };
       }
       ++id;

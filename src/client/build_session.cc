@@ -112,6 +112,8 @@ Status write_results(const BuildFiles& files, const BuildOutcome& outcome) {
   return print_subrequest(outcome.subrequest);
 }
 
+bool is_metrics_file(std::string_view where) { return !where.empty() && where != "stdout" && where != "stderr"; }
+
 Status write_metrics(const std::string& where, const std::string& report) {
   if (where == "stdout") return print(report);
   if (where == "stderr") return host::write_all(STDERR_FILENO, report);
@@ -124,6 +126,8 @@ Status build_and_report(const Invocation& call, BuildRequest request, const Buil
   Time start = system_clock().now();
   KILN_ASSIGN_OR_RETURN(std::unique_ptr<Connection> connection, connect(call));
   KILN_ASSIGN_OR_RETURN(std::shared_ptr<TraceFile> trace, TraceFile::open(files.trace));
+  // A file that cannot be written is told before anything is built.
+  if (is_metrics_file(files.cache_metrics)) KILN_RETURN_IF_ERROR(write_metrics(files.cache_metrics, ""));
   KILN_ASSIGN_OR_RETURN(std::unique_ptr<ProgressView> view,
                         make_view(files.progress, STDERR_FILENO, call.environment));
   request.ref = new_id();

@@ -76,6 +76,12 @@ Status read_flags(const Invocation& call, BuildRequest& request) {
   KILN_RETURN_IF_ERROR(named(parse_options(line.list("opt"), call.environment), "invalid opt",
                              request.frontend_attributes));
   KILN_RETURN_IF_ERROR(named(parse_pairs(line.list("local")), "invalid local", request.local_dirs));
+  for (const std::string& layout : line.list("oci-layout")) {
+    if (layout.find('=') == std::string::npos) {
+      return user_error(Code::kInvalidArgument,
+                        fmt::format("invalid oci-layout: oci-layout option must be 'id=path/to/layout', instead had invalid {}", layout));
+    }
+  }
   return named(parse_pairs(line.list("oci-layout")), "invalid oci-layout", request.oci_layouts);
 }
 

@@ -36,7 +36,8 @@ class UnlabeledStore final : public content::BlobStore {
       : inner_(std::move(inner)), dir_(std::move(dir)) {}
   ~UnlabeledStore() override {
     inner_.reset();
-    for (const char* folder : {"/labels/sha256", "/labels/sha384", "/labels/sha512", "/labels"})
+    // What holds nothing goes.
+    for (const char* folder : {"/labels/sha256", "/labels/sha384", "/labels/sha512", "/labels", "/blobs/sha384", "/blobs/sha512"})
       rmdir((dir_ + folder).c_str());
   }
   Result<std::optional<content::BlobInfo>> info(const Digest& digest) override {

@@ -59,7 +59,7 @@ Result<std::shared_ptr<session::SecretSource>> make_secrets(const std::vector<Se
                         fmt::format("secret {}", quote(entry.id)));
       if (static_cast<std::size_t>(stat.st_size) > kSecretMax) {
         return user_error(Code::kInvalidArgument,
-                          fmt::format("secret {} too big. max size 500KB", entry.id));
+                          fmt::format("secret {} too big. max size 500KiB", entry.id));
       }
     }
     by_id[entry.id] = entry;
