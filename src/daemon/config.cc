@@ -20,7 +20,9 @@ void read_gc_rule(const TomlReader& in, WorkerConfig& worker) {
   in.read("filters", rule.filters);
   in.read("keepDuration", rule.keep_duration);
   in.read("keepBytes", rule.reserved);
-  in.read("reservedSpace", rule.reserved);
+  store::SpaceLimit newer;  // an empty one leaves the older name's
+  in.read("reservedSpace", newer);
+  if (!newer.empty()) rule.reserved = newer;
   in.read("maxUsedSpace", rule.max_used);
   in.read("minFreeSpace", rule.min_free);
   worker.gc_policy.push_back(std::move(rule));
@@ -34,10 +36,14 @@ void read_worker(const TomlReader& in, WorkerConfig& worker) {
   in.read("rootless", worker.rootless);
   in.read("noProcessSandbox", worker.no_process_sandbox);
   in.read("gc", worker.gc);
-  in.read("gckeepstorage", worker.gc_limits.reserved);
-  in.read("reservedSpace", worker.gc_limits.reserved);
-  in.read("maxUsedSpace", worker.gc_limits.max_used);
-  in.read("minFreeSpace", worker.gc_limits.min_free);
+  store::GcLimits& limits = worker.gc_limits;
+  in.read("reservedSpace", limits.reserved);
+  in.read("maxUsedSpace", limits.max_used);
+  in.read("minFreeSpace", limits.min_free);
+  // The older name counts only where none of the newer ones does.
+  store::SpaceLimit older;
+  in.read("gckeepstorage", older);
+  if (limits.reserved.empty() && limits.max_used.empty() && limits.min_free.empty()) limits.reserved = older;
   in.each_table_of_list("gcpolicy", [&](const TomlReader& rule) { read_gc_rule(rule, worker); });
   in.read("networkMode", worker.network.mode);
   in.read("cniConfigPath", worker.network.cni_config_path);

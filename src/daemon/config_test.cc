@@ -28,6 +28,7 @@ TEST(Config, KeysAreReadAndUnknownOnesIgnored) {
         cert = "/c"
     [worker.oci]
       max-parallelism = 4
+      maxLayerSize = "3GB"
       gc = false
       reservedSpace = "10GB"
       maxUsedSpace = "20%"
@@ -58,6 +59,7 @@ TEST(Config, KeysAreReadAndUnknownOnesIgnored) {
   EXPECT_EQ(config->addresses.size(), 2u);
   EXPECT_EQ(config->socket_gid, 7);
   EXPECT_EQ(config->worker.max_parallelism, 4);
+  EXPECT_EQ(config->worker.layer_max.bytes, std::int64_t{3} << 30);
   EXPECT_FALSE(config->worker.gc);
   EXPECT_EQ(config->worker.gc_limits.max_used.percent, 20);
   EXPECT_EQ(config->worker.labels.at("a.b"), "c");
@@ -68,6 +70,19 @@ TEST(Config, KeysAreReadAndUnknownOnesIgnored) {
   EXPECT_EQ(config->registries.at("docker.io").plain_http, true);
   EXPECT_FALSE(config->gateway_frontend);
   EXPECT_EQ(config->history_age_max, std::chrono::hours(1));
+}
+
+TEST(Config, KeysAreFoundWithoutRegardToCaseAndOlderNamesStandBack) {
+  auto config = parse_config("[Worker.OCI]\nNetworkMode = \"host\"\ngckeepstorage = 9000\nmaxUsedSpace = \"2GB\"\n", "t");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->worker.network.mode, "host");
+  EXPECT_TRUE(config->worker.gc_limits.reserved.empty());
+  config = parse_config("[[worker.oci.gcpolicy]]\nkeepBytes = \"1GB\"\nreservedSpace = \"2GB\"\n"
+                        "[[worker.oci.gcpolicy]]\nKeepBytes = 512.5\n[worker.oci]\ngckeepstorage = 9000\n", "t");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->worker.gc_limits.reserved.bytes, 9000);
+  EXPECT_EQ(config->worker.gc_policy[0].reserved.bytes, std::int64_t{2} << 30);
+  EXPECT_EQ(config->worker.gc_policy[1].reserved.bytes, 512);
 }
 
 TEST(Config, MistakesAreNamedWithTheirLine) {
@@ -143,7 +158,7 @@ TEST(Flags, TheCommandLineStandsAboveTheFile) {
   EXPECT_FALSE(line->config.worker.gc);
   EXPECT_EQ(line->config.worker.labels.at("x.y"), "z");
   EXPECT_EQ(line->config.worker.gc_limits.min_free.percent, 20);
-  EXPECT_EQ(line->config.worker.gc_limits.reserved.bytes, 100 << 20);
+  EXPECT_EQ(line->config.worker.gc_limits.reserved.bytes, 100'000'000);
 }
 
 TEST(Flags, WhatIsNotUnderstoodOrNotHereIsSaid) {
@@ -159,6 +174,14 @@ TEST(Flags, WhatIsNotUnderstoodOrNotHereIsSaid) {
   EXPECT_EQ(parse_command_line({"--version"})->action, Action::kVersion);
 }
 
+TEST(Flags, NamesAreCheckedBeforeTheStartAndProfilesAreTheKernelsAffair) {
+  EXPECT_NE(message_of(parse_command_line({"--oci-worker-platform=a/b/c/d"}).status()).find("invalid platforms"), std::string_view::npos);
+  auto line = parse_command_line({"--oci-worker-apparmor-profile=steps", "--oci-worker=", "--save-cache-debug"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.worker.apparmor_profile, "steps");
+  EXPECT_EQ(line->config.warnings.size(), 1u);
+}
+
 TEST(Flags, TheVersionHasFourWords) {
   const std::string text = version_text("buildkitd");
   EXPECT_EQ(std::count(text.begin(), text.end(), ' '), 3);
@@ -172,6 +195,8 @@ TEST(Flags, WhatTheConfigurationAsksForAndIsNotHereStopsTheStart) {
     ASSERT_TRUE(host::write_file(path, text).ok());
     EXPECT_EQ(parse_command_line({"--config", path}).status().code(), Code::kUnimplemented) << text;
   }
+  ASSERT_TRUE(host::write_file(path, "[frontend.\"gateway.v0\"]\nallowedRepositories = [\"UPPER\"]\n").ok());
+  EXPECT_EQ(parse_command_line({"--config", path}).status().code(), Code::kInvalidArgument);
   ASSERT_TRUE(host::write_file(path, "[cache.gha.verify]\nrequired = false\n").ok());
   EXPECT_TRUE(parse_command_line({"--config", path}).ok());
 }

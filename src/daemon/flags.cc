@@ -9,7 +9,10 @@
 #include <filesystem>
 #include <functional>
 
+#include "base/platform.h"
+#include "base/reference.h"
 #include "base/text.h"
+#include "base/value.h"
 #include "base/version.h"
 #include "store/gc.h"
 
@@ -121,14 +124,35 @@ Status set_gc_limits(Config& config, const std::string& value) {
   for (std::size_t i = 0; i < parts.size(); ++i) {
     std::string part(trim(parts[i]));
     if (part.empty()) continue;
-    if (part.find_first_not_of("0123456789.") == std::string::npos) part += "MB";
-    KILN_ASSIGN_OR_RETURN(*limits[i], store::parse_space_limit(part));
+    if (auto megabytes = parse_integer(part)) {
+      *limits[i] = {*megabytes * 1'000'000, 0};
+    } else {
+      KILN_ASSIGN_OR_RETURN(*limits[i], store::parse_space_limit(part));
+    }
+  }
+  return ok();
+}
+
+// Why a step was not found in the cache is kept with each build's record, always.
+Status note_cache_debug(Config& config, const std::string& value) {
+  KILN_ASSIGN_OR_RETURN(bool on, parse_bool(value));
+  if (on) config.warnings.emplace_back("--save-cache-debug has no effect: what keys are made of is kept with every build; ask 'kiln why'");
+  return ok();
+}
+
+// Names are checked at the start, where somebody reads what is wrong with them.
+Status check_names(const Config& config) {
+  for (const std::string& platform : config.worker.platforms) {
+    if (auto parsed = Platform::parse(platform); !parsed.ok()) return annotate(parsed.status(), "invalid platforms");
+  }
+  for (const std::string& repository : config.gateway_repositories) {
+    if (auto parsed = Reference::parse(repository); !parsed.ok()) return annotate(parsed.status(), "allowedRepositories");
   }
   return ok();
 }
 
 Status set_worker_enabled(Config& config, const std::string& value) {
-  if (to_lower(value) == "auto") {
+  if (value.empty() || to_lower(value) == "auto") {
     config.worker.enabled.reset();
     return ok();
   }
@@ -180,7 +204,7 @@ std::vector<Flag> general_flags() {
        }},
       {"proxy-network", Kind::kSwitch, "steps of all builds reach the network through the daemon's proxy alone",
        boolean([](Config& c) -> bool& { return c.proxy_network; })},
-      {"save-cache-debug", Kind::kSwitch, "", missing("a database of cache keys is", {"false"})},
+      {"save-cache-debug", Kind::kSwitch, "", note_cache_debug},
       {"rootless", Kind::kSwitch, "defaults for a user namespace",
        boolean([](Config& c) -> bool& { return c.worker.rootless; })},
       {"idle-exit", Kind::kText, "leave after this long without clients, such as 10m",
@@ -213,7 +237,8 @@ std::vector<Flag> worker_flags() {
        number([](Config& c) -> int& { return c.worker.network.cni_pool_size; })},
       {"oci-worker-binary", Kind::kText, "OCI runtime: name or path",
        text([](Config& c) -> std::string& { return c.worker.binary; })},
-      {"oci-worker-apparmor-profile", Kind::kText, "", missing("AppArmor profiles of steps are", {""})},
+      {"oci-worker-apparmor-profile", Kind::kText, "AppArmor profile of steps; it must be loaded, and steps be run by crun or runc",
+       text([](Config& c) -> std::string& { return c.worker.apparmor_profile; })},
       {"oci-worker-selinux", Kind::kSwitch, "", missing("SELinux labels for steps are", {"false"})},
       {"oci-worker-rootless", Kind::kSwitch, "run in a user namespace",
        boolean([](Config& c) -> bool& { return c.worker.rootless; })},
@@ -319,7 +344,6 @@ Status refuse_missing(const Config& config) {
   // Taking unsigned caches where signed ones are demanded would be worse than not starting.
   if (config.gha_signed) return missing("signed indexes of GitHub's cache are", "[cache.gha.sign] and [cache.gha.verify]");
   if (config.worker.selinux) return missing("SELinux labels for steps are", "selinux");
-  if (!config.worker.apparmor_profile.empty()) return missing("AppArmor profiles of steps are", "apparmor-profile");
   return ok();
 }
 
@@ -330,6 +354,7 @@ Status complete(Config& config, const Places& places) {
   if (config.otel_socket_path.empty()) config.otel_socket_path = places.otel_socket;
   if (config.worker.snapshotter.empty()) config.worker.snapshotter = "auto";
   KILN_RETURN_IF_ERROR(refuse_missing(config));
+  KILN_RETURN_IF_ERROR(check_names(config));
   if (config.worker.enabled == false) return user_error(Code::kInvalidArgument, "no worker found: the OCI worker is disabled");
   if (config.worker.no_process_sandbox && !config.worker.rootless) {
     return user_error(Code::kInvalidArgument, "--oci-worker-no-process-sandbox needs --rootless");

@@ -14,15 +14,20 @@
 namespace kiln::daemon {
 namespace {
 
-// The configured ones, or what the machine runs.
+// The configured ones first, then what else the machine runs.
 std::vector<Platform> platforms_of(const Config& config, const WorkerFacts& facts) {
   std::vector<Platform> out;
   for (const std::string& text : config.worker.platforms) {
     auto platform = Platform::parse(text);
     if (platform.ok() && std::find(out.begin(), out.end(), *platform) == out.end()) out.push_back(*std::move(platform));
   }
-  if (!out.empty()) return out;
-  return facts.architectures ? facts.architectures->platforms() : std::vector{Platform::host()};
+  for (Platform& platform : facts.architectures ? facts.architectures->platforms() : std::vector{Platform::host()}) {
+    const bool served = std::any_of(out.begin(), out.end(), [&](const Platform& one) {
+      return !config.worker.platforms.empty() && best_platform({platform}, one) == 0;
+    });
+    if (!served) out.push_back(std::move(platform));
+  }
+  return out;
 }
 
 std::string host_name() {

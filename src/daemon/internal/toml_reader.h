@@ -170,6 +170,7 @@ class TomlReader {
     if (node == nullptr) return std::nullopt;
     if (auto text = node->value_exact<std::string>()) return text->empty() ? std::nullopt : text;
     if (auto number = node->value_exact<std::int64_t>()) return std::to_string(*number);
+    if (auto number = node->value_exact<double>()) return fmt::format("{}", *number);
     wrong(key, *node, "a string or a number");
     return std::nullopt;
   }
