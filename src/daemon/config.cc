@@ -57,6 +57,7 @@ void read_worker(const TomlReader& in, WorkerConfig& worker) {
   in.read("apparmor-profile", worker.apparmor_profile);
   in.read("selinux", worker.selinux);
   in.read("max-parallelism", worker.max_parallelism);
+  in.read("maxLayerSize", worker.layer_max);
   in.know("userRemapUnsupported");
   in.ignore("stargzSnapshotter");
 }

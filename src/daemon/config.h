@@ -65,6 +65,7 @@ struct WorkerConfig {
   std::string apparmor_profile;
   bool selinux = false;
   int max_parallelism = 0;  // 0 = unlimited
+  store::SpaceLimit layer_max{0, 50};  // that one layer or archive may unpack to; percents of the disk
 };
 
 struct DnsConfig {

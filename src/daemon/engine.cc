@@ -120,6 +120,8 @@ Status WiredEngine::open_stores() {
   options.blobs = blobs_.get();
   options.pool = ground_.pool;
   options.snapshotter = config_.worker.snapshotter;
+  auto disk = host::disk_space(config_.root);
+  if (disk.ok()) options.layer_bytes_max = static_cast<std::uint64_t>(config_.worker.layer_max.of(*disk));
   options.on_removed = [records = records_, local = config_.root + "/local"](const std::string& id) {
     records->forget(id);
     source::forget_local_index(local, id);

@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <unordered_map>
 #include <unordered_set>
@@ -56,6 +57,7 @@ class Unpacking {
   Status remove_lower_content(int parent, const std::string& folder);
   Result<bool> clear_the_way(const TarEntry& entry, int parent, const PathParts& parts);
   Status make(const TarEntry& entry, int parent, const PathParts& parts);
+  Status check_size(const TarEntry& entry) const;
   Status make_file(const TarEntry& entry, int parent, const std::string& base);
   Status make_folder(const TarEntry& entry, int parent, const std::string& base);
   Status make_node(const TarEntry& entry, int parent, const std::string& base);
@@ -198,7 +200,17 @@ Status Unpacking::make(const TarEntry& entry, int parent, const PathParts& parts
   return ok();
 }
 
+Status Unpacking::check_size(const TarEntry& entry) const {
+  const std::uint64_t left = options_.bytes_max - std::min(options_.bytes_max, report_.bytes);
+  if (options_.bytes_max == 0 || entry.size <= left) return ok();
+  return peer_error(Code::kResourceExhausted,
+                    fmt::format("layer entry '{}' of {} bytes goes beyond the {} bytes that one layer may unpack to; raise "
+                                "'maxLayerSize' under [worker.oci] if the layer is meant to be so large",
+                                entry.name, entry.size, options_.bytes_max));
+}
+
 Status Unpacking::make_file(const TarEntry& entry, int parent, const std::string& base) {
+  KILN_RETURN_IF_ERROR(check_size(entry));
   host::Fd fd(::openat(parent, base.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd.valid()) return failed(errno, "create", entry);
   while (true) {

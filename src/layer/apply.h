@@ -45,6 +45,9 @@ struct ApplyOptions {
   std::optional<std::uint32_t> owner_gid;
   IdMap map_uid;
   IdMap map_gid;
+  // Bytes of file bodies that the whole may bring, 0 = any number: a few megabytes inflate to any size, and a disk
+  // that is full hurts everybody's builds.
+  std::uint64_t bytes_max = 0;
   // Called with the clean relative path and entry of each member before it is made; false leaves it out.
   std::function<bool(const std::string& path, const TarEntry& entry)> accept;
 };
@@ -57,7 +60,7 @@ struct ApplyReport {
 // Reads `tar` (uncompressed) to its end and beyond the end marker. Blocking; cancelled between
 // pieces. `root` must be an existing directory. xattrs that the file system does not take are left
 // out, except security.capability when running as root. Errors: ResourceExhausted when the disk is
-// full, PermissionDenied for devices when unprivileged.
+// full or the member that it names goes beyond `bytes_max`, PermissionDenied for devices when unprivileged.
 Result<ApplyReport> apply_layer(ByteSource& tar, const std::string& root, const ApplyOptions& options,
                                 std::stop_token stop);
 

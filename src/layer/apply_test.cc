@@ -237,6 +237,14 @@ TEST_F(ApplyTest, ImplicitParentsAndLinksComeFromTheLowerTrees) {
   EXPECT_EQ(read("etc/base"), "b");
 }
 
+TEST_F(ApplyTest, RefusesTheEntryThatIsMoreThanALayerMayUnpackTo) {
+  EXPECT_TRUE(apply({{"a", EntryType::kFile, "12345"}, {"b", EntryType::kFile, "12345"}}, {.bytes_max = 10}).ok());
+  const Status refused = apply({{"a", EntryType::kFile, "12345"}, {"dir/bomb", EntryType::kFile, "123456"}}, {.bytes_max = 10});
+  EXPECT_EQ(refused.code(), Code::kResourceExhausted);
+  EXPECT_TRUE(message_of(refused).starts_with("layer entry 'dir/bomb' of 6 bytes goes beyond the 10 bytes")) << refused;
+  EXPECT_FALSE(there("dir/bomb"));  // told before a byte of it is written
+}
+
 TEST_F(ApplyTest, StopsWhenAsked) {
   std::stop_source stop;
   stop.request_stop();

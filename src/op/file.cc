@@ -176,7 +176,7 @@ class FileRun {
             if constexpr (std::is_same_v<Kind, graph::SymlinkAction>) return make_symlink(root, kind, owner);
             if constexpr (std::is_same_v<Kind, graph::CopyAction>) {
               KILN_ASSIGN_OR_RETURN(store::OpenTree source, open(action.secondary_input));
-              return copy_files(source.root.get(), root, kind, owner, stop_);
+              return copy_files(source.root.get(), root, kind, owner, ports_.trees->layer_bytes_max(), stop_);
             }
           }
         },

@@ -96,7 +96,7 @@ Status check_dest_exists(int target, const graph::CopyAction& action) {
 }  // namespace
 
 Status copy_files(int source, int target, const graph::CopyAction& action, const std::optional<Owner>& owner,
-                  std::stop_token stop) {
+                  std::uint64_t archive_bytes_max, std::stop_token stop) {
   const std::string from = clean_keeping_end(action.src), dest = clean_keeping_end(action.dest);
   if (!action.create_dest_path) KILN_RETURN_IF_ERROR(check_dest_exists(target, action));
   CopiedAttributes attributes{{owner, action.timestamp}, action.mode, std::nullopt};
@@ -116,7 +116,7 @@ Status copy_files(int source, int target, const graph::CopyAction& action, const
     if (action.attempt_unpack) {
       KILN_ASSIGN_OR_RETURN(std::string path, host::resolve_in_root(source, one, FollowLast::kYes));
       KILN_ASSIGN_OR_RETURN(std::string into, host::resolve_in_root(target, dest, FollowLast::kYes));
-      KILN_ASSIGN_OR_RETURN(bool unpacked, unpack_archive(source, path, target, into, attributes.stamp, stop));
+      KILN_ASSIGN_OR_RETURN(bool unpacked, unpack_archive(source, path, target, into, attributes.stamp, archive_bytes_max, stop));
       if (unpacked) continue;
     }
     KILN_RETURN_IF_ERROR(copy_one(source, one, target, dest, action, attributes, stop));

@@ -77,7 +77,7 @@ bool is_archive(int source, const std::string& path) {
 }  // namespace
 
 Result<bool> unpack_archive(int source, const std::string& path, int target, const std::string& dest,
-                            const Stamp& stamp, std::stop_token stop) {
+                            const Stamp& stamp, std::uint64_t bytes_max, std::stop_token stop) {
   struct stat info;
   if (path.empty() || ::fstatat(source, path.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(info.st_mode) ||
       !is_archive(source, path)) {
@@ -87,6 +87,7 @@ Result<bool> unpack_archive(int source, const std::string& path, int target, con
   KILN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> bytes, open_decompressed(source, path));
   layer::ApplyOptions options;
   options.whiteouts = false;
+  options.bytes_max = bytes_max;
   if (stamp.owner) {
     options.owner_uid = stamp.owner->uid;
     options.owner_gid = stamp.owner->gid;

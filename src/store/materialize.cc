@@ -190,6 +190,7 @@ Status TreesState::unpack(const TreeRef& unit, const snapshot::Chain& below, std
   KILN_ASSIGN_OR_RETURN(std::unique_ptr<LayerStream> stream,
                         LayerStream::open(*options.blobs, provider.get(), blob, told, stop));
   layer::ApplyOptions apply;
+  apply.bytes_max = options.layer_bytes_max;
   // On nothing there is nothing to take away: whiteouts of a bottom layer vanish.
   apply.target = !unit->parent() || snapshotter->material() == snapshot::Material::kWholeTree
                      ? layer::ApplyTarget::kPlainTree

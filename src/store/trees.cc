@@ -364,6 +364,8 @@ Status Trees::release_blobs(std::string_view owner) {
   return ok();
 }
 
+std::uint64_t Trees::layer_bytes_max() const { return state_->options.layer_bytes_max; }
+
 std::string_view Trees::snapshotter_name() const { return state_->snapshotter->name(); }
 
 }  // namespace kiln::store

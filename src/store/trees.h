@@ -50,6 +50,7 @@ struct TreesOptions {
   // Whether someone outside (an image exported to a store of images) still wants the record; pruning
   // without `all` leaves such "shared" records. Null: none is.
   std::function<bool(const std::string& id, const std::vector<Digest>& layers)> shared;
+  std::uint64_t layer_bytes_max = 0;  // that one layer or archive may unpack to; 0: any number
 };
 
 struct LayerOptions {
@@ -147,6 +148,7 @@ class Trees {
                             const std::function<void(const Usage&)>& removed = {});
   // "overlayfs" or "native".
   std::string_view snapshotter_name() const;
+  std::uint64_t layer_bytes_max() const;
   // Waits for the background sweep; for tests.
   void settle();
 

@@ -44,6 +44,22 @@ for archive in "$work/ctx"/*.tar; do
   # What is no archive is copied as the file it is.
   check "any-ADD-$name" "$work/log" "$code"
 done
+# A few kilobytes that unpack to more than a layer may have, in a daemon that was told so.
+kill "$daemon"; wait "$daemon" 2>/dev/null || true
+printf '  maxLayerSize = "8MB"\n' >> "$work/kilnd.toml"
+start_daemon --config "$work/kilnd.toml"
+"$top/tests/integration/odd_images.py" large "$faulty" 9 > /dev/null
+printf 'FROM %s/odd/large:latest\nCOPY marker /marker\n' "$faulty" > "$work/ctx/Dockerfile"
+code=0
+kiln build --progress plain "$work/ctx" > "$work/log" 2>&1 || code=$?
+check bad-bomb "$work/log" "$code"
+contains "$(tail -1 "$work/log")" "goes beyond the 8388608 bytes that one layer may unpack to"
+head -c 9437184 /dev/zero > "$work/ctx/zeros"
+tar -C "$work/ctx" -czf "$work/ctx/bomb.tgz" zeros
+rm "$work/ctx/zeros"
+printf 'FROM scratch\nADD bomb.tgz /x/\n' > "$work/ctx/Dockerfile"
+kiln build --progress plain "$work/ctx" > "$work/log" 2>&1 && fail "an archive that unpacks to more than a layer may have is taken"
+contains "$(tail -1 "$work/log")" "layer entry 'zeros' of 9437184 bytes"
 printf 'FROM %s/library/busybox:latest\nRUN true\n' "$faulty" > "$work/ctx/Dockerfile"
 kiln build --progress plain "$work/ctx" > "$work/log" 2>&1 || fail "the next build: $(cat "$work/log")"
 kiln prune --all > /dev/null
