@@ -7,6 +7,7 @@
 #include "daemon/egress.h"
 #include "daemon/gateway.h"
 #include "daemon/internal_step.h"
+#include "daemon/kept_images.h"
 #include "daemon/result_origin.h"
 #include "daemon/sbom_fallback.h"
 #include "export/platform_check.h"
@@ -71,6 +72,7 @@ class BuildLife {
   Status export_caches();
   Status publish();
   SolveResponse answer();
+  void keep_image_later(std::unique_ptr<exporter::PendingExport> pending, const content::Descriptor& root);
 
   Result<frontend::SolveResult> wait_for_client();
   Status add_tree(const std::string& key, const frontend::RefPtr& ref);
@@ -450,6 +452,16 @@ Status BuildLife::publish() {
   return run_parallel(parts_.pool, std::move(tasks));
 }
 
+// What describes an image stays with the build's record. The export holds it until it was copied.
+void BuildLife::keep_image_later(std::unique_ptr<exporter::PendingExport> pending, const content::Descriptor& root) {
+  if (parts_.history == nullptr || build_.request().internal) return;
+  std::shared_ptr<exporter::PendingExport> held = std::move(pending);
+  build_.add_afterwards([held = std::move(held), root, &build = build_, blobs = parts_.exports.blobs, history = parts_.history] {
+    build.keep_blobs(keep_image(*blobs, *history, root));
+    return ok();
+  });
+}
+
 // 9. Answer: what the client is told, and what the record keeps.
 SolveResponse BuildLife::answer() {
   SolveResponse out;
@@ -457,12 +469,13 @@ SolveResponse BuildLife::answer() {
     if (key.starts_with("frontend.")) out.exporter_response[key] = value;
   }
   for (std::size_t i = 0; i < exports_.size(); ++i) {
-    const auto& pending = *exports_[i].pending;
-    for (const auto& [key, value] : pending.response()) out.exporter_response[key] = value;
-    if (auto descriptor = pending.descriptor()) {
+    auto& pending = exports_[i].pending;
+    for (const auto& [key, value] : pending->response()) out.exporter_response[key] = value;
+    if (auto descriptor = pending->descriptor()) {
       build_.add_result(static_cast<std::int64_t>(i),
                         {descriptor->media_type, descriptor->digest.str(), descriptor->size,
                          {descriptor->annotations.begin(), descriptor->annotations.end()}});
+      keep_image_later(std::move(pending), *descriptor);
     }
   }
   out.exporter_response.insert(cache_response_.begin(), cache_response_.end());

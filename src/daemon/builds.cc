@@ -95,6 +95,11 @@ void RunningBuild::add_result(std::int64_t exporter_index, history::Descriptor d
   result_->results[exporter_index] = std::move(descriptor);
 }
 
+void RunningBuild::keep_blobs(const std::vector<std::string>& digests) {
+  std::lock_guard lock(mutex_);
+  kept_.insert(kept_.end(), digests.begin(), digests.end());
+}
+
 void RunningBuild::add_attestation(const std::string& platform, history::Descriptor descriptor) {
   std::lock_guard lock(mutex_);
   if (platform.empty()) {
@@ -127,6 +132,7 @@ void RunningBuild::fill(history::Record& record) const {
   std::lock_guard lock(mutex_);
   record.result = result_;
   record.results = results_;
+  record.kept = kept_;
   const StepCounts counts = log_->counts();
   record.total_steps = counts.total;
   record.completed_steps = counts.completed;

@@ -102,6 +102,8 @@ class RunningBuild {
 
   // Facts for the record. `platform` "" means the result without platforms.
   void add_result(std::int64_t exporter_index, history::Descriptor descriptor);
+  // Blobs of the history that live as long as this build's record, besides those that the record names itself.
+  void keep_blobs(const std::vector<std::string>& digests);
   void add_attestation(const std::string& platform, history::Descriptor descriptor);
   // More facts, which take longer to find out than a client should wait: found after the answer.
   void add_afterwards(std::function<Status()> find_out);
@@ -119,6 +121,7 @@ class RunningBuild {
   std::condition_variable_any changed_;
   std::shared_ptr<Gateway> gateway_;
   bool ended_ = false;
+  std::vector<std::string> kept_;
   std::optional<history::ResultInfo> result_;
   std::map<std::string, history::ResultInfo> results_;
   std::vector<std::function<Status()>> afterwards_;

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/filter.h"
+#include "base/text.h"
 #include "base/version.h"
 #include "daemon/calls.h"
 #include "daemon/control_messages.h"
@@ -117,6 +118,7 @@ class ControlService final : public ControlServer, private Base {
     return new PooledCall(*ground_.pool, "DiskUsage", [this, in, out](std::stop_token stop) -> kiln::Status {
       ground_.history->await_endings();  // what they still hold is nobody's any more
       const std::vector<std::string> filters(in->filter().begin(), in->filter().end());
+      KILN_RETURN_IF_ERROR(annotate(Filter::parse_any(filters).status(), fmt::format("failed to parse diskusage filters [{}]", join(filters, " "))));
       KILN_ASSIGN_OR_RETURN(std::vector<store::Usage> usage, ground_.engine->usage(filters, Duration(in->agelimit()), stop));
       for (const store::Usage& one : usage) to_message(one, *out->add_record());
       return ok();

@@ -41,6 +41,7 @@ std::set<std::string> blobs_of(const Record& record) {
   }
   add(record.trace);
   add(record.external_error);
+  out.insert(record.kept.begin(), record.kept.end());
   const auto add_info = [&](const ResultInfo& info) {
     for (const Descriptor& attestation : info.attestations) out.insert(attestation.digest);
   };
@@ -277,9 +278,10 @@ Status History::remove(const std::string& ref) {
   KILN_RETURN_IF_ERROR(finalize(ref));
   KILN_ASSIGN_OR_RETURN(std::optional<Record> record, find(ref));
   KILN_RETURN_IF_ERROR(state_->erase(ref));
+  if (!record) return user_error(Code::kNotFound, fmt::format("build record '{}' not found", ref));
   Record gone;
   gone.ref = ref;
-  if (record) state_->tell({EventKind::kDeleted, std::move(gone)});
+  state_->tell({EventKind::kDeleted, std::move(gone)});
   return ok();
 }
 
@@ -363,7 +365,7 @@ void History::unsubscribe(std::uint64_t id) {
   }
   if (!remove_now) return;
   // Still listened to by somebody else: remove() dooms it again.
-  if (Status status = remove(ref); !status.ok()) log_warn("remove build record '{}': {}", ref, message_of(status));
+  if (Status status = remove(ref); !status.ok() && !is_not_found(status)) log_warn("remove build record '{}': {}", ref, message_of(status));
 }
 
 Result<Descriptor> History::write_blob(const std::string& media_type, ByteSource& bytes) {
@@ -390,7 +392,9 @@ Status History::sweep() {
       old.emplace_back(row.text(0));
     }
   }
-  for (const std::string& ref : old) KILN_RETURN_IF_ERROR(remove(ref));
+  for (const std::string& ref : old) {
+    if (Status status = remove(ref); !status.ok() && !is_not_found(status)) return status;
+  }
 
   std::vector<std::string> orphans;
   KILN_RETURN_IF_ERROR(state_->blobs->walk([&](const content::BlobInfo& info) -> Status {

@@ -72,7 +72,7 @@ class History {
   Status update(const std::string& ref, const std::function<void(Record&)>& change);
 
   Status set_pinned(const std::string& ref, bool pinned);
-  // Deferred while somebody listens to this very ref. Absence is fine.
+  // Deferred while somebody listens to this very ref. NotFound when there is no such record.
   Status remove(const std::string& ref);
 
   // What a build still writes after its end (its trace). `flush` is called by finalize() and must

@@ -74,6 +74,20 @@ TEST_F(HistoryTest, ABlobGoesWithItsLastRecord) {
   EXPECT_FALSE(history_->blobs().info(digest).value().has_value());
 }
 
+TEST_F(HistoryTest, BlobsKeptForARecordLiveAsLongAsIt) {
+  StringSource manifest("{}");
+  Record r = record("x");
+  r.kept = {history_->write_blob("application/json", manifest).value().digest};
+  const Digest digest = Digest::parse(r.kept[0]).value();
+  ASSERT_TRUE(history_->completed(r).ok());
+  ASSERT_TRUE(history_->set_pinned("x", true).ok());  // writes the record anew, from what was read
+  ASSERT_TRUE(history_->sweep().ok());
+  EXPECT_TRUE(history_->blobs().info(digest).value().has_value());
+  ASSERT_TRUE(history_->remove("x").ok());
+  EXPECT_FALSE(history_->blobs().info(digest).value().has_value());
+  EXPECT_EQ(history_->remove("x").code(), Code::kNotFound);
+}
+
 // What explains a build's misses comes after its end, and is named beside its log.
 TEST_F(HistoryTest, WhatIsStillToBeWrittenForARecordGoesWithIt) {
   StringSource log("log"), misses("misses");
