@@ -196,14 +196,23 @@ Result<std::shared_ptr<ContainerProcess>> RealContainers::start(const api::InitM
   if (told) events.started();
   context_->ports.pool->submit([this, container, process, what = std::move(what), events = std::move(events), told,
                                 stop = std::move(stop)] {
-    bool started = told;
+    // Output may come first, of a program that could not be started; a client wants to hear of the start before it.
+    std::once_flag once;
     const auto tell_start = [&] {
-      if (!std::exchange(started, true)) events.started();
+      std::call_once(once, [&] {
+        if (!told) events.started();
+      });
+    };
+    const auto output = [&](int descriptor) {
+      return [&, descriptor](std::string_view bytes) {
+        tell_start();
+        events.output(descriptor, bytes);
+      };
     };
     sandbox::ProcessIo io;
     io.on_started = tell_start;
-    if (events.wanted.contains(1)) io.on_stdout = [&](std::string_view bytes) { events.output(1, bytes); };
-    if (events.wanted.contains(2)) io.on_stderr = [&](std::string_view bytes) { events.output(2, bytes); };
+    if (events.wanted.contains(1)) io.on_stdout = output(1);
+    if (events.wanted.contains(2)) io.on_stderr = output(2);
     io.control = &process->control();
     solve::RunContext run = run_context(stop);
     Result<sandbox::ExitStatus> exit = container->run(what, io, run);
