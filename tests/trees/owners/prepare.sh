@@ -1,0 +1,2 @@
+# Makes the build context in the current directory.
+echo f > f
