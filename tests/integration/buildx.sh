@@ -90,6 +90,62 @@ contains "$(cat "$work/out")" "exit code: 7"
 contains "$(cat "$work/out")" ">>> RUN echo no good"
 contains "$(buildx build --call check -f Dockerfile.bad . 2>&1)" "no warnings found"
 
+# -- flags, as users give them
+printf 'FROM %s/library/busybox:latest AS first\nARG A\nRUN echo "$A" > /a && cat /etc/hosts > /hosts && df /dev/shm | tail -1 > /shm && ulimit -n > /n\nFROM first\nCOPY --from=extra /file /extra\nCOPY --from=img /bin/busybox /bb\nRUN --mount=type=secret,id=t,env=T echo "$T" > /t\n' \
+  "$registry" > Dockerfile.flags
+mkdir -p "$work/extra" && echo extra > "$work/extra/file"
+T=secret buildx build --progress plain -f Dockerfile.flags --build-arg A=arg --add-host some.host:10.1.2.3 --shm-size 8m --ulimit nofile=123:124 \
+  --network host --allow network.host --build-context "extra=$work/extra" --build-context "img=docker-image://$registry/library/busybox:latest" \
+  --secret id=t,env=T --label a.b=c --annotation manifest:x.y=z --annotation index:i=j --no-cache-filter first --pull \
+  --provenance mode=max --iidfile "$work/iid" --cache-to type=inline -t "$registry/it/flags:1" -o type=registry . > "$work/out" 2>&1 || fail "$(cat "$work/out")"
+buildx build --progress plain -f Dockerfile.flags --build-arg A=arg --add-host some.host:10.1.2.3 --shm-size 8m --ulimit nofile=123:124 --network host \
+  --allow network.host --build-context "extra=$work/extra" --build-context "img=docker-image://$registry/library/busybox:latest" \
+  --secret id=t,src=file --provenance=false -o type=tar,dest="$work/flags.tar" . > "$work/out2" 2>&1 || fail "$(cat "$work/out2")"
+raw=$(buildx imagetools inspect --raw "$registry/it/flags:1")
+[[ $(jq -r .annotations.i <<< "$raw") == j ]] || fail "$raw"
+[[ $(cat "$work/iid") == sha256:* ]] || fail "no image id"
+contains "$(buildx imagetools inspect "$registry/it/flags:1" --format '{{json .Provenance}}')" '"resolvedDependencies"' ||
+  contains "$(buildx imagetools inspect "$registry/it/flags:1" --format '{{json .Provenance}}')" materials
+[[ $(buildx imagetools inspect "$registry/it/flags:1" --format '{{json .Image}}' | jq -r '.config.Labels["a.b"]') == c ]] || fail "no label"
+for file in "a arg" "n 123" "extra extra" "t secret"; do
+  [[ $(tar -xOf "$work/flags.tar" "${file% *}") == "${file#* }" ]] || fail "$file: $(tar -xOf "$work/flags.tar" "${file% *}")"
+done
+contains "$(tar -xOf "$work/flags.tar" hosts)" some.host
+contains "$(tar -xOf "$work/flags.tar" shm)" 8192
+tar -c file Dockerfile | buildx build --progress plain --target one -o type=local,dest="$work/piped" - > "$work/out" 2>&1 || fail "$(cat "$work/out")"
+[[ $(cat "$work/piped/one") == hello ]] || fail "a context on standard input"
+buildx build --progress plain -f - -o type=local,dest="$work/inline" . < <(printf 'FROM scratch\nCOPY file /x\n') > "$work/out" 2>&1 || fail "$(cat "$work/out")"
+[[ $(cat "$work/inline/x") == hello ]] || fail "a Dockerfile on standard input"
+contains "$(buildx build --call outline -f Dockerfile.flags --build-context "extra=$work/extra" --build-context "img=docker-image://$registry/library/busybox:latest" . 2>&1)" "BUILD ARG"
+contains "$(buildx build --call targets -f Dockerfile.flags . 2>&1)" "first"
+buildx build --progress plain --target one --cache-to type=local,dest="$work/cache" --cache-to "type=registry,ref=$registry/it/cache:1,mode=max" . > "$work/out" 2>&1 ||
+  fail "$(cat "$work/out")"
+buildx build --progress plain --platform linux/amd64,linux/arm64 --target files -f - -t "$registry/it/multi:1" --push . > "$work/out" 2>&1 \
+  < <(printf 'FROM scratch AS files\nCOPY file /x\n') || fail "$(cat "$work/out")"
+[[ $(buildx imagetools inspect --raw "$registry/it/multi:1" | jq '[.manifests[] | select(.platform.os == "linux")] | length') == 2 ]] || fail "two platforms"
+buildx imagetools create -t "$registry/it/joined:1" --annotation index:k=v "$registry/it/multi:1" "$registry/it/one:1" > "$work/out" 2>&1 || fail "$(cat "$work/out")"
+cat > matrix.hcl <<'D'
+group "default" { targets = ["each"] }
+target "each" {
+  name = "each-${item}"
+  matrix = { item = ["x", "y"] }
+  args = { ITEM = item }
+  dockerfile-inline = "FROM scratch\nARG ITEM\nCOPY file /$${ITEM}"
+  output = ["type=local,dest=${OUT}/${item}"]
+}
+variable "OUT" {}
+D
+OUT=$work/matrix buildx bake -f matrix.hcl --allow "fs.write=$work" --progress plain > "$work/out" 2>&1 || fail "$(cat "$work/out")"
+[[ $(cat "$work/matrix/x/x" "$work/matrix/y/y") == $'hello\nhello' ]] || fail "bake's matrix: $(find "$work/matrix")"
+
+# -- looking into what failed: a shell in the tree of the failed step
+out=$(printf '%s\n' 'exec /bin/cat /etc/group' exit |
+  BUILDX_EXPERIMENTAL=1 "$top/tests/integration/typist.py" '(buildx)' 60 "$buildx" debug --invoke /bin/not-there --on error build --progress plain -f Dockerfile.bad . || true)
+contains "$out" "exit code: 7"
+contains "$out" "/bin/not-there: no such file or directory"
+contains "$out" "ERROR: invoke: exit code:"
+contains "$out" "nobody:x:65534:"
+
 # -- du and prune
 contains "$(buildx du)" "Total:"
 contains "$(buildx du --verbose)" "Description:"
@@ -104,8 +160,16 @@ contains "$(buildx history logs "$ref" 2>&1)" "RUN echo base"
 contains "$(buildx history inspect "$ref")" "Build Steps:"
 contains "$(buildx history inspect attachment "$ref" --type provenance)" "buildType"
 contains "$(buildx history inspect --format json "$ref")" '"Status": "completed"'
-buildx history export -o "$work/record.dockerbuild" "${local_ref##*/}" > "$work/out" 2>&1 || fail "$(cat "$work/out")"
-[[ -s $work/record.dockerbuild ]] || fail "the exported record is empty"
+# Records travel: the image's index is kept with its record, also when the image itself is gone.
+kiln prune --all > /dev/null
+for one in "$ref" "${local_ref##*/}"; do
+  buildx history export -o "$work/record.dockerbuild" "$one" > "$work/out" 2>&1 || fail "$(cat "$work/out")"
+  [[ $(tar -xzOf "$work/record.dockerbuild" index.json | jq '.manifests | length') == 1 ]] || fail "the exported record is empty"
+done
+for kind in index manifest image; do
+  buildx history inspect attachment "$ref" --type "$kind" > "$work/out" 2>&1 || fail "attachment $kind: $(cat "$work/out")"
+  jq -e . "$work/out" > /dev/null || fail "attachment $kind: $(cat "$work/out")"
+done
 # Asking why finalizes the record; the trace is there then.
 kiln why "$ref" > /dev/null
 [[ $(kiln debug logs --trace "$ref" | jq -s 'length') -gt 5 ]] || fail "the trace has too few spans"
