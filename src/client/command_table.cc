@@ -230,6 +230,7 @@ Command explain_command() {
   Option format = with_fallback(text("format", "Form of the answer", "form"), "text");
   format.choices = {"text", "json", "dot", "svg"};
   command.options.push_back(std::move(format));
+  command.options.push_back(flag("with-images", "Ask registries for base images, for their environment and ONBUILD triggers"));
   return command;
 }
 

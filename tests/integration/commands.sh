@@ -100,6 +100,17 @@ ctl "${build[@]}" --opt filename=none --source-policy-file convert.json > "$work
 ctl "${build[@]}" --opt requestid=frontend.convertllb > llb 2> "$work/out" || fail "$(cat "$work/out")"
 [[ $(head -1 llb) == result.json ]] && tail -n +2 llb | jq -e . > /dev/null || fail "no graph: $(cat llb)"
 
+# -- triggers of a base image are seen when it is looked up
+printf 'FROM %s/library/busybox:latest\nONBUILD RUN echo from the base\nENV FROM_BASE=1\n' "$registry" > trigger
+ctl "${build[@]}" --opt filename=trigger --output "type=image,name=$registry/it/trigger:1,push=true" > "$work/out" 2>&1 || fail "$(cat "$work/out")"
+printf 'FROM %s/it/trigger:1\nRUN echo own\n' "$registry" > triggered
+out=$("$bin/kiln" explain -f triggered .)
+[[ $out != *"from the base"* ]] || fail "$out"
+contains "$out" "--with-images asks for them"
+out=$("$bin/kiln" explain --with-images -f triggered .)
+contains "$out" "ONBUILD RUN echo from the base"
+contains "$out" "environment FROM_BASE=1"
+
 # -- what the daemon holds
 du=$(ctl du)
 contains "$du" "ID"

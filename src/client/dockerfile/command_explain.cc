@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/value.h"
 #include "client/dockerfile/explain.h"
+#include "client/dockerfile/image_lookup.h"
 #include "client/dockerfile/input.h"
 #include "client/internal/commands.h"
 #include "session/file_tree.h"
@@ -116,6 +117,13 @@ Status run_explain(const Invocation& call) {
     return user_error(Code::kInvalidArgument, fmt::format("unknown format {}; there are text, json, dot and svg", quote(format)));
   }
   KILN_ASSIGN_OR_RETURN(DockerfileInput input, read_dockerfile_input(call));
+  std::optional<ImageLookup> images;
+  if (call.line.on("with-images")) {
+    images.emplace(call.environment);
+    input.bridge.look_up = [&images](const std::string& ref, const Platform& platform, std::stop_token stop) {
+      return images->config(ref, platform, std::move(stop));
+    };
+  }
   KILN_ASSIGN_OR_RETURN(Explanation explanation, Explain(call, std::move(input)).run());
   return print(writer->second(explanation));
 }

@@ -31,7 +31,7 @@ class TextWriter {
     context();
     for (const Question& question : e_.questions) answer(question);
     if (!e_.images_not_looked_up.empty()) {
-      out_ += fmt::format("\nBase images were not looked up ({}): steps that their ONBUILD triggers add are not shown.\n",
+      out_ += fmt::format("\nBase images were not looked up ({}): steps that their ONBUILD triggers add are not shown; --with-images asks for them.\n",
                           join(e_.images_not_looked_up, ", "));
     }
     return std::move(out_);

@@ -103,12 +103,13 @@ Result<frontend::SolveResult> LocalBridge::solve(const frontend::SolveRequest& r
 
 Result<frontend::ImageConfig> LocalBridge::resolve_image_config(const std::string& ref,
                                                                 const frontend::ResolveOptions& options,
-                                                                std::stop_token) {
+                                                                std::stop_token stop) {
+  const Platform platform = options.platform.value_or(Platform::host().normalized());
+  if (given_.look_up) return given_.look_up(ref, platform, std::move(stop));
   {
     std::lock_guard lock(mutex_);
     images_.insert(ref);
   }
-  const Platform platform = options.platform.value_or(Platform::host().normalized());
   content::JsonWriter json;
   json.begin_object();
   json.key("architecture");

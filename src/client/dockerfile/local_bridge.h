@@ -4,10 +4,11 @@
 //   LocalBridge bridge({.opts = opts, .dirs = {{"context", "."}, {"dockerfile", "."}}});
 //   KILN_ASSIGN_OR_RETURN(auto plan, frontend::dockerfile::plan_build(bridge, stop));
 //
-// Base images are not looked up: each is answered with an empty configuration for the platform
-// asked for. FailedPrecondition for whatever needs a daemon (contexts that are addresses).
+// Base images are looked up only where that is asked for (`look_up`): else each is answered with an empty
+// configuration for the platform wanted. FailedPrecondition for whatever needs a daemon (contexts that are addresses).
 #pragma once
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -22,6 +23,8 @@ struct LocalBridgeOptions {
   std::map<std::string, std::string> opts;   // of the frontend
   std::map<std::string, std::string> dirs;   // local name → directory
   std::optional<std::string> build_file;     // text that stands for the build file, instead of a file
+  // Asks for a base image's configuration; null: each is answered with an empty one.
+  std::function<Result<frontend::ImageConfig>(const std::string& ref, const Platform& platform, std::stop_token stop)> look_up;
 };
 
 // Any thread.
