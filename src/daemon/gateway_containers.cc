@@ -221,7 +221,7 @@ Result<std::shared_ptr<ContainerProcess>> RealContainers::start(const api::InitM
     tell_start();
     if (!exit.ok()) return events.exited(kUnknownExit, exit.status());
     if (op::is_valid_exit(what.meta, exit->code)) return events.exited(exit->code, ok());
-    events.exited(exit->code, sandbox::exit_error({.args = what.meta.args}, *exit));
+    events.exited(exit->code, sandbox::exit_error({}, *exit));
   });
   return std::shared_ptr<ContainerProcess>(std::move(process));
 }

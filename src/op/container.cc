@@ -96,7 +96,7 @@ Result<sandbox::ExitStatus> Container::run(const ContainerProcessRequest& reques
   // Stopped from outside: by its caller, or with the container.
   if (!exit.ok() && is_cancelled(exit.status())) exit = cancelled("context canceled");
   Status ended = exit.status();
-  if (exit.ok() && !is_valid_exit(meta, exit->code)) ended = sandbox::exit_error({.args = meta.args}, *exit);
+  if (exit.ok() && !is_valid_exit(meta, exit->code)) ended = sandbox::exit_error({}, *exit);
   std::lock_guard lock(mutex_);
   if (first_failure_.ok()) first_failure_ = std::move(ended);
   --running_;

@@ -111,8 +111,8 @@ Result<std::unique_ptr<Runtime>> open_runtime(RuntimeOptions options) {
 
 Status exit_error(const ProcessSpec& process, const ExitStatus& exit) {
   const std::string reason = exit.oom_killed ? "cannot allocate memory" : fmt::format("exit code: {}", exit.code);
-  Status status = user_error(exit.oom_killed ? Code::kResourceExhausted : Code::kUnknown,
-                             fmt::format("process {} did not complete successfully: {}", quote(join(process.args, " ")), reason));
+  const std::string what = process.args.empty() ? "" : fmt::format("process {} did not complete successfully: ", quote(join(process.args, " ")));
+  Status status = user_error(exit.oom_killed ? Code::kResourceExhausted : Code::kUnknown, what + reason);
   // ExitMessage { uint32 Code = 1; } (gateway.proto)
   std::string message;
   if (exit.code != 0) {

@@ -99,7 +99,8 @@ struct RuntimeOptions {
 // lacks. Blocks some milliseconds.
 Result<std::unique_ptr<Runtime>> open_runtime(RuntimeOptions options);
 
-// The wording clients know: "process \"/bin/sh -c exit 1\" did not complete successfully: exit code: 1".
+// The wording clients know: "process \"/bin/sh -c exit 1\" did not complete successfully: exit code: 1";
+// of a process without arguments the end alone, "exit code: 1", as frontends hear it of their containers.
 // The status carries the exit code as detail kExitDetail (a serialised gateway ExitMessage), which
 // clients unpack.
 Status exit_error(const ProcessSpec& process, const ExitStatus& exit);

@@ -166,7 +166,7 @@ for one in "$ref" "${local_ref##*/}"; do
   buildx history export -o "$work/record.dockerbuild" "$one" > "$work/out" 2>&1 || fail "$(cat "$work/out")"
   [[ $(tar -xzOf "$work/record.dockerbuild" index.json | jq '.manifests | length') == 1 ]] || fail "the exported record is empty"
 done
-for kind in index manifest image; do
+for kind in index manifest provenance; do
   buildx history inspect attachment "$ref" --type "$kind" > "$work/out" 2>&1 || fail "attachment $kind: $(cat "$work/out")"
   jq -e . "$work/out" > /dev/null || fail "attachment $kind: $(cat "$work/out")"
 done
