@@ -192,6 +192,7 @@ P
 BUILDKIT_HOST=unix://$work/s.sock python3 "$work/carry.py" "$work/carried.sock" "$bin/buildctl" dial-stdio & pids+=($!)
 for _ in $(seq 100); do [[ -S $work/carried.sock ]] && break; sleep 0.05; done
 buildx create --name carried --driver remote "unix://$work/carried.sock" > /dev/null
+buildx build --progress plain --target one . > "$work/out" 2>&1 || fail "$(cat "$work/out")"
 buildx build --builder carried --progress plain --target one -t "$registry/it/carried:1" --push . > "$work/out" 2>&1 || fail "$(cat "$work/out")"
 contains "$(cat "$work/out")" CACHED
 echo "built, pushed, baked, looked back"
