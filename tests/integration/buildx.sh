@@ -146,6 +146,13 @@ contains "$out" "/bin/not-there: no such file or directory"
 contains "$out" "ERROR: invoke: exit code:"
 contains "$out" "nobody:x:65534:"
 
+# -- a debugger: stops at a line, shows the tree before each step, and stops again where a step fails
+printf 'FROM %s/library/busybox:latest\nRUN echo one > /one\nRUN echo two > /two\nRUN exit 3\n' "$registry" > Dockerfile.steps
+out=$(BUILDX_EXPERIMENTAL=1 timeout 60 "$top/tests/integration/debugger.py" "$PWD" Dockerfile.steps 3 "$buildx" dap build) || fail "$out"
+[[ $(cut -d'|' -f1,2 <<< "$out") == $'breakpoint | [3/4] RUN echo two > /two \nstep | [4/4] RUN exit 3 \nexception | [4/4] RUN exit 3 ' ]] || fail "$out"
+files=$(cut -d'|' -f3 <<< "$out")
+[[ $(head -1 <<< "$files") == *" one "* && $(head -1 <<< "$files") != *" two "* && $(tail -1 <<< "$files") == *" two "* ]] || fail "$out"
+
 # -- du and prune
 contains "$(buildx du)" "Total:"
 contains "$(buildx du --verbose)" "Description:"
