@@ -40,6 +40,8 @@ for kind in "POST /blobs/uploads/ status 503 times=1" "PUT /blobs/uploads/ statu
   push || fail "gave up pushing at '$kind': $(tail -5 "$work/log")"
   clear_faults
 done
+# Another image: what the registry has already under that name is not sent again.
+echo "LABEL refused=yes" >> "$work/ctx/Dockerfile"
 fault PUT /manifests/ status 403
 if push; then fail "pushed what was refused"; fi
 contains "$(grep '^error: ' "$work/log")" "403 Forbidden"
