@@ -39,21 +39,10 @@ void append_stored_blocks(std::string_view bytes, std::string& out) {
 
 int GzipChunker::level_for(std::string_view chunk, const std::vector<Run>& runs) {
   if (level_) return *level_;
-  // From the middle, or else the first of what is compressed.
-  const char* middle = chunk.data() + chunk.size() / 2;
-  std::string_view sample;
   std::size_t random_bytes = 0;
-  for (const Run& run : runs) {
-    if (run.random) {
-      random_bytes += run.bytes.size();
-    } else if (run.bytes.data() <= middle && middle < run.bytes.data() + run.bytes.size()) {
-      sample = run.bytes.substr(static_cast<std::size_t>(middle - run.bytes.data()));
-    } else if (sample.empty()) {
-      sample = run.bytes;
-    }
-  }
+  for (const Run& run : runs) random_bytes += run.random ? run.bytes.size() : 0;
   if (random_bytes * 2 > chunk.size()) return kHastyLevel;
-  sample = sample.substr(0, kSampleBytes);
+  const std::string_view sample = typical_part(runs, kSampleBytes);
   const std::size_t fast = deflated(kHastyLevel, sample).size(), small = deflated(kGzipDefaultLevel, sample).size();
   return fast * 100 <= small * (100 + kHastyGrowthMax) ? kHastyLevel : kGzipDefaultLevel;
 }

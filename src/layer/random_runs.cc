@@ -67,4 +67,13 @@ std::vector<Run> random_runs(std::string_view chunk) {
   return runs;
 }
 
+std::string_view typical_part(const std::vector<Run>& runs, std::size_t bytes_max) {
+  std::string_view longest;
+  for (const Run& run : runs) {
+    if (!run.random && run.bytes.size() > longest.size()) longest = run.bytes;
+  }
+  std::size_t before = longest.size() > bytes_max ? (longest.size() - bytes_max) / 2 : 0;
+  return longest.substr(before, bytes_max);
+}
+
 }  // namespace kiln::layer::internal

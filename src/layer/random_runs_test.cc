@@ -52,6 +52,18 @@ TEST(RandomRuns, FindWhatCompressesThoughItLooksFlat) {
   EXPECT_FALSE(looks_incompressible(repeated));
 }
 
+TEST(RandomRuns, TheTypicalPartIsOfTheLongestRunOfText) {
+  const std::string text = text_of(5 * kSegmentBytes), noise = random_bytes(kSegmentBytes);
+  const std::string chunk = text_of(kSegmentBytes) + noise + text + noise;
+  auto runs = random_runs(chunk);
+  auto part = typical_part(runs, 1000);
+  EXPECT_EQ(part.size(), 1000u);
+  EXPECT_EQ(static_cast<std::size_t>(part.data() - chunk.data()), 2 * kSegmentBytes + (5 * kSegmentBytes - 1000) / 2);
+  EXPECT_EQ(typical_part(random_runs(noise), 1000), "");
+  EXPECT_EQ(typical_part({}, 1000), "");
+  EXPECT_EQ(typical_part(random_runs("short"), 1000), "short");
+}
+
 std::string unzstd(const std::string& frames) {
   std::string out(8 << 20, '\0');
   std::size_t n = ZSTD_decompress(out.data(), out.size(), frames.data(), frames.size());

@@ -66,14 +66,15 @@ bool ZstdChunker::append_frame(int level, std::string_view bytes, std::string& o
 
 bool ZstdChunker::pack(std::string_view chunk, std::string& out) {
   if (chunk.empty()) return append_frame(kDefaultLevel, chunk, out);
-  int level = 0;  // of the chunk, told by its first run that is worth compressing
-  for (const Run& run : random_runs(chunk)) {
+  const std::vector<Run> runs = random_runs(chunk);
+  const std::string_view sample = typical_part(runs, kSampleBytes);
+  const int level = sample.empty() ? kDefaultLevel : level_for(sample);
+  for (const Run& run : runs) {
     if (run.random) {
       append_stored_frame(run.bytes, out);
-      continue;
+    } else if (!append_frame(level, run.bytes, out)) {
+      return false;
     }
-    if (level == 0) level = level_for(run.bytes.substr(0, kSampleBytes));
-    if (!append_frame(level, run.bytes, out)) return false;
   }
   return true;
 }

@@ -22,4 +22,8 @@ struct Run {
 // Cuts a chunk into runs of segments of one kind; together they are the chunk.
 std::vector<Run> random_runs(std::string_view chunk);
 
+// Up to `bytes_max` from the middle of the longest run that is worth compressing, where it is typical of it;
+// nothing when there is none.
+std::string_view typical_part(const std::vector<Run>& runs, std::size_t bytes_max);
+
 }  // namespace kiln::layer::internal
