@@ -128,7 +128,9 @@ class ControlService final : public ControlServer, private Base {
   grpc::ServerWriteReactor<api::UsageRecord>* Prune(Context*, const api::PruneRequest* in) override {
     auto* writer = new QueuedWriter<api::UsageRecord>();
     ground_.pool->submit([this, writer, options = from_message(*in)] {
-      kiln::Status status = guarded([&] {
+      kiln::Status status = guarded([&]() -> kiln::Status {
+        const kiln::Status parsed = Filter::parse_any(options.filters).status();
+        if (!parsed.ok()) return annotate(parsed, fmt::format("failed to parse prune filters [{}]", join(options.filters, " ")));
         ground_.history->await_endings();
         return ground_.engine->prune(
             options,

@@ -53,6 +53,7 @@ refuses "must specify one of --pin, --unpin, --delete" debug ctl x
 refuses "not found" debug ctl --delete no-such-build
 refuses "no such job" debug logs no-such-build
 refuses "failed to parse diskusage filters [==]" du --filter '=='
+refuses "failed to parse prune filters [==]" prune --filter '=='
 printf 'FROM %s/library/busybox:latest\nRUN --network=host true\n' "$registry" > host
 refuses "failed to load LLB: network.host is not allowed" "${build[@]}" --opt filename=host
 printf 'FROM %s/library/none:1\n' "$registry" > none

@@ -1,5 +1,6 @@
 # Makes the build context in the current directory.
 cat > Makefile <<'M'
+CC = gcc
 CFLAGS ?= -O2
 PREFIX ?= /usr/local
 objects = main.o greet.o
