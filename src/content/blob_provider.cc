@@ -2,15 +2,21 @@
 
 #include <fmt/format.h>
 
+#include "host/file_bytes.h"
+
 namespace kiln::content {
 namespace {
 
-class StoppableSource final : public ByteSource {
+class StoppableSource final : public ByteSource, public host::FileSource {
  public:
   StoppableSource(std::unique_ptr<ByteSource> from, std::stop_token stop) : from_(std::move(from)), stop_(stop) {}
   Result<std::size_t> read(std::span<char> buffer) override {
     if (stop_.stop_requested()) return cancelled();
     return from_->read(buffer);
+  }
+  int file() const override {
+    const auto* from = dynamic_cast<const host::FileSource*>(from_.get());
+    return from != nullptr ? from->file() : -1;
   }
 
  private:

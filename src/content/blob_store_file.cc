@@ -11,6 +11,7 @@
 #include "base/id.h"
 #include "content/internal/json_read.h"
 #include "content/json_text.h"
+#include "host/file_bytes.h"
 
 namespace kiln::content {
 namespace {
@@ -64,12 +65,13 @@ Time time_of(const timespec& t) {
                                                          std::chrono::nanoseconds(t.tv_nsec)));
 }
 
-class FileBlobReader final : public BlobReader {
+class FileBlobReader final : public BlobReader, public host::FileSource {
  public:
   FileBlobReader(int fd, std::int64_t size, std::int64_t offset, std::string path)
       : file_(fd), size_(size), at_(offset), path_(std::move(path)) {}
 
   std::int64_t size() const override { return size_; }
+  int file() const override { return file_.get(); }
 
   Result<std::size_t> read_at(std::int64_t offset, std::span<char> buffer) override {
     while (true) {

@@ -1,6 +1,7 @@
 #include "export/internal/layout_tar.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <map>
 #include <optional>
@@ -8,6 +9,7 @@
 
 #include "base/reference.h"
 #include "content/json_text.h"
+#include "host/file_bytes.h"
 #include "layer/tar_writer.h"
 
 namespace kiln::exporter::internal {
@@ -107,9 +109,18 @@ Member folder_member(std::string name) {
   return m;
 }
 
+Status wrong_size(const Descriptor& blob) {
+  return environment_error(Code::kDataLoss, fmt::format("blob {} has not the size of its descriptor", blob.digest.str()));
+}
+
 Status copy_blob(const Descriptor& blob, content::BlobProvider& blobs, layer::TarWriter& tar, std::stop_token stop,
                  std::span<char> buffer) {
   KILN_ASSIGN_OR_RETURN(auto source, blobs.open(blob, 0, stop));
+  if (auto* lies = dynamic_cast<host::FileSource*>(source.get()); lies && lies->file() >= 0 && tar.takes_files()) {
+    struct stat info{};
+    bool whole = ::fstat(lies->file(), &info) == 0 && info.st_size == blob.size;
+    return whole ? tar.write_file({lies->file(), 0, static_cast<std::uint64_t>(blob.size)}) : wrong_size(blob);
+  }
   std::int64_t left = blob.size;
   while (true) {
     if (stop.stop_requested()) return cancelled();
@@ -119,8 +130,7 @@ Status copy_blob(const Descriptor& blob, content::BlobProvider& blobs, layer::Ta
     if (left < 0) break;
     KILN_RETURN_IF_ERROR(tar.write({buffer.data(), n}));
   }
-  if (left == 0) return ok();
-  return environment_error(Code::kDataLoss, fmt::format("blob {} has not the size of its descriptor", blob.digest.str()));
+  return left == 0 ? ok() : wrong_size(blob);
 }
 
 }  // namespace

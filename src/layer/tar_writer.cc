@@ -264,6 +264,21 @@ Status TarWriter::write(std::string_view bytes) {
   return put(bytes);
 }
 
+bool TarWriter::takes_files() const {
+  const auto* sink = dynamic_cast<const host::FileSink*>(&sink_);
+  return sink != nullptr && sink->takes_files();
+}
+
+Status TarWriter::write_file(const host::FileBytes& bytes) {
+  if (bytes.size > body_left_) return misuse("tar: more bytes than the member's size");
+  auto* sink = dynamic_cast<host::FileSink*>(&sink_);
+  if (sink == nullptr) return misuse("tar: the sink takes no files");
+  KILN_RETURN_IF_ERROR(flush());
+  body_left_ -= bytes.size;
+  total_ += bytes.size;
+  return sink->write_file(bytes);
+}
+
 Status TarWriter::finish() {
   if (body_left_ != 0) return misuse(fmt::format("tar: the last member lacks {} bytes", body_left_));
   KILN_RETURN_IF_ERROR(put({kZeros, padding_}));

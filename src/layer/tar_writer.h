@@ -14,6 +14,7 @@
 
 #include "base/status.h"
 #include "base/stream.h"
+#include "host/file_bytes.h"
 #include "layer/tar_entry.h"
 
 namespace kiln::layer {
@@ -29,6 +30,9 @@ class TarWriter {
   Status begin(const TarEntry& entry);
   // A piece of the body; FailedPrecondition beyond entry.size.
   Status write(std::string_view bytes);
+  // The same from a file, by a sink that takes files (host/file_bytes.h).
+  bool takes_files() const;
+  Status write_file(const host::FileBytes& bytes);
   // Ends the archive; nothing may follow.
   Status finish();
 

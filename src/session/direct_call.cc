@@ -35,6 +35,7 @@ class DirectCall final : public ClientCall {
   bool write(const grpc::ByteBuffer& message, Flush flush) override { return pipe_.write(message, flush); }
   bool takes_files() const override { return true; }
   bool write_file(const grpc::ByteBuffer& message, int file) override { return pipe_.write_file(message, file); }
+  bool write_from(std::string_view start, const host::FileBytes& rest) override { return pipe_.write_from(start, rest); }
   host::Fd take_file() override { return pipe_.take_file(); }
   bool complete() const override { return pipe_.complete(); }
   void writes_done() override { pipe_.end(ok()); }

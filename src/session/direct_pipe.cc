@@ -1,6 +1,7 @@
 #include "session/internal/direct_pipe.h"
 
 #include <grpcpp/support/slice.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -185,6 +186,26 @@ bool DirectPipe::write(const grpc::ByteBuffer& message, Flush) { return send(Kin
 
 bool DirectPipe::write_file(const grpc::ByteBuffer& message, int file) {
   return send(Kind::kMessageWithFile, message, file);
+}
+
+bool DirectPipe::write_from(std::string_view start, const host::FileBytes& rest) {
+  char head[kHeadBytes];
+  head[0] = static_cast<char>(Kind::kMessage);
+  put_u32(head + 1, static_cast<std::uint32_t>(start.size() + rest.size));
+  std::vector<iovec> parts = {{head, sizeof head}};
+  if (!start.empty()) parts.push_back({const_cast<char*>(start.data()), start.size()});
+  if (!send_all(socket_.get(), std::move(parts), -1)) return false;
+  auto at = static_cast<off_t>(rest.offset);
+  for (std::uint64_t left = rest.size; left > 0;) {
+    ssize_t n = ::sendfile(socket_.get(), rest.file, &at, left);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      abort();
+      return false;
+    }
+    left -= static_cast<std::uint64_t>(n);
+  }
+  return true;
 }
 
 void DirectPipe::end(const Status& status) {

@@ -11,6 +11,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "base/id.h"
+#include "host/fs.h"
 #include "session/export_target.h"
 #include "session/internal/direct_call.h"
 #include "session/internal/direct_door.h"
@@ -79,6 +81,32 @@ TEST(DirectDoor, OpensOnlyToTheOneWhoKnowsTheSecret) {
   EXPECT_EQ(daemon.ended()->code(), Code::kNotFound);
   EXPECT_EQ(message_of(*daemon.ended()), "none of that here");
   EXPECT_EQ(calls, 1);
+}
+
+TEST(DirectPipe, SendsStretchesOfFilesAsMessages) {
+  int ends[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  DirectPipe here{host::Fd(ends[0])}, there{host::Fd(ends[1])};
+  host::TempDir dir = *host::TempDir::make("kiln-direct-test-");
+  const std::string bytes = random_bytes(3 << 20);
+  host::Fd file = *host::open_file(dir.path() + "/f", O_RDWR | O_CREAT);
+  ASSERT_TRUE(host::write_all(file.get(), bytes).ok());
+  std::jthread writer([&] {
+    say(here, "first");
+    EXPECT_TRUE(here.write_from("", {file.get(), 0, 0}));
+    EXPECT_TRUE(here.write_from("start", {file.get(), 1000, 1 << 20}));
+    say(here, "between");
+    EXPECT_TRUE(here.write_from("", {file.get(), 0, bytes.size()}));
+    // Longer than the file: the other end must not take what follows for its rest.
+    EXPECT_FALSE(here.write_from("", {file.get(), bytes.size() - 10, 11}));
+  });
+  EXPECT_EQ(heard(there), "first");
+  EXPECT_EQ(heard(there), "");
+  EXPECT_TRUE(heard(there) == "start" + bytes.substr(1000, 1 << 20));
+  EXPECT_EQ(heard(there), "between");
+  EXPECT_TRUE(heard(there) == bytes);
+  EXPECT_EQ(heard(there), "(nothing)");
+  EXPECT_FALSE(there.ended());
 }
 
 TEST(DirectDoor, ClosingItEndsWhoIsStillInside) {
@@ -202,6 +230,44 @@ TEST(DirectCall, NeverKnocksAtOtherSockets) {
     EXPECT_FALSE(start_call(**session, "/m", {})->takes_files()) << bad;
     (*session)->close();
   }
+}
+
+// Small and large writes, and what the kernel takes from a file, arrive in their order.
+TEST(DirectCall, AnArchiveArrivesAsItWasWritten) {
+  Daemon daemon;
+  std::string arrived;
+  struct Sink final : ExportSink {
+    explicit Sink(std::string& arrived) : arrived_(arrived) {}
+    Status write(std::string_view bytes) override {
+      arrived_ += bytes;
+      return ok();
+    }
+    Status close() override { return ok(); }
+    std::string& arrived_;
+  };
+  Offers offers;
+  offers.outputs[0].open = [&](const std::map<std::string, std::string>&) -> Result<std::unique_ptr<ExportSink>> {
+    return std::unique_ptr<ExportSink>(new Sink(arrived));
+  };
+  auto client = daemon.connect(std::move(offers));
+  ExportTarget target(daemon.group(*client), client->id());
+  auto sink = target.open_file(0, {}, {});
+  ASSERT_TRUE(sink.ok()) << sink.status();
+  auto* files = dynamic_cast<host::FileSink*>(sink->get());
+  ASSERT_TRUE(files && files->takes_files());
+  host::TempDir dir = *host::TempDir::make("kiln-direct-test-");
+  const std::string bytes = random_bytes((3 << 20) + 17);
+  host::Fd file = *host::open_file(dir.path() + "/f", O_RDWR | O_CREAT);
+  ASSERT_TRUE(host::write_all(file.get(), bytes).ok());
+  EXPECT_TRUE((*sink)->write("small").ok());
+  EXPECT_TRUE(files->write_file({file.get(), 0, bytes.size()}).ok());
+  EXPECT_TRUE((*sink)->write(bytes).ok());
+  EXPECT_TRUE(files->write_file({file.get(), 5, 0}).ok());
+  EXPECT_TRUE(files->write_file({file.get(), 5, 7}).ok());
+  EXPECT_TRUE((*sink)->write("end").ok());
+  EXPECT_TRUE((*sink)->close().ok());
+  EXPECT_TRUE(arrived == "small" + bytes + bytes + bytes.substr(5, 7) + "end");
+  client->close();
 }
 
 // An output that the daemon gave up is no output.

@@ -21,7 +21,7 @@ constexpr std::size_t kMessageBytes = 1 << 20;
 // Of what is not gathered with what follows, where that saves copying it.
 constexpr std::size_t kDirectBytesMin = 64 * 1024;
 
-class CallSink final : public ExportSink {
+class CallSink final : public ExportSink, public host::FileSink {
  public:
   CallSink(std::shared_ptr<Session> session, const internal::CallOptions& options)
       : session_(std::move(session)), call_(internal::start_call(*session_, kSend, options)) {
@@ -40,6 +40,17 @@ class CallSink final : public ExportSink {
       buffer_.append(bytes.substr(0, count));
       bytes.remove_prefix(count);
       if (buffer_.size() == kMessageBytes) KILN_RETURN_IF_ERROR(send_buffer());
+    }
+    return ok();
+  }
+
+  bool takes_files() const override { return call_->takes_files(); }
+  Status write_file(const host::FileBytes& bytes) override {
+    if (!buffer_.empty()) KILN_RETURN_IF_ERROR(send_buffer());
+    for (std::uint64_t done = 0; done < bytes.size;) {
+      std::uint64_t size = std::min<std::uint64_t>(bytes.size - done, kMessageBytes);
+      if (!call_->write_from(internal::bytes_message_head(size), {bytes.file, bytes.offset + done, size})) return ended();
+      done += size;
     }
     return ok();
   }
@@ -65,12 +76,16 @@ class CallSink final : public ExportSink {
     grpc::Slice slice = call_->takes_files() ? grpc::Slice(message.data(), message.size(), grpc::Slice::STATIC_SLICE)
                                              : grpc::Slice(message.data(), message.size());
     if (call_->write(internal::bytes_message(slice), internal::MessagePipe::Flush::kNow)) return ok();
+    return ended();
+  }
+
+  Status ended() {
     grpc::ByteBuffer ignored;
     while (call_->read(ignored)) {
     }
-    Status ended = call_->finish();
-    if (ended.ok()) ended = peer_error(Code::kAborted, "the client took no more");
-    return annotate(ended, "write at the client");
+    Status why = call_->finish();
+    if (why.ok()) why = peer_error(Code::kAborted, "the client took no more");
+    return annotate(why, "write at the client");
   }
 
   std::shared_ptr<Session> session_;

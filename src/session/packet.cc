@@ -223,11 +223,17 @@ Status parse_stat(std::string_view bytes, FileStat& out) {
   return ok();
 }
 
-grpc::ByteBuffer bytes_message(const grpc::Slice& bytes) {
+std::string bytes_message_head(std::size_t size) {
   std::string head;
-  if (bytes.size() == 0) return to_buffer(head);
+  if (size == 0) return head;
   put_varint(head, 1 << 3 | 2);
-  put_varint(head, bytes.size());
+  put_varint(head, size);
+  return head;
+}
+
+grpc::ByteBuffer bytes_message(const grpc::Slice& bytes) {
+  std::string head = bytes_message_head(bytes.size());
+  if (bytes.size() == 0) return to_buffer(head);
   if (bytes.size() < 4096) return to_buffer(head.append(view_of(bytes)));
   grpc::Slice slices[2] = {grpc::Slice(head.data(), head.size()), bytes};
   return grpc::ByteBuffer(slices, 2);

@@ -18,6 +18,7 @@
 
 #include "base/status.h"
 #include "host/fd.h"
+#include "host/file_bytes.h"
 #include "session/session.h"
 
 namespace kiln::session::internal {
@@ -57,6 +58,8 @@ class MessagePipe {
   // Whether open files may go along with messages (direct_pipe.h).
   virtual bool takes_files() const { return false; }
   virtual bool write_file(const grpc::ByteBuffer&, int) { return false; }
+  // A message that ends with a stretch of a file, not larger than what others are; only if takes_files().
+  virtual bool write_from(std::string_view /*start*/, const host::FileBytes&) { return false; }
   // The file that came with the message read last, once.
   virtual host::Fd take_file() { return {}; }
 };

@@ -31,6 +31,8 @@ class DirectPipe final : public MessagePipe {
   bool write(const grpc::ByteBuffer& message, Flush flush) override;
   bool takes_files() const override { return true; }
   bool write_file(const grpc::ByteBuffer& message, int file) override;
+  // By the kernel alone. A file that is shorter ends the connection, because its length was told.
+  bool write_from(std::string_view start, const host::FileBytes& rest) override;
   host::Fd take_file() override { return std::move(file_); }
   bool complete() const override { return ended_ && ended_->ok(); }
 

@@ -64,6 +64,8 @@ Status parse_stat(std::string_view bytes, FileStat& out);
 
 // BytesMessage {data=1} of several services: message around bytes, and the bytes of a message.
 grpc::ByteBuffer bytes_message(const grpc::Slice& bytes);
+// What stands before the bytes in it.
+std::string bytes_message_head(std::size_t size);
 // Appends the pieces; they live as long as the slices.
 Status bytes_of_message(const grpc::ByteBuffer& message, std::vector<grpc::Slice>& slices,
                         std::vector<std::string_view>& pieces);
