@@ -48,10 +48,14 @@ std::optional<std::vector<TreeRef>> units_between(const TreeRef& lower, const Tr
 void append_units(const TreeRef& tree, std::vector<TreeRef>& units) {
   if (!tree) return;
   switch (tree->kind()) {
-    case TreeKind::kLayer:
-      append_units(tree->parent(), units);
-      units.push_back(tree);
+    case TreeKind::kLayer: {
+      std::vector<TreeRef> run;  // without recursion: chains are deep
+      TreeRef at = tree;
+      for (; at && at->kind() == TreeKind::kLayer; at = at->parent()) run.push_back(at);
+      append_units(at, units);
+      units.insert(units.end(), std::make_move_iterator(run.rbegin()), std::make_move_iterator(run.rend()));
       return;
+    }
     case TreeKind::kMerge:
       for (const TreeRef& input : tree->inputs()) append_units(input, units);
       return;
@@ -96,6 +100,19 @@ std::vector<TreeRef> TreesState::units_of(const TreeRef& tree) {
   return once;
 }
 
+std::optional<snapshot::Chain> TreesState::written_chain(const TreeRef& tree) {
+  snapshot::Chain chain;
+  for (const Tree* at = tree.get(); at != nullptr; at = at->parent().get()) {
+    std::lock_guard lock(at->body_->mutex);
+    if (at->kind() != TreeKind::kLayer || at->body_->snapshot.empty()) return std::nullopt;
+    chain.push_back(at->body_->snapshot);
+  }
+  const std::unordered_set<std::string_view> different(chain.begin(), chain.end());
+  if (different.size() != chain.size()) return std::nullopt;
+  std::reverse(chain.begin(), chain.end());
+  return chain;
+}
+
 Result<snapshot::Chain> TreesState::materialize(const TreeRef& tree, std::stop_token stop) {
   snapshot::Chain chain;
   if (!tree) return chain;
@@ -104,6 +121,7 @@ Result<snapshot::Chain> TreesState::materialize(const TreeRef& tree, std::stop_t
     std::lock_guard lock(body(tree).mutex);
     return snapshot::Chain{body(tree).snapshot};
   }
+  if (std::optional<snapshot::Chain> written = written_chain(tree)) return *std::move(written);
   std::vector<TreeRef> units = units_of(tree);
   std::vector<std::function<Status(std::stop_token)>> jobs;
   for (const TreeRef& unit : units) {

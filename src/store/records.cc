@@ -9,7 +9,7 @@ namespace kiln::store {
 
 namespace {
 
-// Append only.
+// Append only. An index over some rows serves only queries that say so: "x = ?1 AND x <> ''".
 const std::vector<std::string> kMigrations = {R"sql(
 CREATE TABLE tree(
   id TEXT PRIMARY KEY, kind INTEGER NOT NULL, mutable INTEGER NOT NULL, snapshot TEXT NOT NULL, twin TEXT NOT NULL,
@@ -135,7 +135,7 @@ Result<Records::Leftovers> Records::remove(std::string_view id) {
     KILN_RETURN_IF_ERROR(db.run("DELETE FROM tree WHERE id = ?1", id));
     KILN_RETURN_IF_ERROR(keep_unnamed(db, left.blobs));
     if (record->snapshot.empty()) return ok();
-    KILN_ASSIGN_OR_RETURN(auto sharers, strings("SELECT id FROM tree WHERE snapshot = ?1 LIMIT 1", record->snapshot));
+    KILN_ASSIGN_OR_RETURN(auto sharers, strings("SELECT id FROM tree WHERE snapshot = ?1 AND snapshot <> '' LIMIT 1", record->snapshot));
     if (sharers.empty()) left.snapshot = record->snapshot;
     return ok();
   });
@@ -176,7 +176,7 @@ Result<bool> Records::has_children(std::string_view id) {
 }
 
 Result<std::optional<std::string>> Records::child_of_twin(std::string_view twin) {
-  KILN_ASSIGN_OR_RETURN(auto ids, strings("SELECT id FROM tree WHERE twin = ?1 LIMIT 1", twin));
+  KILN_ASSIGN_OR_RETURN(auto ids, strings("SELECT id FROM tree WHERE twin = ?1 AND twin <> '' LIMIT 1", twin));
   return ids.empty() ? std::nullopt : std::optional(ids.front());
 }
 
@@ -200,11 +200,11 @@ Status Records::add_use(std::string_view id, std::int64_t when_ns) {
 }
 
 Result<std::vector<std::string>> Records::find_by_chain(const Digest& chain_id) {
-  return strings("SELECT id FROM tree WHERE chain_id = ?1 AND snapshot <> '' ORDER BY rowid", chain_id.str());
+  return strings("SELECT id FROM tree WHERE chain_id = ?1 AND chain_id <> '' AND snapshot <> '' ORDER BY rowid", chain_id.str());
 }
 
 Result<std::vector<std::string>> Records::find_by_blob_chain(const Digest& blob_chain_id) {
-  return strings("SELECT id FROM tree WHERE blob_chain_id = ?1 ORDER BY rowid", blob_chain_id.str());
+  return strings("SELECT id FROM tree WHERE blob_chain_id = ?1 AND blob_chain_id <> '' ORDER BY rowid", blob_chain_id.str());
 }
 
 Result<bool> Records::names_snapshot(std::string_view snapshot) {

@@ -46,8 +46,22 @@ bool made_of(const TreeRef& tree, std::string_view id) {
 
 std::string OpenTree::path() const { return host::fd_path(root.get()); }
 
+// Without recursion: chains are deep. Whoever ends first on a thread lets go of all below.
 Tree::~Tree() {
   if (owner_) owner_->let_go(*this);
+  thread_local std::vector<TreeRef>* ending = nullptr;
+  if (ending != nullptr) {
+    ending->push_back(std::move(parent_));
+    return;
+  }
+  std::vector<TreeRef> below;
+  ending = &below;
+  below.push_back(std::move(parent_));
+  while (!below.empty()) {
+    const TreeRef next = std::move(below.back());
+    below.pop_back();
+  }
+  ending = nullptr;
 }
 
 TreesState::~TreesState() = default;
@@ -72,42 +86,64 @@ Result<TreeRef> TreesState::load_parent(const std::string& id) {
   return *parent;
 }
 
+TreeRef TreesState::find_live(const std::string& id) {
+  std::lock_guard lock(mutex);
+  auto at = live.find(id);
+  return at == live.end() ? nullptr : at->second.lock();
+}
+
+// From the bottom up, without recursion: chains are deep.
 Result<std::optional<TreeRef>> TreesState::load(std::string_view id) {
-  {
-    std::lock_guard lock(mutex);
-    auto at = live.find(std::string(id));
-    if (at != live.end()) {
-      if (TreeRef tree = at->second.lock()) return std::optional(std::move(tree));
+  if (TreeRef tree = find_live(std::string(id))) return std::optional(std::move(tree));
+  std::vector<Record> chain;
+  TreeRef below;
+  for (std::string at(id);;) {
+    KILN_ASSIGN_OR_RETURN(std::optional<Record> record, records->load(at));
+    if (!record || record->is_mutable) {
+      if (chain.empty()) return std::optional<TreeRef>();
+      return engine_error(fmt::format("record '{}' is named as a parent but does not exist", at));
     }
+    chain.push_back(*std::move(record));
+    if (chain.back().kind != TreeKind::kLayer || chain.back().parents.empty()) break;
+    at = chain.back().parents.front();
+    if (at.empty() || (below = find_live(at)) != nullptr) break;
   }
-  KILN_ASSIGN_OR_RETURN(std::optional<Record> record, records->load(id));
-  if (!record || record->is_mutable) return std::optional<TreeRef>();
+  std::optional<TreeRef> made;
+  for (auto record = chain.rbegin(); record != chain.rend(); ++record) {
+    KILN_ASSIGN_OR_RETURN(made, make_live(std::move(*record)));
+    if (!made) return made;
+    below = *made;
+  }
+  return made;
+}
+
+Result<std::optional<TreeRef>> TreesState::make_live(Record record) {
   std::shared_ptr<Tree> tree(new Tree);
-  tree->id_ = record->id;
-  tree->kind_ = record->kind;
-  tree->description_ = record->description;
-  tree->created_ = Time(Time::duration(record->created_ns));
-  tree->type_ = record->type;
+  tree->id_ = record.id;
+  tree->kind_ = record.kind;
+  tree->description_ = record.description;
+  tree->created_ = Time(Time::duration(record.created_ns));
+  tree->type_ = record.type;
   std::vector<TreeRef> parents;
-  for (const std::string& parent : record->parents) {
+  for (const std::string& parent : record.parents) {
     KILN_ASSIGN_OR_RETURN(TreeRef loaded, load_parent(parent));
     parents.push_back(std::move(loaded));
   }
-  if (record->kind == TreeKind::kLayer) {
+  if (record.kind == TreeKind::kLayer) {
     if (!parents.empty()) tree->parent_ = parents.front();
   } else {
     tree->inputs_ = std::move(parents);
   }
   tree->body_ = std::make_unique<Tree::Body>();
-  tree->body_->snapshot = record->snapshot;
-  tree->body_->twin = record->twin;
-  tree->body_->diff_id = Digest::trusted(record->diff_id);
-  tree->body_->chain_id = Digest::trusted(record->chain_id);
-  tree->body_->blob_chain_id = Digest::trusted(record->blob_chain_id);
-  KILN_ASSIGN_OR_RETURN(tree->body_->blobs, records->blobs_of(id));
+  tree->body_->snapshot = record.snapshot;
+  tree->body_->twin = record.twin;
+  tree->body_->diff_id = Digest::trusted(record.diff_id);
+  tree->body_->chain_id = Digest::trusted(record.chain_id);
+  tree->body_->blob_chain_id = Digest::trusted(record.blob_chain_id);
+  KILN_ASSIGN_OR_RETURN(tree->body_->blobs, records->blobs_of(record.id));
   std::lock_guard lock(mutex);
   // It may have been pruned while we read it.
-  KILN_ASSIGN_OR_RETURN(bool there, records->exists(id));
+  KILN_ASSIGN_OR_RETURN(bool there, records->exists(record.id));
   if (!there) return std::optional<TreeRef>();
   std::weak_ptr<const Tree>& place = live[tree->id_];
   if (TreeRef other = place.lock()) return std::optional(std::move(other));  // somebody was faster

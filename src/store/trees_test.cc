@@ -404,6 +404,27 @@ TEST_P(TreesTest, BlobsGoWithTheLastWhoNamesThem) {
   EXPECT_FALSE(*blobs_->info(layer));
 }
 
+TEST_P(TreesTest, AVeryDeepChainIsMadeLetGoAndLoadedAgain) {
+  if (std::string_view(GetParam()) != "overlayfs") GTEST_SKIP() << "nothing here looks at directories";
+  auto blob = content::write_blob(*blobs_, "bytes of a layer", "application/vnd.oci.image.layer.v1.tar");
+  ASSERT_TRUE(blob.ok()) << blob.status();
+  const LayerSource layer{*blob, blob->digest, nullptr, nullptr};
+  TreeRef top;
+  constexpr int kDepth = 20000;
+  for (int i = 0; i < kDepth; ++i) {
+    auto next = trees_->from_blob(top, layer, {});
+    ASSERT_TRUE(next.ok()) << next.status();
+    top = *next;
+  }
+  const std::string id = top->id();
+  top.reset();
+  auto again = trees_->find(id);
+  ASSERT_TRUE(again.ok() && *again) << again.status();
+  int depth = 0;
+  for (const Tree* at = (**again).get(); at != nullptr; at = at->parent().get()) ++depth;
+  EXPECT_EQ(depth, kDepth);
+}
+
 // Between finding what a new record is to name and writing it, from_blob asks for the time once: that is where
 // these tests let a prune strike.
 class TreesAndPrune : public TreesTest {

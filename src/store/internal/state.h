@@ -93,6 +93,9 @@ struct TreesState : std::enable_shared_from_this<TreesState> {
   // The tree of a record; null TreeRef inside the optional never occurs.
   Result<std::optional<TreeRef>> load(std::string_view id);
   Result<TreeRef> load_parent(const std::string& id);
+  TreeRef find_live(const std::string& id);
+  // The parents of the record are live, or few.
+  Result<std::optional<TreeRef>> make_live(Record record);
   // Registers a new tree and writes its record.
   Result<TreeRef> add(Record record, TreeRef parent, std::vector<TreeRef> inputs, std::unique_ptr<Tree::Body> body);
   void let_go(Tree& tree);
@@ -121,6 +124,8 @@ struct TreesState : std::enable_shared_from_this<TreesState> {
   static bool is_written(const TreeRef& tree);
   // The units of upper above those of lower; nothing when lower is not where upper begins.
   static std::optional<std::vector<TreeRef>> units_above(const TreeRef& lower, const TreeRef& upper);
+  // The chain to mount, if the tree is a plain stack of layers with snapshots, as nearly all are.
+  static std::optional<snapshot::Chain> written_chain(const TreeRef& tree);
   // Makes every unit a snapshot, in parallel; gives the chain to mount.
   Result<snapshot::Chain> materialize(const TreeRef& tree, std::stop_token stop);
   Result<OpenTree> open_chain(const snapshot::Chain& chain, TreeRef held);
