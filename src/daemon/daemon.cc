@@ -31,6 +31,7 @@
 #include "history/miss_book.h"
 #include "host/fd.h"
 #include "host/fs.h"
+#include "host/idle_memory.h"
 #include "session/session.h"
 
 namespace kiln::daemon {
@@ -121,8 +122,7 @@ class Housekeeper {
           }
         }
         delay = std::max<Duration>(kCollectDelay, kCollectShare * (std::chrono::steady_clock::now() - began));
-        // What a build needed in memory goes back to the system.
-        ::malloc_trim(0);
+        host::give_back_memory();
       }
     }
   }
@@ -201,6 +201,8 @@ Status run_daemon(const Config& config) {
   // Buffers of a megabyte go back to the system when they are freed. Left to itself malloc would begin
   // to keep them after the first one, and twenty layers compressed one after the other would add up.
   ::mallopt(M_MMAP_THRESHOLD, 768 * 1024);
+  // What is freed during builds is needed again at once; it goes back when the daemon falls idle.
+  ::mallopt(M_TRIM_THRESHOLD, 4 * 1024 * 1024);
   ::umask(0);
   KILN_RETURN_IF_ERROR(set_up_log(config));
   const sigset_t signals = handled_signals();

@@ -116,7 +116,9 @@ struct Database::State {
     KILN_RETURN_IF_ERROR(exec("PRAGMA foreign_keys=ON"));
     KILN_RETURN_IF_ERROR(exec("PRAGMA temp_store=MEMORY"));
     KILN_RETURN_IF_ERROR(exec("PRAGMA mmap_size=268435456"));
-    KILN_RETURN_IF_ERROR(exec("PRAGMA cache_size=-16384"));
+    // Beside the map above, for what stands in the log only: a megabyte, or a daemon would grow by all that it
+    // ever wrote.
+    KILN_RETURN_IF_ERROR(exec("PRAGMA cache_size=-1024"));
     KILN_RETURN_IF_ERROR(exec("PRAGMA journal_size_limit=67108864"));
     if (!check_pages) return ok();
     KILN_ASSIGN_OR_RETURN(std::string check, value_of("PRAGMA quick_check(1)"));

@@ -14,7 +14,7 @@
 
 namespace kiln::source {
 
-// Any thread; owned by the daemon. Forgets the oldest above a bound that no build reaches.
+// Any thread; owned by the daemon. Forgets the oldest above a bound that the builds of a moment do not reach.
 class Pins {
  public:
   void set(const Digest& vertex, std::string pin) {
@@ -35,7 +35,7 @@ class Pins {
   }
 
  private:
-  static constexpr std::size_t kPinsMax = 100'000;
+  static constexpr std::size_t kPinsMax = 8'192;
   mutable std::mutex mutex_;
   std::unordered_map<Digest, std::string> pins_;
   std::deque<Digest> order_;
