@@ -21,6 +21,11 @@ std::string stamped(const Step& step, Time at, std::string_view text) {
   return fmt::format("{:.{}f} {}", seconds, digits, text);
 }
 
+// A step that lost one of its inputs starts again without having ended.
+void begun_anew(Span& before, Time start) {
+  if (!before.stop) before.stop = start;
+}
+
 void add_to_tail(Step& step, std::string_view text, bool ends_line) {
   if (!step.tail_open) step.tail.emplace_back();
   std::string& line = step.tail.back();
@@ -101,6 +106,7 @@ void ProgressModel::apply(const event::Vertex& vertex, Time now) {
   step.cached = vertex.cached;
   if (!vertex.started) return;
   auto [span, added] = step.spans.try_emplace(*vertex.started, Span{*vertex.started, std::nullopt});
+  if (added && span != step.spans.begin()) begun_anew(std::prev(span)->second, *vertex.started);
   news |= added || (vertex.completed && span->second.stop != vertex.completed);
   if (vertex.completed) span->second.stop = vertex.completed;
   note_start(step, *vertex.started, now);
@@ -116,7 +122,11 @@ void ProgressModel::apply_member(const event::Vertex& vertex, Time now) {
     group->name = vertex.group->name;
   }
   by_digest_[vertex.digest] = group;
-  group->members[vertex.digest] = vertex;
+  event::Vertex& member = group->members[vertex.digest];
+  if (member.started && vertex.started && *member.started < *vertex.started) {
+    if (auto span = group->spans.find(*member.started); span != group->spans.end()) begun_anew(span->second, *vertex.started);
+  }
+  member = vertex;
   refresh_group(*group, now);
 }
 

@@ -55,6 +55,20 @@ TEST(PlainView, gives_each_step_a_number_and_an_end) {
             "#1 [1/2] FROM x\n#1 DONE 1.2s\n\n#2 [2/2] RUN b\n#2 CACHED\n");
 }
 
+TEST(PlainView, ends_a_step_that_started_again_without_having_ended) {
+  EXPECT_EQ(plain({{.vertices = {vertex("a", "RUN a", 0s)}},
+                   {.vertices = {vertex("a", "RUN a", 2s)}},
+                   {.vertices = {vertex("a", "RUN a", 2s, 3s)}}}),
+            "#1 RUN a\n#1 DONE 3.0s\n");
+  const auto member = [](std::optional<Duration> started, std::optional<Duration> completed) {
+    event::Vertex v = vertex("m", "part", started, completed);
+    v.group = event::ProgressGroup{.id = "g", .name = "all parts"};
+    return v;
+  };
+  EXPECT_EQ(plain({{.vertices = {member(0s, {})}}, {.vertices = {member(2s, {})}}, {.vertices = {member(2s, 3s)}}}),
+            "#1 all parts\n#1 DONE 3.0s\n");
+}
+
 TEST(PlainView, prints_logs_with_their_time_and_joins_parts_of_a_line) {
   EXPECT_EQ(plain({{.vertices = {vertex("a", "RUN a", 0s)}, .logs = {log("a", 123ms, "one\ntw")}},
                    {.logs = {log("a", 12s, "o\nthree\n")}},
