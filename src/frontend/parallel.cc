@@ -13,17 +13,19 @@ Status run_all(const std::vector<std::function<Status(std::stop_token)>>& jobs, 
   std::stop_callback chain(stop, [&source] { source.request_stop(); });
   std::mutex mutex;
   Status first = ok();
+  const auto run = [&](const std::function<Status(std::stop_token)>& job) {
+    Status status = job(source.get_token());
+    if (status.ok()) return;
+    std::lock_guard lock(mutex);
+    if (first.ok()) first = status;
+    source.request_stop();
+  };
   {
     Pool pool(64);
-    for (const auto& job : jobs) {
-      pool.submit([&, job] {
-        Status status = job(source.get_token());
-        if (status.ok()) return;
-        std::lock_guard lock(mutex);
-        if (first.ok()) first = status;
-        source.request_stop();
-      });
+    for (std::size_t i = 1; i < jobs.size(); ++i) {
+      pool.submit([&, i] { run(jobs[i]); });
     }
+    run(jobs.front());  // this thread has nothing else to do
     pool.drain();
   }
   return first;

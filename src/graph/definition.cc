@@ -11,15 +11,18 @@
 namespace kiln::graph {
 
 namespace internal {
+void append(const google::protobuf::MessageLite& message, std::string& bytes) {
+  const std::size_t before = bytes.size(), size = message.ByteSizeLong();
+  bytes.resize(before + size);
+  google::protobuf::io::ArrayOutputStream stream(bytes.data() + before, static_cast<int>(size));
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializeWithCachedSizes(&coded);
+}
+
 std::string serialize(const google::protobuf::MessageLite& message) {
   std::string bytes;
-  bytes.reserve(message.ByteSizeLong());
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    message.SerializeToCodedStream(&coded);
-  }
+  append(message, bytes);
   return bytes;
 }
 }  // namespace internal

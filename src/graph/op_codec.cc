@@ -1,5 +1,6 @@
 // Op to and from its protobuf form. One pair of functions an op.
 #include <fmt/format.h>
+#include <google/protobuf/arena.h>
 
 #include "graph/definition.h"
 #include "graph/internal/wire_text.h"
@@ -385,7 +386,13 @@ Result<Op> decode_op(std::string_view bytes) {
 }
 
 std::string encode_op(const Op& in) {
-  pb::Op out;
+  // Nearly all ops fit into the first block, and their parts need no memory of their own then.
+  char first_block[4096];
+  google::protobuf::ArenaOptions memory;
+  memory.initial_block = first_block;
+  memory.initial_block_size = sizeof first_block;
+  google::protobuf::Arena arena(memory);
+  pb::Op& out = *google::protobuf::Arena::CreateMessage<pb::Op>(&arena);
   for (const auto& i : in.inputs) {
     auto* input = out.add_inputs();
     input->set_digest(i.digest);
@@ -401,9 +408,12 @@ std::string encode_op(const Op& in) {
   }
   if (in.constraints) put_strings(out.mutable_constraints()->mutable_filter(), *in.constraints);
   // The writers whose digests we have to meet put members of a oneof behind all other fields.
-  pb::Op kind;
+  pb::Op& kind = *google::protobuf::Arena::CreateMessage<pb::Op>(&arena);
   std::visit([&kind](const auto& alternative) { put_kind(&kind, alternative); }, in.kind);
-  return internal::serialize(out) + internal::serialize(kind);
+  std::string bytes;
+  internal::append(out, bytes);
+  internal::append(kind, bytes);
+  return bytes;
 }
 
 int output_count(const Op& op) {

@@ -20,6 +20,11 @@ class WordList {
  public:
   void add(std::string_view text) {
     while (!text.empty()) {
+      if (const std::size_t plain = ascii_word(text); plain > 0) {
+        current_.append(text.substr(0, plain));
+        text.remove_prefix(plain);
+        continue;
+      }
       Rune c = decode_rune(text);
       if (is_blank(c.value)) {
         end_word();
@@ -36,6 +41,12 @@ class WordList {
   }
 
  private:
+  // How many bytes in front are ASCII and no blanks.
+  static std::size_t ascii_word(std::string_view text) {
+    std::size_t size = 0;
+    while (size < text.size() && text[size] > ' ' && text[size] < 0x7f) ++size;
+    return size;
+  }
   void end_word() {
     if (!current_.empty()) words_.push_back(std::exchange(current_, {}));
   }
@@ -61,9 +72,11 @@ class Walk {
         keep_escapes_(options.keep_escapes),
         env_(env) {}
 
-  Result<Expansion> whole() {
+  enum class Wanted { kText, kTextAndWords };
+  Result<Expansion> whole(Wanted wanted) {
     WordList words;
-    KILN_ASSIGN_OR_RETURN(out_.text, until(kNoStop, keep_escapes_, &words));
+    KILN_ASSIGN_OR_RETURN(out_.text,
+                          until(kNoStop, keep_escapes_, wanted == Wanted::kText ? nullptr : &words));
     out_.words = words.take();
     // Words are text: a byte that is none becomes U+FFFD, here as in BuildKit.
     out_.text = to_valid_utf8(out_.text);
@@ -120,7 +133,7 @@ class Walk {
         if (at_end()) break;
         literal(take());
       } else {
-        std::string_view text = take();
+        std::string_view text = c < 0x80 ? take_plain(stop) : take();
         out.append(text);
         if (words) words->add(text);
       }
@@ -130,6 +143,19 @@ class Walk {
                                static_cast<char>(stop)));
     }
     return out;
+  }
+
+  // The next character, which means nothing of its own, and what follows it and is ASCII and means nothing either.
+  std::string_view take_plain(char32_t stop) {
+    std::size_t size = 1;
+    while (size < rest_.size()) {
+      const auto c = static_cast<unsigned char>(rest_[size]);
+      if (c >= 0x80 || c == '$' || c == '<' || c == '\'' || c == '"' || c == escape_ || c == stop) break;
+      ++size;
+    }
+    std::string_view text = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return text;
   }
 
   // `<<` and the blanks behind it stay in one word with the delimiter.
@@ -310,14 +336,21 @@ class Walk {
 
 }  // namespace
 
+namespace {
+
+Result<Expansion> walked(Result<Expansion> out, std::string_view word) {
+  if (out.ok()) return out;
+  return with_word(annotate(out.status(), fmt::format("failed to process {}", quote(word))), word);
+}
+
+}  // namespace
+
 Result<Expansion> WordLexer::expand(std::string_view word, const Environment& env) const {
-  Result<Expansion> out = Walk(word, escape_, options_, env).whole();
-  if (!out.ok()) return with_word(annotate(out.status(), fmt::format("failed to process {}", quote(word))), word);
-  return out;
+  return walked(Walk(word, escape_, options_, env).whole(Walk::Wanted::kTextAndWords), word);
 }
 
 Result<std::string> WordLexer::expand_text(std::string_view word, const Environment& env) const {
-  KILN_ASSIGN_OR_RETURN(Expansion out, expand(word, env));
+  KILN_ASSIGN_OR_RETURN(Expansion out, walked(Walk(word, escape_, options_, env).whole(Walk::Wanted::kText), word));
   return std::move(out.text);
 }
 

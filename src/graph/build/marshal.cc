@@ -88,8 +88,12 @@ class Marshaller {
     std::string bytes = node.ready_bytes() != nullptr ? *node.ready_bytes() : encode_op(made.op);
     const std::string digest = Digest::of(bytes).str();
     digests_.emplace(&node, digest);
-    const bool first = !definition_.metadata.contains(digest);
-    merge_metadata(definition_.metadata[digest], made.metadata);
+    const auto [metadata, first] = definition_.metadata.try_emplace(digest);
+    if (first) {
+      metadata->second = std::move(made.metadata);
+    } else {
+      merge_metadata(metadata->second, made.metadata);
+    }
     auto& locations = definition_.source->locations[digest];
     for (const auto& place : node.constraints().places) locations.push_back({text_index(place.info), place.ranges});
     if (first) definition_.ops.push_back(std::move(bytes));

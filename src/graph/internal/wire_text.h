@@ -10,5 +10,7 @@ class MessageLite;
 namespace kiln::graph::internal {
 
 std::string serialize(const google::protobuf::MessageLite& message);
+// The same behind what is there.
+void append(const google::protobuf::MessageLite& message, std::string& bytes);
 
 }  // namespace kiln::graph::internal

@@ -1,6 +1,8 @@
 // What stages are built on: images, contexts, nothing. All lookups of one round run at once.
 #include <fmt/format.h>
 
+#include <map>
+
 #include "base/reference.h"
 #include "base/value.h"
 #include "frontend/dockerfile/image_path.h"
@@ -68,6 +70,7 @@ Status Lowering::resolve_bases(StageState* target, std::stop_token stop) {
   const auto reached = reachable(target);
   const std::set<StageState*> wanted(reached.begin(), reached.end());
   std::vector<std::function<Status(std::stop_token)>> lookups;
+  std::map<std::string, std::vector<std::function<Status(std::stop_token)>>> needed_jobs;  // by image
   for (StageState* stage : stages_) {
     if (stage->base != nullptr || stage->lowered || stage->resolved) continue;
     const bool needed = wanted.contains(stage) || options_.reach == Reach::kAllStages;
@@ -85,10 +88,18 @@ Status Lowering::resolve_bases(StageState* target, std::stop_token stop) {
       return status.ok() ? status : with_ranges(status, stage->stage.ranges);
     };
     if (needed) {
-      lookups.push_back(job);
+      const std::string platform = stage->platform ? stage->platform->str_full() : "";
+      needed_jobs[platform + " " + stage->context_name.value_or(stage->stage.base)].push_back(job);
     } else {
       KILN_RETURN_IF_ERROR(job(stop));
     }
+  }
+  // Stages on one image have one answer: they follow each other.
+  for (auto& [image, jobs] : needed_jobs) {
+    lookups.push_back([jobs = std::move(jobs)](std::stop_token token) {
+      for (const auto& job : jobs) KILN_RETURN_IF_ERROR(job(token));
+      return ok();
+    });
   }
   // The ignore file comes meanwhile; whoever needs it is told then what is wrong with it.
   if (!lookups.empty()) {
