@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <span>
+#include <utility>
 
 #include "base/text.h"
 #include "base/value.h"
@@ -96,37 +98,34 @@ Json processor_json(const host::SystemCpu& cpu) {
           {"guestNice", seconds(cpu.guest_nice)}};
 }
 
-// /proc/stat: counts.
-void add_processor(Json& out) {
-  auto text = host::read_file("/proc/stat");
-  if (!text.ok()) return;
-  Json processes = Json::object();
+// The named numbers of one of the kernel's tables, whose lines are a name and a number; false when it cannot be read.
+bool add_numbers(Json& out, const char* path, std::span<const std::pair<std::string_view, const char*>> names) {
+  auto text = host::read_file(path);
+  if (!text.ok()) return false;
   for (std::string_view line : split(*text, '\n')) {
     const auto fields = words(line);
-    if (fields.size() < 2) continue;
-    if (fields[0] == "ctxt") processes["contextSwitches"] = parse_integer(fields[1]).value_or(0);
-    if (fields[0] == "processes") processes["processCreated"] = parse_integer(fields[1]).value_or(0);
-    if (fields[0] == "procs_running") processes["processesRunning"] = parse_integer(fields[1]).value_or(0);
+    for (const auto& [name, key] : names) {
+      if (fields.size() > 1 && fields[0] == name) out[key] = parse_integer(fields[1]).value_or(0);
+    }
   }
-  if (!processes.empty()) out["procStat"] = std::move(processes);
+  return true;
 }
 
-// /proc/meminfo, in kilobytes as the kernel says it.
+void add_processes(Json& out) {
+  static constexpr std::pair<std::string_view, const char*> kNames[] = {
+      {"ctxt", "contextSwitches"}, {"processes", "processCreated"}, {"procs_running", "processesRunning"}};
+  Json processes = Json::object();
+  if (add_numbers(processes, "/proc/stat", kNames) && !processes.empty()) out["procStat"] = std::move(processes);
+}
+
+// In kilobytes, as the kernel says it.
 void add_memory(Json& out) {
-  auto text = host::read_file("/proc/meminfo");
-  if (!text.ok()) return;
   static constexpr std::pair<std::string_view, const char*> kNames[] = {
       {"MemTotal:", "total"}, {"MemFree:", "free"},   {"MemAvailable:", "available"}, {"Buffers:", "buffers"},
       {"Cached:", "cached"},  {"Active:", "active"},  {"Inactive:", "inactive"},      {"SwapTotal:", "swap"},
       {"Dirty:", "dirty"},    {"Writeback:", "writeback"}, {"Slab:", "slab"}};
   Json memory = Json::object();
-  for (std::string_view line : split(*text, '\n')) {
-    const auto fields = words(line);
-    for (const auto& [name, key] : kNames) {
-      if (fields.size() > 1 && fields[0] == name) memory[key] = parse_integer(fields[1]).value_or(0);
-    }
-  }
-  out["memoryStat"] = std::move(memory);
+  if (add_numbers(memory, "/proc/meminfo", kNames)) out["memoryStat"] = std::move(memory);
 }
 
 void add_pressure(Json& out, const char* key, const char* path) {
@@ -142,7 +141,7 @@ void add_pressure(Json& out, const char* key, const char* path) {
 std::string sample_machine(Time now) {
   Json out = {{"timestamp", format_rfc3339(now)}};
   if (auto cpu = host::read_system_cpu()) out["cpuStat"] = processor_json(*cpu);
-  add_processor(out);
+  add_processes(out);
   add_memory(out);
   add_pressure(out, "cpuPressure", "/proc/pressure/cpu");
   add_pressure(out, "memoryPressure", "/proc/pressure/memory");
