@@ -119,6 +119,11 @@ Status LayerStream::finish() {
   return ok();
 }
 
-Status LayerStream::explain(const Status& status) const { return state_->error.ok() ? status : state_->error; }
+Status LayerStream::explain(const Status& status) {
+  // The thread that reads ahead may be telling its error right now.
+  state_->plain.reset();
+  state_->decompressed.reset();
+  return state_->error.ok() ? status : state_->error;
+}
 
 }  // namespace kiln::store

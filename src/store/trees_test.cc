@@ -4,6 +4,7 @@
 #include "store/trees.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include <future>
 #include <thread>
 
+#include "base/id.h"
 #include "content/blob_provider.h"
 #include "content/blob_store_file.h"
 #include "host/fs.h"
@@ -172,6 +174,61 @@ TEST_P(TreesTest, LayersOfOneStoreBecomeTheTreeOfAnother) {
   EXPECT_EQ(*host::list_dir(open->root.get()), (std::vector<std::string>{"two"}));
   EXPECT_TRUE(*(*other_blobs)->info(blobs[0].blob.digest));
   EXPECT_EQ(*(*other)->digest(lazy, "/", {}), *trees_->digest(top, "/", {}));
+}
+
+// Bytes that break off, however far into the layer, are told in the words of whoever gave them; a layer that
+// came from elsewhere is packed anew as one of ours is.
+TEST_P(TreesTest, ALayerFromElsewhereBreaksOffOrIsPackedAnew) {
+  class Cut final : public content::BlobProvider {
+   public:
+    Cut(std::string bytes, std::size_t at) : bytes_(std::move(bytes)), at_(at) {}
+    Result<std::unique_ptr<ByteSource>> open(const content::Descriptor&, std::int64_t, std::stop_token) override {
+      struct Source final : ByteSource {
+        Source(const std::string& bytes, std::size_t at) : bytes(bytes), at(at) {}
+        Result<std::size_t> read(std::span<char> buffer) override {
+          if (done == at && at < bytes.size()) return peer_error(Code::kUnavailable, "the line is down");
+          std::size_t n = bytes.copy(buffer.data(), std::min(buffer.size(), at - done), done);
+          done += n;
+          return n;
+        }
+        const std::string& bytes;
+        std::size_t at, done = 0;
+      };
+      return std::make_unique<Source>(bytes_, at_);
+    }
+    std::string bytes_;
+    std::size_t at_;
+  };
+  TreeRef tree = with_file(nullptr, "big", random_bytes(3 << 20));
+  const LayerBlob layer = layers(tree)[0];
+  LayerOptions zstd;
+  zstd.compression.type = layer::Compression::kZstd;
+  zstd.force_compression = true;
+  const LayerBlob packed = layers(tree, zstd)[0];
+  const std::string bytes = *content::read_blob(*trees_->provider_for(layer), layer.blob, {});
+  for (std::size_t at : {std::size_t{0}, std::size_t{100}, std::size_t{700'000}, bytes.size() - 1, bytes.size()}) {
+    auto blobs = content::FileBlobStore::open(fmt::format("{}/content-{}", dir_.path(), at));
+    ASSERT_TRUE(blobs.ok());
+    TreesOptions options;
+    options.root = fmt::format("{}/store-{}", dir_.path(), at);
+    options.blobs = blobs->get();
+    options.snapshotter = GetParam();
+    auto other = Trees::open(options);
+    ASSERT_TRUE(other.ok());
+    TreeRef lazy = *(*other)->from_blob(nullptr, {layer.blob, layer.diff_id, std::make_shared<Cut>(bytes, at), nullptr}, {});
+    auto open = (*other)->open(lazy);
+    auto anew = (*other)->layers(lazy, zstd, {});
+    if (at == bytes.size()) {
+      ASSERT_TRUE(open.ok()) << open.status();
+      ASSERT_TRUE(anew.ok()) << anew.status();
+      EXPECT_EQ(anew->front().blob.digest, packed.blob.digest);
+      EXPECT_EQ(anew->front().diff_id, layer.diff_id);
+    } else {
+      EXPECT_NE(message_of(open.status()).find("the line is down"), std::string::npos) << open.status();
+      EXPECT_NE(message_of(anew.status()).find("the line is down"), std::string::npos) << anew.status();
+      EXPECT_FALSE(*(*blobs)->info(layer.blob.digest));
+    }
+  }
 }
 
 TEST_P(TreesTest, WrongBytesNeverBecomeATree) {

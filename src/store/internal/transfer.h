@@ -29,8 +29,8 @@ class LayerStream {
   // After plain was read to its end: reads what is left of the blob, checks both digests, makes the
   // blob visible.
   Status finish();
-  // Why reading `plain` failed: the transfer's own error when it had one.
-  Status explain(const Status& status) const;
+  // Why reading `plain` failed: the transfer's own error when it had one. Ends the stream.
+  Status explain(const Status& status);
 
  private:
   struct State;
