@@ -37,6 +37,8 @@ class Collector {
   const CollectOptions& options_;
   const Ports& ports_;
   Context& context_;
+  // Found trees: the next one on top of them need not read its whole chain from the database.
+  std::vector<store::TreeRef> held_;
   std::set<cache::KeyId> final_keys_;
   std::set<Digest> result_blobs_;
   std::map<cache::KeyId, std::vector<int>> records_of_;  // finished keys
@@ -131,6 +133,7 @@ Status Collector::add_layers(const cache::KeyId& key, CacheRecord& record) {
   for (const auto& stored : ports_.records->records(key)) {
     auto tree = ports_.trees->find(stored.id);
     if (!tree.ok() || !*tree) continue;
+    held_.push_back(**tree);
     KILN_ASSIGN_OR_RETURN(auto layers, layers_of(**tree, make ? Making::kAllowed : Making::kForbidden));
     if (layers) return add_chain(*layers, stored.created, record);
   }
