@@ -39,6 +39,8 @@ namespace {
 
 constexpr auto kSweepInterval = std::chrono::seconds(120);
 constexpr auto kCollectDelay = std::chrono::seconds(1);
+// By then a build's trace is written, too, which waits for late spans.
+constexpr auto kLateWork = std::chrono::seconds(8);
 // Looking through all that is held takes its time when that is much; it gets a twentieth of a core at most.
 constexpr int kCollectShare = 20;
 constexpr auto kCallPatience = std::chrono::seconds(2);
@@ -104,6 +106,7 @@ class Housekeeper {
  private:
   void work(std::stop_token stop) {
     Duration delay = kCollectDelay;
+    std::optional<std::chrono::steady_clock::time_point> late;
     while (!stop.stop_requested()) {
       if (Status status = history_.sweep(); !status.ok()) log_warn("sweep the history: {}", message_of(status));
       const auto until = std::chrono::steady_clock::now() + kSweepInterval;
@@ -111,8 +114,12 @@ class Housekeeper {
         bool due = false;
         {
           std::unique_lock lock(mutex_);
-          changed_.wait_until(lock, stop, until, [&] { return due_; });
+          changed_.wait_until(lock, stop, std::min(until, late.value_or(until)), [&] { return due_; });
           due = std::exchange(due_, false);
+        }
+        if (late && std::chrono::steady_clock::now() >= *late) {
+          late.reset();
+          host::give_back_memory();
         }
         if (!due || !wait_for(stop, delay).ok()) continue;
         const auto began = std::chrono::steady_clock::now();
@@ -123,6 +130,7 @@ class Housekeeper {
         }
         delay = std::max<Duration>(kCollectDelay, kCollectShare * (std::chrono::steady_clock::now() - began));
         host::give_back_memory();
+        late = std::chrono::steady_clock::now() + kLateWork;
       }
     }
   }
