@@ -36,6 +36,7 @@ find_package(BZip2 REQUIRED)
 target_link_libraries(PkgConfig::archive INTERFACE PkgConfig::lzma PkgConfig::lz4 BZip2::BZip2 PkgConfig::zstd PkgConfig::zlib)
 pkg_check_modules(tomlplusplus REQUIRED IMPORTED_TARGET tomlplusplus) # daemon: configuration
 set_target_properties(PkgConfig::tomlplusplus PROPERTIES INTERFACE_LINK_LIBRARIES "")  # daemon/toml_library.cc defines
+pkg_check_modules(nghttp2 REQUIRED IMPORTED_TARGET libnghttp2)     # http2
 pkg_check_modules(seccomp REQUIRED IMPORTED_TARGET libseccomp)     # sandbox: filters of Kiln's own runner
 include("${CMAKE_CURRENT_LIST_DIR}/StaticLibraries.cmake")
 if(KILN_TESTS)

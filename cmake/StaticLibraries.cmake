@@ -54,7 +54,7 @@ foreach(target IN LISTS imported)
   endif()
 endforeach()
 foreach(target OpenSSL::SSL OpenSSL::Crypto ZLIB::ZLIB SQLite::SQLite3 BZip2::BZip2 PkgConfig::re2 PkgConfig::zlib PkgConfig::zstd PkgConfig::isal PkgConfig::deflate
-               PkgConfig::archive PkgConfig::lzma PkgConfig::lz4 PkgConfig::seccomp)
+               PkgConfig::archive PkgConfig::lzma PkgConfig::lz4 PkgConfig::seccomp PkgConfig::nghttp2)
   kiln_link_statically(${target})
 endforeach()
 

@@ -24,7 +24,7 @@ def load(path):
     for line in path.read_text().splitlines():
         if m := re.match(r"\[(\w+)\]", line):
             band = m[1]
-        elif m := re.match(r"([a-z_]+) *\|([^|]*)\|\s*(.*)", line):
+        elif m := re.match(r"([a-z][a-z0-9_]*) *\|([^|]*)\|\s*(.*)", line):
             rooms[m[1]] = (m[2].split(), m[3], band)
             order.append(m[1])
     return rooms, order

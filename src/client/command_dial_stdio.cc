@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "client/internal/carry.h"
 #include "client/internal/commands.h"
 #include "host/fd.h"
 
@@ -33,42 +34,55 @@ Result<host::Fd> dial(const std::string& address) {
   return fd;
 }
 
-// Moves what is there; false at the end of the source.
+bool is_gone(const Status& status) {
+  const int error = errno_of(status).value_or(0);
+  return error == EPIPE || error == ECONNRESET;
+}
+
+// Moves what is there; false when the source has ended, or one of the two is gone: either end may go
+// first, and that is how connections end.
 Result<bool> pass_on(int from, int to, std::span<char> buffer) {
-  KILN_ASSIGN_OR_RETURN(std::size_t count, host::read_some(from, buffer));
-  if (count == 0) return false;
-  KILN_RETURN_IF_ERROR(host::write_all(to, std::string_view(buffer.data(), count)));
+  Result<std::size_t> count = host::read_some(from, buffer);
+  if (!count.ok()) return is_gone(count.status()) ? Result<bool>(false) : count.status();
+  if (*count == 0) return false;
+  Status written = host::write_all(to, std::string_view(buffer.data(), *count));
+  if (is_gone(written)) return false;
+  KILN_RETURN_IF_ERROR(written);
   return true;
 }
 
 }  // namespace
+
+Status carry(int in, int out, int daemon, std::stop_token stop) {
+  std::vector<char> buffer(256 * 1024);
+  pollfd ends[2] = {{in, POLLIN, 0}, {daemon, POLLIN, 0}};
+  while (!stop.stop_requested()) {
+    // A stop comes as a signal on another thread, so the wait is never for ever.
+    int ready = poll(ends, 2, 200);
+    if (ready < 0 && errno != EINTR) return errno_error(errno, "poll");
+    if (ready <= 0) continue;
+    if (ends[0].revents != 0) {
+      KILN_ASSIGN_OR_RETURN(bool more, pass_on(in, daemon, buffer));
+      if (!more) {
+        shutdown(daemon, SHUT_WR);
+        ends[0].fd = -1;
+      }
+    }
+    if (ends[1].revents != 0) {
+      KILN_ASSIGN_OR_RETURN(bool more, pass_on(daemon, out, buffer));
+      // The daemon's end is the end, whether standard input is at its own or not.
+      if (!more) return ok();
+    }
+  }
+  return cancelled();
+}
 
 Status run_dial_stdio(const Invocation& call) {
   std::string address = call.line.text("addr");
   if (address.empty()) address = call.environment("BUILDKIT_HOST").value_or("");
   if (address.empty()) address = places(call.environment).default_address;
   KILN_ASSIGN_OR_RETURN(host::Fd daemon, dial(address));
-  std::vector<char> buffer(256 * 1024);
-  pollfd ends[2] = {{STDIN_FILENO, POLLIN, 0}, {daemon.get(), POLLIN, 0}};
-  while (!call.stop.stop_requested()) {
-    // A stop comes as a signal on another thread, so the wait is never for ever.
-    int ready = poll(ends, 2, 200);
-    if (ready < 0 && errno != EINTR) return errno_error(errno, "poll");
-    if (ready <= 0) continue;
-    if (ends[0].revents != 0) {
-      KILN_ASSIGN_OR_RETURN(bool more, pass_on(STDIN_FILENO, daemon.get(), buffer));
-      if (!more) {
-        shutdown(daemon.get(), SHUT_WR);
-        ends[0].fd = -1;
-      }
-    }
-    if (ends[1].revents != 0) {
-      KILN_ASSIGN_OR_RETURN(bool more, pass_on(daemon.get(), STDOUT_FILENO, buffer));
-      // The daemon's end is the end, whether standard input is at its own or not.
-      if (!more) return ok();
-    }
-  }
-  return cancelled();
+  return carry(STDIN_FILENO, STDOUT_FILENO, daemon.get(), call.stop);
 }
 
 }  // namespace kiln::client

@@ -4,8 +4,8 @@
 #include "session/internal/call.h"
 #include "session/policy_verifier.h"
 #include "session/secrets.h"
-#include "wire/policysession.grpc.pb.h"
-#include "wire/secrets.grpc.pb.h"
+#include "wire/policysession.pb.h"
+#include "wire/secrets.pb.h"
 
 namespace kiln::session {
 namespace {
@@ -26,10 +26,8 @@ class GroupSecrets final : public SecretAsker {
       secrets::GetSecretRequest request;
       secrets::GetSecretResponse response;
       request.set_id(id);
-      auto stub = secrets::Secrets::NewStub(internal::channel_of(session));
-      Status status = internal::call_unary({{}, {}, stop}, [&](grpc::ClientContext& context) {
-        return stub->GetSecret(&context, request, &response);
-      });
+      Status status =
+          internal::ask(session, "/moby.buildkit.secrets.v1.Secrets/GetSecret", {{}, {}, stop}, request, response);
       if (status.ok()) found = std::move(*response.mutable_data());
       // A client that does not know it is no failure, but the next one may.
       bool unknown = status.code() == Code::kNotFound || status.code() == Code::kUnimplemented;
@@ -59,10 +57,8 @@ Result<std::string> check_policy(const SessionGroup& group, const std::string& s
   policy::CheckPolicyRequest question;
   policy::CheckPolicyResponse answer;
   if (!question.ParseFromString(request)) return engine_error("a malformed question to the client's policy");
-  auto stub = policy::PolicyVerifier::NewStub(internal::channel_of(*session));
-  KILN_RETURN_IF_ERROR(internal::call_unary({{}, {}, stop}, [&](grpc::ClientContext& context) {
-    return stub->CheckPolicy(&context, question, &answer);
-  }));
+  constexpr const char* kMethod = "/moby.buildkit.v1.sourcepolicy.policysession.PolicyVerifier/CheckPolicy";
+  KILN_RETURN_IF_ERROR(internal::ask(*session, kMethod, {{}, {}, stop}, question, answer));
   return answer.SerializeAsString();
 }
 

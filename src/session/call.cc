@@ -1,16 +1,9 @@
 #include "session/internal/call.h"
 
-#include <grpcpp/impl/rpc_method.h>
-
 #include "session/internal/connection.h"
 
 namespace kiln::session::internal {
 namespace {
-
-void prepare(grpc::ClientContext& context, const CallOptions& options) {
-  for (const auto& [name, value] : options.metadata) context.AddMetadata(name, header_value(value));
-  if (options.timeout.count() > 0) context.set_deadline(std::chrono::system_clock::now() + options.timeout);
-}
 
 Fault fault_of_code(Code code) {
   switch (code) {
@@ -24,77 +17,54 @@ Fault fault_of_code(Code code) {
   }
 }
 
+http2::CallOptions wire_options(const CallOptions& options) { return {options.metadata, options.timeout}; }
+
 }  // namespace
 
-std::string header_value(std::string_view value) {
-  std::string out;
-  for (char c : value) {
-    if (c >= 0x20 && c < 0x7f) {
-      out += c;
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return out;
-}
-
-Status from_grpc(const grpc::Status& status) {
-  if (status.ok()) return ok();
-  auto code = static_cast<Code>(status.error_code());
+Status to_status(const http2::Outcome& outcome) {
+  if (outcome.code == 0) return ok();
+  const auto code = static_cast<Code>(outcome.code);
   // gRPC's own servers answer so to a service that nobody offers.
-  const bool unknown = code == Code::kUnimplemented && status.error_message().empty();
-  Status out = make_error(fault_of_code(code), code,
-                          unknown ? "the client offers no such service" : status.error_message());
-  if (!status.error_details().empty()) set_detail(out, kStatusDetails, status.error_details());
+  const bool unknown = code == Code::kUnimplemented && outcome.message.empty();
+  Status out = make_error(fault_of_code(code), code, unknown ? "the client offers no such service" : outcome.message);
+  if (!outcome.details.empty()) set_detail(out, kStatusDetails, outcome.details);
   return out;
 }
 
-grpc::Status to_grpc(const Status& status) {
-  if (status.ok()) return grpc::Status::OK;
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(message_of(status)),
-                      get_detail(status, kStatusDetails).value_or(""));
+http2::Outcome to_outcome(const Status& status) {
+  if (status.ok()) return {};
+  return {static_cast<int>(status.code()), std::string(message_of(status)),
+          get_detail(status, kStatusDetails).value_or("")};
 }
 
-Status call_unary(const CallOptions& options, const std::function<grpc::Status(grpc::ClientContext&)>& call) {
+Status parse_message(const Pieces& pieces, google::protobuf::MessageLite& message) {
+  const bool good = pieces.size() == 1
+                        ? message.ParseFromArray(pieces[0].data(), static_cast<int>(pieces[0].size()))
+                        : message.ParseFromString(http2::flat(pieces));
+  return good ? ok() : peer_error(Code::kInvalidArgument, "the other end of the session sent a malformed message");
+}
+
+Status ask(Session& session, const char* method, const CallOptions& options,
+           const google::protobuf::MessageLite& question, google::protobuf::MessageLite& answer) {
   if (options.stop.stop_requested()) return cancelled();
-  grpc::ClientContext context;
-  prepare(context, options);
-  std::stop_callback on_stop(options.stop, [&] { context.TryCancel(); });
-  grpc::Status status = call(context);
-  if (!status.ok() && options.stop.stop_requested()) return cancelled();
-  return from_grpc(status);
+  http2::Call call(*session.connection().calls, method, wire_options(options));
+  std::stop_callback on_stop(options.stop, [&] { call.cancel(); });
+  std::string bytes;
+  const http2::Outcome outcome = call.ask(question.SerializeAsString(), bytes);
+  if (outcome.code != 0 && options.stop.stop_requested()) return cancelled();
+  KILN_RETURN_IF_ERROR(to_status(outcome));
+  return parse_message({bytes}, answer);
 }
 
-const std::shared_ptr<grpc::Channel>& channel_of(Session& session) { return session.connection().channel; }
+TunnelCall::TunnelCall(Session& session, const char* method, const CallOptions& options)
+    : stop_(options.stop),
+      call_(*session.connection().calls, method, wire_options(options)),
+      on_stop_(options.stop, std::function<void()>([this] { call_.cancel(); })) {}
 
-RawCall::RawCall(Session& session, const char* method, const CallOptions& options)
-    : stop_(options.stop), on_stop_(options.stop, std::function<void()>([this] { context_.TryCancel(); })) {
-  prepare(context_, options);
-  stream_.reset(grpc::internal::ClientReaderWriterFactory<grpc::ByteBuffer, grpc::ByteBuffer>::Create(
-      channel_of(session).get(),
-      grpc::internal::RpcMethod(method, nullptr, grpc::internal::RpcMethod::BIDI_STREAMING), &context_));
-}
-
-RawCall::~RawCall() {
-  if (finished_) return;
-  context_.TryCancel();
-  grpc::ByteBuffer ignored;
-  while (stream_->Read(&ignored)) {
-  }
-  (void)stream_->Finish();
-}
-
-bool RawCall::write(const grpc::ByteBuffer& message, Flush flush) {
-  grpc::WriteOptions options;
-  if (flush == Flush::kLater) options.set_buffer_hint();
-  return stream_->Write(message, options);
-}
-
-Status RawCall::finish() {
-  finished_ = true;
-  grpc::Status status = stream_->Finish();
-  if (!status.ok() && stop_.stop_requested()) return cancelled();
-  return from_grpc(status);
+Status TunnelCall::finish() {
+  const http2::Outcome outcome = call_.finish();
+  if (outcome.code != 0 && stop_.stop_requested()) return cancelled();
+  return to_status(outcome);
 }
 
 }  // namespace kiln::session::internal

@@ -6,15 +6,16 @@
 #include <cstring>
 
 #include "session/internal/call.h"
-#include "wire/content.grpc.pb.h"
+#include "wire/content.pb.h"
 
 namespace kiln::session {
 namespace {
 
 namespace api = containerd::services::content::v1;
-using Stub = api::Content::Stub;
 
 constexpr std::size_t kMessageBytes = 1 << 20;
+
+std::string method(const char* name) { return fmt::format("/containerd.services.content.v1.Content/{}", name); }
 
 internal::CallOptions options_for(const std::string& store_id, std::stop_token stop) {
   return {{{"buildkit-attachable-store-id", store_id}}, {}, std::move(stop)};
@@ -30,38 +31,13 @@ content::BlobInfo info_of(const api::Info& info) {
   return out;
 }
 
-// A client's context that a stop token cancels, for streams that outlive a function.
-class StreamContext {
- public:
-  StreamContext(const std::string& store_id, std::stop_token stop)
-      : stop_(stop), on_stop_(stop, std::function<void()>([this] { context_.TryCancel(); })) {
-    context_.AddMetadata("buildkit-attachable-store-id", internal::header_value(store_id));
-  }
-  grpc::ClientContext* get() { return &context_; }
-  void cancel() { context_.TryCancel(); }
-  Status status(const grpc::Status& status) const {
-    if (!status.ok() && stop_.stop_requested()) return cancelled();
-    return internal::from_grpc(status);
-  }
-
- private:
-  std::stop_token stop_;
-  grpc::ClientContext context_;
-  std::stop_callback<std::function<void()>> on_stop_;
-};
-
 class RemoteBlob final : public ByteSource {
  public:
   RemoteBlob(std::shared_ptr<Session> session, const std::string& store_id, const api::ReadContentRequest& request,
              std::stop_token stop)
-      : session_(std::move(session)), stub_(api::Content::NewStub(internal::channel_of(*session_))),
-        context_(store_id, std::move(stop)), reader_(stub_->Read(context_.get(), request)) {}
-  ~RemoteBlob() override {
-    if (ended_) return;
-    context_.cancel();
-    while (reader_->Read(&message_)) {
-    }
-    (void)reader_->Finish();
+      : session_(std::move(session)), call_(*session_, method("Read").c_str(), options_for(store_id, std::move(stop))) {
+    call_.write(request.SerializeAsString(), {}, internal::MessagePipe::Flush::kLater);
+    call_.writes_done();
   }
 
   // The first message, so that absence is known at once.
@@ -83,17 +59,15 @@ class RemoteBlob final : public ByteSource {
   Status fill() {
     at_ = 0;
     message_.clear_data();
-    if (reader_->Read(&message_)) return ok();
-    message_.clear_data();
+    if (call_.read(pieces_)) return internal::parse_message(pieces_, message_);
     ended_ = true;
-    ending_ = context_.status(reader_->Finish());
+    ending_ = call_.finish();
     return ending_;
   }
 
   std::shared_ptr<Session> session_;
-  std::unique_ptr<Stub> stub_;
-  StreamContext context_;
-  std::unique_ptr<grpc::ClientReader<api::ReadContentResponse>> reader_;
+  internal::TunnelCall call_;
+  internal::Pieces pieces_;
   api::ReadContentResponse message_;
   std::size_t at_ = 0;
   bool ended_ = false;
@@ -105,14 +79,9 @@ class RemoteWriter final : public content::BlobWriter {
  public:
   RemoteWriter(std::shared_ptr<Session> session, const std::string& store_id, content::Descriptor expected,
                std::stop_token stop)
-      : session_(std::move(session)), stub_(api::Content::NewStub(internal::channel_of(*session_))),
-        context_(store_id, std::move(stop)), stream_(stub_->Write(context_.get())), expected_(std::move(expected)) {
+      : session_(std::move(session)), call_(*session_, method("Write").c_str(), options_for(store_id, std::move(stop))),
+        expected_(std::move(expected)) {
     buffer_.reserve(kMessageBytes);
-  }
-  ~RemoteWriter() override {
-    if (ended_) return;
-    context_.cancel();
-    (void)finish();
   }
 
   Status begin(const std::string& ref) {
@@ -162,7 +131,7 @@ class RemoteWriter final : public content::BlobWriter {
     if (status.code() == Code::kAlreadyExists) return info;
     KILN_RETURN_IF_ERROR(status);
     if (!response.digest().empty()) info.digest = Digest::trusted(response.digest());
-    stream_->WritesDone();
+    call_.writes_done();
     KILN_RETURN_IF_ERROR(finish());
     return info;
   }
@@ -185,7 +154,10 @@ class RemoteWriter final : public content::BlobWriter {
   }
 
   Status ask(const api::WriteContentRequest& request, api::WriteContentResponse& response) {
-    if (!ended_ && stream_->Write(request) && stream_->Read(&response)) return ok();
+    if (!ended_ && call_.write(request.SerializeAsString(), {}, internal::MessagePipe::Flush::kNow) &&
+        call_.read(pieces_)) {
+      return internal::parse_message(pieces_, response);
+    }
     Status status = finish();
     return status.ok() ? peer_error(Code::kAborted, "the client ended the write of a blob") : status;
   }
@@ -193,17 +165,13 @@ class RemoteWriter final : public content::BlobWriter {
   Status finish() {
     if (ended_) return ending_;
     ended_ = true;
-    api::WriteContentResponse ignored;
-    while (stream_->Read(&ignored)) {
-    }
-    ending_ = context_.status(stream_->Finish());
+    ending_ = call_.finish();
     return ending_;
   }
 
   std::shared_ptr<Session> session_;
-  std::unique_ptr<Stub> stub_;
-  StreamContext context_;
-  std::unique_ptr<grpc::ClientReaderWriter<api::WriteContentRequest, api::WriteContentResponse>> stream_;
+  internal::TunnelCall call_;
+  internal::Pieces pieces_;
   content::Descriptor expected_;
   std::string buffer_;
   std::int64_t written_ = 0, sent_ = 0;
@@ -251,10 +219,7 @@ Result<std::optional<content::BlobInfo>> ClientContent::info(const Digest& diges
   api::InfoResponse response;
   request.set_digest(digest.str());
   Status status = with_session(group_, session_id_, stop, [&](const std::shared_ptr<Session>& session) {
-    auto stub = api::Content::NewStub(internal::channel_of(*session));
-    return internal::call_unary(options_for(store_id_, stop), [&](grpc::ClientContext& context) {
-      return stub->Info(&context, request, &response);
-    });
+    return internal::ask(*session, method("Info").c_str(), options_for(store_id_, stop), request, response);
   });
   if (status.code() == Code::kNotFound) return std::nullopt;
   KILN_RETURN_IF_ERROR(status);
@@ -283,28 +248,22 @@ Status ClientContent::set_labels(const Digest& digest, const content::StringMap&
     request.mutable_update_mask()->add_paths("labels." + key);
   }
   return with_session(group_, session_id_, stop, [&](const std::shared_ptr<Session>& session) {
-    auto stub = api::Content::NewStub(internal::channel_of(*session));
-    return internal::call_unary(options_for(store_id_, stop), [&](grpc::ClientContext& context) {
-      return stub->Update(&context, request, &response);
-    });
+    return internal::ask(*session, method("Update").c_str(), options_for(store_id_, stop), request, response);
   });
 }
 
 Status ClientContent::list(const std::function<Status(const content::BlobInfo&)>& visit, std::stop_token stop) {
   return with_session(group_, session_id_, stop, [&](const std::shared_ptr<Session>& session) -> Status {
-    auto stub = api::Content::NewStub(internal::channel_of(*session));
-    StreamContext context(store_id_, stop);
-    auto reader = stub->List(context.get(), api::ListContentRequest());
+    internal::TunnelCall call(*session, method("List").c_str(), options_for(store_id_, stop));
+    call.write(api::ListContentRequest().SerializeAsString(), {}, internal::MessagePipe::Flush::kLater);
+    call.writes_done();
+    internal::Pieces pieces;
     api::ListContentResponse batch;
-    Status visited = ok();
-    while (reader->Read(&batch)) {
-      for (const api::Info& info : batch.info()) {
-        if (visited.ok()) visited = visit(info_of(info));
-      }
-      if (!visited.ok()) context.cancel();
+    while (call.read(pieces)) {
+      KILN_RETURN_IF_ERROR(internal::parse_message(pieces, batch));
+      for (const api::Info& info : batch.info()) KILN_RETURN_IF_ERROR(visit(info_of(info)));
     }
-    Status ended = context.status(reader->Finish());
-    return visited.ok() ? ended : visited;
+    return call.finish();
   });
 }
 
@@ -313,10 +272,7 @@ Status ClientContent::remove(const Digest& digest, std::stop_token stop) {
   google::protobuf::Empty response;
   request.set_digest(digest.str());
   return with_session(group_, session_id_, stop, [&](const std::shared_ptr<Session>& session) {
-    auto stub = api::Content::NewStub(internal::channel_of(*session));
-    return internal::call_unary(options_for(store_id_, stop), [&](grpc::ClientContext& context) {
-      return stub->Delete(&context, request, &response);
-    });
+    return internal::ask(*session, method("Delete").c_str(), options_for(store_id_, stop), request, response);
   });
 }
 
@@ -325,10 +281,7 @@ Status ClientContent::abort(const std::string& ref, std::stop_token stop) {
   google::protobuf::Empty response;
   request.set_ref(ref);
   return with_session(group_, session_id_, stop, [&](const std::shared_ptr<Session>& session) {
-    auto stub = api::Content::NewStub(internal::channel_of(*session));
-    return internal::call_unary(options_for(store_id_, stop), [&](grpc::ClientContext& context) {
-      return stub->Abort(&context, request, &response);
-    });
+    return internal::ask(*session, method("Abort").c_str(), options_for(store_id_, stop), request, response);
   });
 }
 

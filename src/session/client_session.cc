@@ -1,75 +1,101 @@
 #include "session/client_session.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
-#include <grpcpp/server_posix.h>
-#include <sys/socket.h>
 
+#include <atomic>
+#include <list>
 #include <mutex>
+#include <thread>
 
 #include "base/id.h"
-#include "base/text.h"
+#include "http2/connection.h"
 #include "session/callback_threads.h"
+#include "session/internal/carrier.h"
 #include "session/internal/direct_door.h"
 #include "session/internal/packet_pipe.h"
-#include "session/internal/reactors.h"
 #include "session/internal/serve.h"
-#include "session/windows.h"
 
 namespace kiln::session {
 namespace {
 
-class GrpcClientSession final : public ClientSession {
+using internal::Answer;
+using internal::Metadata;
+
+// Answers the calls of a session, each in a thread. Any thread.
+class Answering {
  public:
-  GrpcClientSession(std::string id, Offers offers) : id_(std::move(id)), offers_(std::move(offers)) {}
-  ~GrpcClientSession() override { close(); }
+  // Before the first call.
+  void add(std::string method, Answer answer) { answers_.emplace(std::move(method), std::move(answer)); }
+
+  void start(std::shared_ptr<http2::Stream> stream) {
+    auto call = std::make_shared<http2::ServedCall>(std::move(stream));
+    auto answer = answers_.find(call->method());
+    if (answer == answers_.end()) {
+      Status unknown = user_error(Code::kUnimplemented, fmt::format("unknown method {}", call->method()));
+      return call->finish(internal::to_outcome(unknown));
+    }
+    std::lock_guard lock(mutex_);
+    std::erase_if(running_, [](Running& one) { return one.done.load(); });
+    if (closing_) return;
+    Running& one = running_.emplace_back();
+    one.thread = std::jthread([&answer = answer->second, &one, call = std::move(call)]() mutable {
+      answer(std::move(call));
+      one.done = true;
+    });
+  }
+  // Waits for all of them; no more are started.
+  void finish() {
+    std::list<Running> running;
+    {
+      std::lock_guard lock(mutex_);
+      closing_ = true;
+      running.swap(running_);
+    }
+  }
+
+ private:
+  struct Running {
+    std::atomic<bool> done{false};
+    std::jthread thread;
+  };
+  std::map<std::string, Answer> answers_;
+  std::mutex mutex_;
+  bool closing_ = false;
+  std::list<Running> running_;
+};
+
+class TunnelledSession final : public ClientSession {
+ public:
+  TunnelledSession(std::string id, Offers offers) : id_(std::move(id)), offers_(std::move(offers)) {}
+  ~TunnelledSession() override { close(); }
 
   Status start(const std::shared_ptr<grpc::Channel>& channel, const std::string& name, const std::string& shared_key) {
     hold_callback_threads();
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
-      return errno_error(errno, "open a session");
-    }
-    host::Fd ours(ends[0]), servers(ends[1]);
-    internal::Metadata metadata = {{"x-docker-expose-session-uuid", id_},
-                                   {"x-docker-expose-session-name", name},
-                                   {"x-docker-expose-session-sharedkey", shared_key},
-                                   {internal::kBatchHeader, "1"}};
+    Metadata metadata = {{"x-docker-expose-session-uuid", id_},
+                         {"x-docker-expose-session-name", name},
+                         {"x-docker-expose-session-sharedkey", shared_key},
+                         {internal::kBatchHeader, "1"}};
     serve(metadata);
     open_door(metadata);
-    grpc::ServerBuilder builder;
-    builder.SetMaxReceiveMessageSize(-1);
-    builder.SetMaxSendMessageSize(-1);
-    builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 << 20);
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
-    use_fixed_windows(builder);
-    builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
-    builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
-    for (auto& served : services_) builder.RegisterService(served.get());
-    server_ = builder.BuildAndStart();
-    if (!server_) return engine_error("cannot start the session's server");
-    grpc::AddInsecureChannelFromFd(server_.get(), servers.release());
-    pump_ = internal::ClientStream::start(channel, "/moby.buildkit.v1.Control/Session", metadata, poller_,
-                                          std::move(ours), [state = state_](const grpc::Status& status) {
-                                            std::lock_guard lock(state->mutex);
-                                            state->ended = internal::from_grpc(status);
-                                          });
+    connection_ = http2::Connection::server(
+        [answering = answering_](std::shared_ptr<http2::Stream> stream) { answering->start(std::move(stream)); });
+    internal::carry_called(connection_, channel, "/moby.buildkit.v1.Control/Session", metadata,
+                           [state = state_](const Status& status) {
+                             std::lock_guard lock(state->mutex);
+                             state->ended = status;
+                           });
     return ok();
   }
 
   const std::string& id() const override { return id_; }
 
   void close() override {
-    if (!server_) return;
+    if (!connection_) return;
     stop_.request_stop();
-    pump_->abort();
-    server_->Shutdown(std::chrono::system_clock::now());
-    server_->Wait();
-    server_.reset();
+    connection_->end(cancelled("the session was closed"));
+    answering_->finish();
     door_.reset();
+    connection_.reset();
   }
 
   std::optional<Status> ended() const override {
@@ -83,7 +109,7 @@ class GrpcClientSession final : public ClientSession {
     std::optional<Status> ended;
   };
 
-  void serve(internal::Metadata& metadata) {
+  void serve(Metadata& metadata) {
     std::stop_token stop = stop_.get_token();
     internal::Served all[] = {
         internal::serve_health(),          internal::serve_file_sync(offers_, stop),
@@ -93,15 +119,14 @@ class GrpcClientSession final : public ClientSession {
         internal::serve_exporters(offers_), internal::serve_policy(offers_),
     };
     for (internal::Served& served : all) {
-      if (!served.service) continue;
-      services_.push_back(std::move(served.service));
-      for (std::string& method : served.methods) {
-        metadata.emplace_back("x-docker-expose-session-grpc-method", std::move(method));
+      for (auto& [method, answer] : served) {
+        metadata.emplace_back("x-docker-expose-session-grpc-method", method);
+        answering_->add(method, std::move(answer));
       }
     }
   }
 
-  void open_door(internal::Metadata& metadata) {
+  void open_door(Metadata& metadata) {
     if (!offers_.direct || (offers_.dirs.empty() && offers_.outputs.empty())) return;
     auto handle = [this](const std::string& method, const internal::Headers& headers, internal::DirectPipe& pipe) {
       std::stop_token stop = stop_.get_token();
@@ -120,9 +145,9 @@ class GrpcClientSession final : public ClientSession {
   std::shared_ptr<State> state_ = std::make_shared<State>();
   std::shared_ptr<internal::Poller> poller_ = std::make_shared<internal::Poller>();
   std::stop_source stop_;
-  std::vector<std::unique_ptr<grpc::Service>> services_;
-  std::unique_ptr<grpc::Server> server_;
-  std::shared_ptr<internal::Pump> pump_;
+  std::shared_ptr<http2::Connection> connection_;
+  // Shared with the connection, which may be giving it a call while the session closes.
+  std::shared_ptr<Answering> answering_ = std::make_shared<Answering>();
   std::unique_ptr<internal::DirectDoor> door_;
 };
 
@@ -131,7 +156,7 @@ class GrpcClientSession final : public ClientSession {
 Result<std::unique_ptr<ClientSession>> ClientSession::open(std::shared_ptr<grpc::Channel> channel,
                                                            const std::string& name, const std::string& shared_key,
                                                            Offers offers) {
-  auto session = std::make_unique<GrpcClientSession>(new_id(), std::move(offers));
+  auto session = std::make_unique<TunnelledSession>(new_id(), std::move(offers));
   KILN_RETURN_IF_ERROR(session->start(channel, name, shared_key));
   return std::unique_ptr<ClientSession>(std::move(session));
 }

@@ -5,23 +5,20 @@
 #include "base/digest.h"
 #include "base/id.h"
 #include "session/internal/call.h"
-#include "wire/auth.grpc.pb.h"
+#include "wire/auth.pb.h"
 
 namespace kiln::session {
 namespace {
 
 namespace proto = moby::filesync::v1;
-using Stub = proto::Auth::Stub;
 
 constexpr auto kPatience = std::chrono::seconds(60);
 
 // Asks one client after the other; those that offer no Auth count as having answered nothing.
-Status ask(const SessionGroup& group, std::stop_token stop, bool unavailable_is_none,
-           const std::function<grpc::Status(Stub&, grpc::ClientContext&)>& call) {
+Status ask(const SessionGroup& group, std::stop_token stop, bool unavailable_is_none, const char* method,
+           const google::protobuf::MessageLite& question, google::protobuf::MessageLite& answer) {
   return group.any(stop, [&](Session& session) -> Status {
-    auto stub = proto::Auth::NewStub(internal::channel_of(session));
-    Status status = internal::call_unary({{}, kPatience, stop},
-                                         [&](grpc::ClientContext& context) { return call(*stub, context); });
+    Status status = internal::ask(session, method, {{}, kPatience, stop}, question, answer);
     if (status.code() == Code::kUnimplemented) return ok();
     if (unavailable_is_none && status.code() == Code::kUnavailable && !session.closed()) return ok();
     return status;
@@ -68,9 +65,7 @@ class SessionCredentials final : public registry::Credentials {
     proto::CredentialsResponse response;
     request.set_host(host);
     if (group_.ids().empty()) return registry::Login{};
-    KILN_RETURN_IF_ERROR(ask(group_, stop, false, [&](Stub& stub, grpc::ClientContext& context) {
-      return stub.Credentials(&context, request, &response);
-    }));
+    KILN_RETURN_IF_ERROR(ask(group_, stop, false, "/moby.filesync.v1.Auth/Credentials", request, response));
     return registry::Login{response.username(), response.secret()};
   }
 
@@ -86,9 +81,7 @@ class SessionCredentials final : public registry::Credentials {
     request.set_realm(wanted.realm);
     request.set_service(wanted.service);
     for (const std::string& scope : wanted.scopes) request.add_scopes(scope);
-    KILN_RETURN_IF_ERROR(ask(group_, stop, false, [&](Stub& stub, grpc::ClientContext& context) {
-      return stub.FetchToken(&context, request, &response);
-    }));
+    KILN_RETURN_IF_ERROR(ask(group_, stop, false, "/moby.filesync.v1.Auth/FetchToken", request, response));
     if (response.token().empty()) return std::nullopt;
     return registry::Token{response.token(), response.expiresin(), response.issuedat()};
   }
@@ -109,9 +102,7 @@ Result<std::string> token_authority(const SessionGroup& group, const std::string
   proto::GetTokenAuthorityResponse response;
   request.set_host(host);
   request.set_salt(salt());
-  KILN_RETURN_IF_ERROR(ask(group, stop, true, [&](Stub& stub, grpc::ClientContext& context) {
-    return stub.GetTokenAuthority(&context, request, &response);
-  }));
+  KILN_RETURN_IF_ERROR(ask(group, stop, true, "/moby.filesync.v1.Auth/GetTokenAuthority", request, response));
   if (!response.publickey().empty() && response.publickey().size() != 32) {
     return peer_error(Code::kInvalidArgument, "the client's public key has not 32 bytes");
   }
@@ -126,9 +117,7 @@ Result<bool> verify_token_authority(const SessionGroup& group, const std::string
   request.set_host(host);
   request.set_salt(salt());
   request.set_payload(payload);
-  KILN_RETURN_IF_ERROR(ask(group, stop, true, [&](Stub& stub, grpc::ClientContext& context) {
-    return stub.VerifyTokenAuthority(&context, request, &response);
-  }));
+  KILN_RETURN_IF_ERROR(ask(group, stop, true, "/moby.filesync.v1.Auth/VerifyTokenAuthority", request, response));
   return signed_by(public_key, response.signed_(), payload);
 }
 

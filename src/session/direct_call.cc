@@ -24,17 +24,16 @@ class DirectCall final : public ClientCall {
     for (const auto& [name, value] : metadata) {
       text += name;
       text += '\0';
-      text += header_value(value);
+      text += value.c_str();  // up to a NUL, which would end it
       text += '\0';
     }
-    grpc::Slice first(secret.data(), secret.size()), second(text.data(), text.size());
-    return pipe_.write(grpc::ByteBuffer(&first, 1), Flush::kNow) && pipe_.write(grpc::ByteBuffer(&second, 1), Flush::kNow);
+    return pipe_.write(secret, {}, Flush::kNow) && pipe_.write(text, {}, Flush::kNow);
   }
 
-  bool read(grpc::ByteBuffer& message) override { return pipe_.read(message); }
-  bool write(const grpc::ByteBuffer& message, Flush flush) override { return pipe_.write(message, flush); }
+  bool read(Pieces& message) override { return pipe_.read(message); }
+  bool write(std::string_view head, const Bytes& body, Flush flush) override { return pipe_.write(head, body, flush); }
   bool takes_files() const override { return true; }
-  bool write_file(const grpc::ByteBuffer& message, int file) override { return pipe_.write_file(message, file); }
+  bool write_file(std::string_view message, int file) override { return pipe_.write_file(message, file); }
   bool write_from(std::string_view start, const host::FileBytes& rest) override { return pipe_.write_from(start, rest); }
   host::Fd take_file() override { return pipe_.take_file(); }
   bool complete() const override { return pipe_.complete(); }
@@ -43,7 +42,7 @@ class DirectCall final : public ClientCall {
 
   Status finish() override {
     if (stop_.stop_requested()) return cancelled();
-    grpc::ByteBuffer ignored;
+    Pieces ignored;
     while (!pipe_.ended() && pipe_.read(ignored)) {
     }
     if (pipe_.ended()) return *pipe_.ended();
@@ -89,7 +88,7 @@ std::unique_ptr<ClientCall> start_call(Session& session, const char* method, con
       if (call->begin(std::string_view(door).substr(colon + 1), method, options.metadata)) return call;
     }
   }
-  return std::make_unique<RawCall>(session, method, options);
+  return std::make_unique<TunnelCall>(session, method, options);
 }
 
 }  // namespace kiln::session::internal

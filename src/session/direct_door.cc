@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -15,21 +16,15 @@
 namespace kiln::session::internal {
 namespace {
 
-// A daemon asks for a handful of directories at once.
-constexpr std::size_t kGuestsMax = 64;
+// A daemon asks for a handful of directories at once, and says the secret with its first bytes. Whoever
+// else on this machine comes only to stand in the way makes room when there are too many of them.
+constexpr std::size_t kStrangersMax = 32;
+constexpr std::size_t kGuestsMax = 256;
 // For the first message: whoever only holds the line is sent away.
 constexpr timeval kPatience{5, 0};
 
 // From the kernel: OpenSSL's generator needs longer to begin than a small build does.
 std::string random_hex(std::size_t bytes) { return hex_encode(random_bytes(bytes)); }
-
-std::string text_of(const grpc::ByteBuffer& message) {
-  std::vector<grpc::Slice> slices;
-  std::string text;
-  if (message.Length() == 0 || !message.Dump(&slices).ok()) return text;
-  for (const grpc::Slice& slice : slices) text.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  return text;
-}
 
 // Each ended by a NUL byte; none when the last is not.
 std::vector<std::string> parts_of(const std::string& text) {
@@ -80,8 +75,13 @@ DirectDoor::~DirectDoor() {
   guests_.clear();  // joins
 }
 
-void DirectDoor::forget_gone() {
-  std::erase_if(guests_, [](Guest& guest) { return guest.done; });
+void DirectDoor::make_room() {
+  std::erase_if(guests_, [](Guest& guest) { return guest.state == Guest::State::kDone; });
+  auto stranger = [](const Guest& guest) { return guest.state == Guest::State::kStranger; };
+  if (static_cast<std::size_t>(std::count_if(guests_.begin(), guests_.end(), stranger)) < kStrangersMax) return;
+  Guest& first = *std::find_if(guests_.begin(), guests_.end(), stranger);
+  first.state = Guest::State::kSentAway;
+  first.pipe->abort();
 }
 
 void DirectDoor::receive_guests() {
@@ -93,7 +93,7 @@ void DirectDoor::receive_guests() {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       return;  // the tunnel still works
     }
-    forget_gone();
+    make_room();
     if (guests_.size() >= kGuestsMax) continue;
     ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
     Guest& guest = guests_.emplace_back();
@@ -105,14 +105,18 @@ void DirectDoor::receive_guests() {
 
 void DirectDoor::serve(Guest& guest, int socket) {
   DirectPipe& pipe = *guest.pipe;
-  grpc::ByteBuffer message;
+  Pieces message;
   pipe.limit_messages(secret_.size());
-  if (pipe.read(message) && same_secret(text_of(message), secret_)) {
+  if (pipe.read(message) && same_secret(http2::flat(message), secret_)) {
+    {
+      std::lock_guard known(mutex_);
+      guest.state = Guest::State::kKnown;
+    }
     constexpr timeval kForever{};
     ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &kForever, sizeof kForever);
     pipe.limit_messages(DirectPipe::kMessageBytesMax);
     std::vector<std::string> parts;
-    if (pipe.read(message)) parts = parts_of(text_of(message));
+    if (pipe.read(message)) parts = parts_of(http2::flat(message));
     if (parts.size() % 2 == 1) {
       Headers headers;
       for (std::size_t i = 1; i < parts.size(); i += 2) headers.emplace(parts[i], parts[i + 1]);
@@ -121,7 +125,7 @@ void DirectDoor::serve(Guest& guest, int socket) {
   }
   pipe.abort();
   std::lock_guard done(mutex_);
-  guest.done = true;
+  guest.state = Guest::State::kDone;
 }
 
 }  // namespace kiln::session::internal

@@ -1,6 +1,5 @@
 #include "session/internal/direct_pipe.h"
 
-#include <grpcpp/support/slice.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -15,6 +14,7 @@ namespace {
 
 constexpr std::size_t kHeadBytes = 5;
 constexpr std::size_t kBufferBytes = 256 * 1024;
+constexpr std::size_t kMessageBytesMin = 4 * 1024;
 // Of one receive; senders attach one to a message.
 constexpr std::size_t kFilesAtOnce = 16;
 
@@ -138,16 +138,19 @@ std::optional<DirectPipe::Head> DirectPipe::read_head() {
   return head;
 }
 
-bool DirectPipe::read(grpc::ByteBuffer& message) {
+bool DirectPipe::read(Pieces& message) {
+  message.clear();
   file_.reset();
   if (ended_) return false;
   std::optional<Head> head = read_head();
   if (!head) return false;
-  grpc::Slice slice(head->size);
-  char* to = reinterpret_cast<char*>(const_cast<std::uint8_t*>(slice.begin()));
-  if (!read_into(to, head->size)) return false;
+  if (head->size > message_bytes_) {
+    message_bytes_ = std::max(head->size, kMessageBytesMin);
+    message_ = std::make_unique_for_overwrite<char[]>(message_bytes_);
+  }
+  if (!read_into(message_.get(), head->size)) return false;
   if (head->kind == Kind::kEnd) {
-    parse_end({to, head->size});
+    parse_end({message_.get(), head->size});
     return false;
   }
   if (head->kind == Kind::kMessageWithFile) {
@@ -155,7 +158,7 @@ bool DirectPipe::read(grpc::ByteBuffer& message) {
     file_ = std::move(files_.front());
     files_.pop_front();
   }
-  message = grpc::ByteBuffer(&slice, 1);
+  if (head->size > 0) message.emplace_back(message_.get(), head->size);
   return true;
 }
 
@@ -165,27 +168,26 @@ void DirectPipe::parse_end(std::string_view bytes) {
   std::uint32_t code = get_u32(bytes.data()), words = get_u32(bytes.data() + 4);
   bytes.remove_prefix(8);
   if (words > bytes.size() || code > 16) return;
-  ended_ = from_grpc(grpc::Status(static_cast<grpc::StatusCode>(code), std::string(bytes.substr(0, words)),
-                                  std::string(bytes.substr(words))));
+  ended_ = to_status({static_cast<int>(code), std::string(bytes.substr(0, words)), std::string(bytes.substr(words))});
 }
 
-bool DirectPipe::send(Kind kind, const grpc::ByteBuffer& message, int file) {
-  std::vector<grpc::Slice> slices;
-  if (message.Length() > 0 && !message.Dump(&slices).ok()) return false;
-  char head[kHeadBytes];
-  head[0] = static_cast<char>(kind);
-  put_u32(head + 1, static_cast<std::uint32_t>(message.Length()));
-  std::vector<iovec> parts = {{head, sizeof head}};
-  for (const grpc::Slice& slice : slices) {
-    if (slice.size() > 0) parts.push_back({const_cast<std::uint8_t*>(slice.begin()), slice.size()});
+bool DirectPipe::send(Kind kind, std::string_view head, std::string_view body, int file) {
+  char frame[kHeadBytes];
+  frame[0] = static_cast<char>(kind);
+  put_u32(frame + 1, static_cast<std::uint32_t>(head.size() + body.size()));
+  std::vector<iovec> parts = {{frame, sizeof frame}};
+  for (std::string_view part : {head, body}) {
+    if (!part.empty()) parts.push_back({const_cast<char*>(part.data()), part.size()});
   }
   return send_all(socket_.get(), std::move(parts), file);
 }
 
-bool DirectPipe::write(const grpc::ByteBuffer& message, Flush) { return send(Kind::kMessage, message, -1); }
+bool DirectPipe::write(std::string_view head, const Bytes& body, Flush) {
+  return send(Kind::kMessage, head, body.view, -1);
+}
 
-bool DirectPipe::write_file(const grpc::ByteBuffer& message, int file) {
-  return send(Kind::kMessageWithFile, message, file);
+bool DirectPipe::write_file(std::string_view message, int file) {
+  return send(Kind::kMessageWithFile, message, {}, file);
 }
 
 bool DirectPipe::write_from(std::string_view start, const host::FileBytes& rest) {
@@ -209,14 +211,13 @@ bool DirectPipe::write_from(std::string_view start, const host::FileBytes& rest)
 }
 
 void DirectPipe::end(const Status& status) {
-  grpc::Status told = to_grpc(status);
+  const http2::Outcome told = to_outcome(status);
   std::string bytes(8, '\0');
-  put_u32(bytes.data(), static_cast<std::uint32_t>(told.error_code()));
-  put_u32(bytes.data() + 4, static_cast<std::uint32_t>(told.error_message().size()));
-  bytes += told.error_message();
-  bytes += told.error_details();
-  grpc::Slice slice(bytes.data(), bytes.size());
-  (void)send(Kind::kEnd, grpc::ByteBuffer(&slice, 1), -1);
+  put_u32(bytes.data(), static_cast<std::uint32_t>(told.code));
+  put_u32(bytes.data() + 4, static_cast<std::uint32_t>(told.message.size()));
+  bytes += told.message;
+  bytes += told.details;
+  (void)send(Kind::kEnd, bytes, {}, -1);
   ::shutdown(socket_.get(), SHUT_WR);
 }
 

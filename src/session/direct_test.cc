@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstring>
+#include <vector>
 
 #include "base/id.h"
 #include "host/fs.h"
@@ -38,18 +39,12 @@ host::Fd knock(const std::string& address) {
 std::string secret_of(const std::string& address) { return address.substr(address.find(kDirectSeparator) + 1); }
 
 bool say(DirectPipe& pipe, std::string text) {
-  grpc::Slice slice(text.data(), text.size());
-  return pipe.write(grpc::ByteBuffer(&slice, 1), MessagePipe::Flush::kNow);
+  return pipe.write(text, {}, MessagePipe::Flush::kNow);
 }
 
 std::string heard(MessagePipe& pipe) {
-  grpc::ByteBuffer message;
-  if (!pipe.read(message)) return "(nothing)";
-  std::vector<grpc::Slice> slices;
-  std::string out;
-  if (message.Length() > 0) (void)message.Dump(&slices);
-  for (const grpc::Slice& slice : slices) out.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  return out;
+  Pieces message;
+  return pipe.read(message) ? http2::flat(message) : "(nothing)";
 }
 
 TEST(DirectDoor, OpensOnlyToTheOneWhoKnowsTheSecret) {
@@ -126,6 +121,30 @@ TEST(DirectDoor, ClosingItEndsWhoIsStillInside) {
   EXPECT_EQ(heard(daemon), "(nothing)");
 }
 
+TEST(DirectDoor, StrangersDoNotKeepTheDaemonOut) {
+  std::atomic<int> calls = 0;
+  auto door = DirectDoor::open([&](const std::string&, const DirectDoor::Headers&, DirectPipe& pipe) {
+    ++calls;
+    EXPECT_EQ(heard(pipe), "hello");
+    say(pipe, "welcome");
+    return ok();
+  });
+  std::vector<host::Fd> strangers;
+  for (int i = 0; i < 300; ++i) strangers.push_back(knock(door->address()));
+  DirectPipe first(knock(door->address()));
+  say(first, secret_of(door->address()));
+  say(first, std::string("/m\0", 3));
+  for (int i = 0; i < 300; ++i) strangers.push_back(knock(door->address()));
+  DirectPipe second(knock(door->address()));
+  say(second, secret_of(door->address()));
+  say(second, std::string("/m\0", 3));
+  for (DirectPipe* daemon : {&second, &first}) {
+    say(*daemon, "hello");
+    EXPECT_EQ(heard(*daemon), "welcome");
+  }
+  EXPECT_EQ(calls, 2);
+}
+
 TEST(DirectPipe, FilesComeWithTheMessagesTheyWereSentWith) {
   auto dir = *host::TempDir::make("direct");
   int ends[2];
@@ -136,8 +155,7 @@ TEST(DirectPipe, FilesComeWithTheMessagesTheyWereSentWith) {
     ASSERT_TRUE(host::write_file(path, path).ok());
     auto file = host::open_file(path, O_RDONLY);
     std::string text = fmt::format("with {}", i);
-    grpc::Slice slice(text.data(), text.size());
-    ASSERT_TRUE(from.write_file(grpc::ByteBuffer(&slice, 1), file->get()));
+    ASSERT_TRUE(from.write_file(text, file->get()));
     ASSERT_TRUE(say(from, "without"));
   }
   from.end(ok());
@@ -222,10 +240,7 @@ TEST(DirectCall, NeverKnocksAtOtherSockets) {
                                  std::string("kiln-direct-") + std::string(32, 'b')}) {
     auto hello = parse_hello({{"x-docker-expose-session-uuid", "x"}, {kDirectHeader, bad + ":secret"}});
     ASSERT_TRUE(hello.ok());
-    int ends[2];
-    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
-    host::Fd other(ends[1]);
-    auto session = daemon.sessions.attach(*std::move(hello), host::Fd(ends[0]));
+    auto session = daemon.sessions.attach(*std::move(hello), http2::Connection::client());
     ASSERT_TRUE(session.ok());
     EXPECT_FALSE(start_call(**session, "/m", {})->takes_files()) << bad;
     (*session)->close();

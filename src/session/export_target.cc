@@ -7,7 +7,7 @@
 #include "session/internal/direct_call.h"
 #include "session/internal/packet.h"
 #include "session/internal/tree_sender.h"
-#include "wire/exporter.grpc.pb.h"
+#include "wire/exporter.pb.h"
 
 namespace kiln::session {
 namespace {
@@ -16,10 +16,11 @@ namespace proto = moby::exporter::v1;
 
 constexpr const char* kSend = "/moby.filesync.v1.FileSend/DiffCopy";
 constexpr const char* kFind = "/moby.exporter.v1.Exporter/FindExporters";
+constexpr const char* kFinalize = "/moby.exporter.v1.Exporter/FinalizeExport";
 // Receivers take four megabytes a message by default.
 constexpr std::size_t kMessageBytes = 1 << 20;
-// Of what is not gathered with what follows, where that saves copying it.
-constexpr std::size_t kDirectBytesMin = 64 * 1024;
+// Of what is not gathered with what follows, which saves copying it.
+constexpr std::size_t kLargeBytesMin = 64 * 1024;
 
 class CallSink final : public ExportSink, public host::FileSink {
  public:
@@ -30,10 +31,10 @@ class CallSink final : public ExportSink, public host::FileSink {
 
   Status write(std::string_view bytes) override {
     while (!bytes.empty()) {
-      if (buffer_.empty() && bytes.size() >= kDirectBytesMin && call_->takes_files()) {
+      if (buffer_.empty() && bytes.size() >= kLargeBytesMin) {
         std::string_view message = bytes.substr(0, kMessageBytes);
         bytes.remove_prefix(message.size());
-        KILN_RETURN_IF_ERROR(send(message));
+        KILN_RETURN_IF_ERROR(send({message, nullptr}));
         continue;
       }
       std::size_t count = std::min(bytes.size(), kMessageBytes - buffer_.size());
@@ -58,31 +59,23 @@ class CallSink final : public ExportSink, public host::FileSink {
   Status close() override {
     if (!buffer_.empty()) KILN_RETURN_IF_ERROR(send_buffer());
     call_->writes_done();
-    grpc::ByteBuffer ignored;
-    while (call_->read(ignored)) {
-    }
     return annotate(call_->finish(), "write at the client");
   }
 
  private:
   Status send_buffer() {
-    Status sent = send(buffer_);
-    buffer_.clear();
+    Status sent = send(http2::owned(std::exchange(buffer_, {})));
+    buffer_.reserve(kMessageBytes);
     return sent;
   }
 
-  Status send(std::string_view message) {
-    // The direct way has sent a message when it returns; gRPC may still hold it, and gets a copy.
-    grpc::Slice slice = call_->takes_files() ? grpc::Slice(message.data(), message.size(), grpc::Slice::STATIC_SLICE)
-                                             : grpc::Slice(message.data(), message.size());
-    if (call_->write(internal::bytes_message(slice), internal::MessagePipe::Flush::kNow)) return ok();
+  Status send(const internal::Bytes& message) {
+    std::string head = internal::bytes_message_head(message.view.size());
+    if (call_->write(head, message, internal::MessagePipe::Flush::kNow)) return ok();
     return ended();
   }
 
   Status ended() {
-    grpc::ByteBuffer ignored;
-    while (call_->read(ignored)) {
-    }
     Status why = call_->finish();
     if (why.ok()) why = peer_error(Code::kAborted, "the client took no more");
     return annotate(why, "write at the client");
@@ -133,9 +126,6 @@ Status ExportTarget::send_tree(FileTree& tree, const TreeExport& wanted, std::st
     return annotate(ended.ok() || is_cancelled(ended) ? sent : ended, "copy files to the client");
   }
   call->writes_done();
-  grpc::ByteBuffer ignored;
-  while (call->read(ignored)) {
-  }
   return annotate(call->finish(), "copy files to the client");
 }
 
@@ -153,10 +143,7 @@ Result<std::vector<ExporterRequest>> ExportTarget::find_exporters(const std::map
   proto::FindExportersResponse response;
   request.mutable_metadata()->insert(metadata.begin(), metadata.end());
   for (const std::string& ref : refs) request.add_refs(ref);
-  auto stub = proto::Exporter::NewStub(internal::channel_of(*session));
-  KILN_RETURN_IF_ERROR(internal::call_unary({{}, std::chrono::seconds(5), stop}, [&](grpc::ClientContext& context) {
-    return stub->FindExporters(&context, request, &response);
-  }));
+  KILN_RETURN_IF_ERROR(internal::ask(*session, kFind, {{}, std::chrono::seconds(5), stop}, request, response));
   std::vector<ExporterRequest> out;
   for (const auto& one : response.exporters()) {
     out.push_back({one.type(), {one.attrs().begin(), one.attrs().end()}});
@@ -169,10 +156,7 @@ Status ExportTarget::finalize(const std::map<std::string, std::string>& exported
   proto::FinalizeExportRequest request;
   proto::FinalizeExportResponse response;
   request.mutable_exporter_response()->insert(exported.begin(), exported.end());
-  auto stub = proto::Exporter::NewStub(internal::channel_of(*session));
-  Status status = internal::call_unary({{}, {}, stop}, [&](grpc::ClientContext& context) {
-    return stub->FinalizeExport(&context, request, &response);
-  });
+  Status status = internal::ask(*session, kFinalize, {{}, {}, stop}, request, response);
   return status.code() == Code::kUnimplemented ? ok() : status;
 }
 

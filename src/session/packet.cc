@@ -1,20 +1,13 @@
 #include "session/internal/packet.h"
 
+#include <algorithm>
+
 #include "session/internal/proto_text.h"
 
 namespace kiln::session::internal {
 namespace {
 
 Status not_a_packet() { return peer_error(Code::kInvalidArgument, "the client sent a malformed file packet"); }
-
-grpc::ByteBuffer to_buffer(std::string_view bytes) {
-  grpc::Slice slice(bytes.data(), bytes.size());
-  return grpc::ByteBuffer(&slice, 1);
-}
-
-std::string_view view_of(const grpc::Slice& slice) {
-  return {reinterpret_cast<const char*>(slice.begin()), slice.size()};
-}
 
 void put_stat(std::string& out, const FileStat& stat) {
   put_uint(out, 2, stat.mode);
@@ -87,15 +80,13 @@ std::string data_packet_text(std::uint32_t id, std::string_view bytes) {
   return out;
 }
 
-grpc::ByteBuffer data_packet(std::uint32_t id, const grpc::Slice& bytes) {
-  if (bytes.size() < 4096) return to_buffer(data_packet_text(id, view_of(bytes)));
+std::string data_packet_head(std::uint32_t id, std::size_t size) {
   std::string head;
   put_uint(head, 1, static_cast<int>(PacketType::kData));
   put_uint(head, 3, id);
   put_varint(head, 4 << 3 | 2);
-  put_varint(head, bytes.size());
-  grpc::Slice slices[2] = {grpc::Slice(head.data(), head.size()), bytes};
-  return grpc::ByteBuffer(slices, 2);
+  put_varint(head, size);
+  return head;
 }
 
 std::string data_end_packet(std::uint32_t id) {
@@ -118,26 +109,21 @@ std::string error_packet(std::string_view message) {
   return out;
 }
 
-Status Packet::parse(std::vector<grpc::Slice> slices) {
-  slices_ = std::move(slices);
-  std::size_t total = 0;
-  for (const grpc::Slice& slice : slices_) total += slice.size();
-  std::string_view head = slices_.empty() ? std::string_view() : view_of(slices_[0]);
-  // Only large contents come in pieces; everything up to them fits the first piece then.
-  if (slices_.size() > 1 && (total < 64 * 1024 || head.size() < 64)) {
-    flat_.clear();
-    for (const grpc::Slice& slice : slices_) flat_.append(view_of(slice));
-    head = flat_;
-  }
-  return parse_head(head, total - head.size());
+Status Packet::parse(const std::vector<std::string_view>& pieces) {
+  if (pieces.size() <= 1) return parse(pieces.empty() ? std::string_view() : pieces[0]);
+  // Only large contents come in pieces, and mostly all that stands before them is in the first.
+  if (pieces[0].size() >= 64 && parse_spread(pieces[0], std::span(pieces).subspan(1)).ok()) return ok();
+  flat_.clear();
+  for (std::string_view piece : pieces) flat_.append(piece);
+  return parse(flat_);
 }
 
-Status Packet::parse(std::string_view bytes) {
-  slices_.clear();
-  return parse_head(bytes, 0);
-}
+Status Packet::parse(std::string_view bytes) { return parse_spread(bytes, {}); }
 
-Status Packet::parse_head(std::string_view head, std::size_t behind) {
+// `behind`: what follows `head`.
+Status Packet::parse_spread(std::string_view head, std::span<const std::string_view> behind) {
+  std::size_t size_behind = 0;
+  for (std::string_view piece : behind) size_behind += piece.size();
   type = PacketType::kStat;
   id = 0;
   has_stat = false;
@@ -155,15 +141,15 @@ Status Packet::parse_head(std::string_view head, std::size_t behind) {
       std::string_view rest = head.substr(static_cast<std::size_t>(reader.at() - head.data()));
       data.clear();  // of several the last one counts
       data_size = static_cast<std::size_t>(value);
-      if (behind == 0 && value <= rest.size()) {
+      if (behind.empty() && value <= rest.size()) {
         if (value > 0) data.push_back(rest.substr(0, data_size));
         reader = ProtoReader(rest.substr(data_size));
         continue;
       }
-      // The contents go on in the other slices and end the message, as all known writers order it.
-      if (value != rest.size() + behind) return not_a_packet();
+      // The contents go on in the other pieces and end the message, as all known writers order it.
+      if (value != rest.size() + size_behind) return not_a_packet();
       if (!rest.empty()) data.push_back(rest);
-      for (std::size_t i = 1; i < slices_.size(); ++i) data.push_back(view_of(slices_[i]));
+      data.insert(data.end(), behind.begin(), behind.end());
       return ok();
     }
     if (field == 2 && wire == 2) {
@@ -180,8 +166,8 @@ Status Packet::parse_head(std::string_view head, std::size_t behind) {
       return not_a_packet();
     }
   }
-  // Nothing but contents may be spread over slices.
-  return behind == 0 ? ok() : not_a_packet();
+  // Nothing but contents may be spread over pieces.
+  return behind.empty() ? ok() : not_a_packet();
 }
 
 std::string Packet::data_text() const {
@@ -231,38 +217,26 @@ std::string bytes_message_head(std::size_t size) {
   return head;
 }
 
-grpc::ByteBuffer bytes_message(const grpc::Slice& bytes) {
-  std::string head = bytes_message_head(bytes.size());
-  if (bytes.size() == 0) return to_buffer(head);
-  if (bytes.size() < 4096) return to_buffer(head.append(view_of(bytes)));
-  grpc::Slice slices[2] = {grpc::Slice(head.data(), head.size()), bytes};
-  return grpc::ByteBuffer(slices, 2);
-}
-
-Status bytes_of_message(const grpc::ByteBuffer& message, std::vector<grpc::Slice>& slices,
-                        std::vector<std::string_view>& pieces) {
-  auto malformed = [] { return peer_error(Code::kInvalidArgument, "malformed message of bytes"); };
-  std::size_t total = message.Length();
-  if (total == 0) return ok();
-  std::size_t first = slices.size();
-  std::vector<grpc::Slice> dumped;
-  if (!message.Dump(&dumped).ok() || dumped.empty()) return malformed();
-  if (dumped.size() > 1 && dumped[0].size() < 16) {
-    // A header that lies across slices; rare enough to copy.
-    std::string flat;
-    for (const grpc::Slice& slice : dumped) flat.append(view_of(slice));
-    dumped.assign(1, grpc::Slice(flat.data(), flat.size()));
+Status bytes_of_message(std::vector<std::string_view>& pieces) {
+  std::size_t total = 0;
+  std::string head;  // a tag and a varint have eleven bytes at most, wherever the pieces are cut
+  for (std::string_view piece : pieces) {
+    total += piece.size();
+    if (head.size() < 11) head += piece.substr(0, 11 - head.size());
   }
-  for (grpc::Slice& slice : dumped) slices.push_back(std::move(slice));
-  std::string_view head = view_of(slices[first]);
+  if (total == 0) return ok();
   ProtoReader reader(head);
   int field, wire;
   std::uint64_t size;
-  if (!reader.tag(field, wire) || field != 1 || wire != 2 || !reader.varint(size)) return malformed();
-  std::size_t offset = static_cast<std::size_t>(reader.at() - head.data());
-  if (size != total - offset) return malformed();
-  if (head.size() > offset) pieces.push_back(head.substr(offset));
-  for (std::size_t i = first + 1; i < slices.size(); ++i) pieces.push_back(view_of(slices[i]));
+  bool good = reader.tag(field, wire) && field == 1 && wire == 2 && reader.varint(size);
+  std::size_t offset = good ? static_cast<std::size_t>(reader.at() - head.data()) : 0;
+  if (!good || size != total - offset) return peer_error(Code::kInvalidArgument, "malformed message of bytes");
+  for (std::string_view& piece : pieces) {
+    std::size_t count = std::min(offset, piece.size());
+    piece.remove_prefix(count);
+    offset -= count;
+  }
+  std::erase_if(pieces, [](std::string_view piece) { return piece.empty(); });
   return ok();
 }
 

@@ -18,7 +18,7 @@ namespace {
 struct Lane {
   std::mutex mutex;
   std::condition_variable changed;
-  std::deque<grpc::ByteBuffer> messages;
+  std::deque<std::string> messages;
   bool closed = false;
   int count = 0;
 
@@ -32,25 +32,29 @@ struct Lane {
 class JoinedPipe final : public MessagePipe {
  public:
   JoinedPipe(Lane& in, Lane& out) : in_(in), out_(out) {}
-  bool read(grpc::ByteBuffer& message) override {
+  bool read(Pieces& message) override {
     std::unique_lock lock(in_.mutex);
     in_.changed.wait(lock, [this] { return in_.closed || !in_.messages.empty(); });
     if (in_.messages.empty()) return false;
-    message = std::move(in_.messages.front());
+    last_ = std::move(in_.messages.front());
     in_.messages.pop_front();
+    message.assign(1, last_);
     return true;
   }
-  bool write(const grpc::ByteBuffer& message, Flush) override {
+  bool write(std::string_view head, const Bytes& body, Flush) override {
     std::lock_guard lock(out_.mutex);
-    out_.messages.push_back(message);
+    out_.messages.push_back(std::string(head) + std::string(body.view));
     ++out_.count;
     out_.changed.notify_all();
     return !out_.closed;
   }
 
+  bool complete() const override { return true; }
+
  private:
   Lane& in_;
   Lane& out_;
+  std::string last_;
 };
 
 class TreeTransfer : public testing::TestWithParam<Batching> {};
@@ -100,8 +104,7 @@ INSTANTIATE_TEST_SUITE_P(BothWays, TreeTransfer, testing::Values(Batching::kOff,
 TEST(Packets, MalformedBytesAreAnErrorOfThePeer) {
   for (std::string bytes : {std::string("\x7a\xff"), std::string("\x12\x7f"), std::string("\x08\x09"), std::string("\x22\xff\xff\xff\xff\x0f")}) {
     Lane in, out;
-    grpc::Slice slice(bytes.data(), bytes.size());
-    in.messages.emplace_back(&slice, 1);
+    in.messages.push_back(bytes);
     in.close();
     JoinedPipe pipe(in, out);
     auto to = *host::TempDir::make("to");
@@ -127,8 +130,7 @@ TEST(Packets, PathsThatLeaveTheTreeAreRefused) {
     FileStat stat;
     stat.path = path;
     std::string packet = stat_packet(stat);
-    grpc::Slice slice(packet.data(), packet.size());
-    in.messages.emplace_back(&slice, 1);
+    in.messages.push_back(packet);
     in.close();
     JoinedPipe pipe(in, out);
     auto to = *host::TempDir::make("to");

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "session/internal/serve.h"
-#include "wire/content.grpc.pb.h"
+#include "wire/content.pb.h"
 
 namespace kiln::session::internal {
 namespace {
@@ -36,19 +36,21 @@ Result<BlobInfo> existing(BlobStore& store, const std::string& text) {
 // One write session: stat, writes, commit. An ingest cannot be resumed; it starts at zero.
 class WriteSession {
  public:
-  using Stream = grpc::ServerReaderWriter<api::WriteContentResponse, api::WriteContentRequest>;
-  WriteSession(BlobStore& store, Stream& stream) : store_(store), stream_(stream) {}
+  WriteSession(BlobStore& store, MessagePipe& pipe) : store_(store), pipe_(pipe) {}
 
   Status run() {
+    Pieces pieces;
     api::WriteContentRequest request;
-    if (!stream_.Read(&request)) return ok();
-    if (request.ref().empty()) return user_error(Code::kInvalidArgument, "first message must have a reference");
-    do {
+    for (bool first = true; pipe_.read(pieces); first = false) {
+      KILN_RETURN_IF_ERROR(parse_message(pieces, request));
+      if (first && request.ref().empty()) {
+        return user_error(Code::kInvalidArgument, "first message must have a reference");
+      }
       api::WriteContentResponse response;
       KILN_RETURN_IF_ERROR(step(request, response));
-      if (!stream_.Write(response)) return cancelled();
+      if (!pipe_.write(response.SerializeAsString(), MessagePipe::Flush::kNow)) return cancelled();
       if (request.action() == api::COMMIT) return ok();
-    } while (stream_.Read(&request));
+    }
     return ok();
   }
 
@@ -91,148 +93,134 @@ class WriteSession {
   }
 
   BlobStore& store_;
-  Stream& stream_;
+  MessagePipe& pipe_;
   std::unique_ptr<content::BlobWriter> writer_;
   Digest expected_;
   std::int64_t total_ = 0;
 };
 
-class Contents final : public api::Content::Service {
- public:
-  explicit Contents(const Offers& offers) : offers_(offers) {}
-
-  grpc::Status Info(grpc::ServerContext* context, const api::InfoRequest* request,
-                    api::InfoResponse* response) override {
-    return with_store(*context, [&](BlobStore& store) -> kiln::Status {
-      KILN_ASSIGN_OR_RETURN(BlobInfo info, existing(store, request->digest()));
-      put_info(info, response->mutable_info());
-      return ok();
-    });
-  }
-
-  grpc::Status Update(grpc::ServerContext* context, const api::UpdateRequest* request,
-                      api::UpdateResponse* response) override {
-    return with_store(*context, [&](BlobStore& store) -> kiln::Status {
-      KILN_ASSIGN_OR_RETURN(BlobInfo info, existing(store, request->info().digest()));
-      content::StringMap labels(request->info().labels().begin(), request->info().labels().end());
-      for (const auto& [key, value] : info.labels) labels.emplace(key, "");  // what is not named goes
-      if (request->update_mask().paths_size() > 0) labels = named_labels(*request);
-      KILN_RETURN_IF_ERROR(store.set_labels(info.digest, labels));
-      KILN_ASSIGN_OR_RETURN(info, existing(store, request->info().digest()));
-      put_info(info, response->mutable_info());
-      return ok();
-    });
-  }
-
-  grpc::Status List(grpc::ServerContext* context, const api::ListContentRequest*,
-                    grpc::ServerWriter<api::ListContentResponse>* writer) override {
-    return with_store(*context, [&](BlobStore& store) -> kiln::Status {
-      api::ListContentResponse batch;
-      auto send = [&](const BlobInfo& info) {
-        put_info(info, batch.add_info());
-        if (batch.info_size() < 100) return ok();
-        bool sent = writer->Write(batch);
-        batch.clear_info();
-        return sent ? ok() : cancelled();
-      };
-      KILN_RETURN_IF_ERROR(store.walk(send));
-      return batch.info_size() == 0 || writer->Write(batch) ? ok() : cancelled();
-    });
-  }
-
-  grpc::Status Delete(grpc::ServerContext* context, const api::DeleteContentRequest* request,
-                      google::protobuf::Empty*) override {
-    return with_store(*context, [&](BlobStore& store) -> kiln::Status {
-      KILN_ASSIGN_OR_RETURN(BlobInfo info, existing(store, request->digest()));
-      return store.remove(info.digest);
-    });
-  }
-
-  grpc::Status Read(grpc::ServerContext* context, const api::ReadContentRequest* request,
-                    grpc::ServerWriter<api::ReadContentResponse>* writer) override {
-    return with_store(*context, [&](BlobStore& store) { return send_blob(store, *request, *writer); });
-  }
-
-  grpc::Status Status(grpc::ServerContext* context, const api::StatusRequest* request,
-                      api::StatusResponse*) override {
-    return with_store(*context, [&](BlobStore&) {
-      return user_error(Code::kNotFound, fmt::format("could not get status for ref \"{}\": not found", request->ref()));
-    });
-  }
-  grpc::Status ListStatuses(grpc::ServerContext* context, const api::ListStatusesRequest*,
-                            api::ListStatusesResponse*) override {
-    return with_store(*context, [](BlobStore&) { return ok(); });
-  }
-  grpc::Status Write(grpc::ServerContext* context, WriteSession::Stream* stream) override {
-    return with_store(*context, [&](BlobStore& store) { return WriteSession(store, *stream).run(); });
-  }
-  grpc::Status Abort(grpc::ServerContext* context, const api::AbortRequest*, google::protobuf::Empty*) override {
-    return with_store(*context, [](BlobStore&) { return ok(); });  // an ingest goes with its call
-  }
-
- private:
-  template <typename Use>
-  grpc::Status with_store(const grpc::ServerContext& context, Use use) {
-    std::string id = header_of(context, "buildkit-attachable-store-id");
-    auto store = offers_.contents.find(id);
-    if (store == offers_.contents.end()) {
-      return {id.empty() ? grpc::StatusCode::INVALID_ARGUMENT : grpc::StatusCode::NOT_FOUND,
-              fmt::format("unknown store {}", id)};
-    }
-    return to_grpc(use(*store->second));
-  }
-
+Status update(BlobStore& store, const api::UpdateRequest& request, api::UpdateResponse& response) {
+  const auto& wanted = request.info().labels();
+  KILN_ASSIGN_OR_RETURN(BlobInfo info, existing(store, request.info().digest()));
+  content::StringMap labels(wanted.begin(), wanted.end());
+  for (const auto& [key, value] : info.labels) labels.emplace(key, "");  // what is not named goes
   // Only "labels" and "labels.<key>" can be changed.
-  static content::StringMap named_labels(const api::UpdateRequest& request) {
-    content::StringMap out;
-    const auto& labels = request.info().labels();
-    for (const std::string& path : request.update_mask().paths()) {
-      if (path == "labels") out.insert(labels.begin(), labels.end());
-      if (path.rfind("labels.", 0) != 0) continue;
-      auto it = labels.find(path.substr(7));
-      out[path.substr(7)] = it == labels.end() ? "" : it->second;
-    }
-    return out;
+  if (request.update_mask().paths_size() > 0) labels.clear();
+  for (const std::string& path : request.update_mask().paths()) {
+    if (path == "labels") labels.insert(wanted.begin(), wanted.end());
+    if (path.rfind("labels.", 0) != 0) continue;
+    auto it = wanted.find(path.substr(7));
+    labels[path.substr(7)] = it == wanted.end() ? "" : it->second;
   }
+  KILN_RETURN_IF_ERROR(store.set_labels(info.digest, labels));
+  KILN_ASSIGN_OR_RETURN(info, existing(store, request.info().digest()));
+  put_info(info, response.mutable_info());
+  return ok();
+}
 
-  static kiln::Status send_blob(BlobStore& store, const api::ReadContentRequest& request,
-                                grpc::ServerWriter<api::ReadContentResponse>& writer) {
-    KILN_ASSIGN_OR_RETURN(BlobInfo info, existing(store, request.digest()));
-    std::int64_t offset = std::max<std::int64_t>(request.offset(), 0);
-    if (offset > info.size) {
-      return user_error(Code::kOutOfRange, fmt::format("read past object length {} bytes", info.size));
-    }
-    // Readers ask for as much as their buffer holds: what is there is the answer.
-    std::int64_t left = info.size - offset;
-    if (request.size() > 0) left = std::min<std::int64_t>(left, request.size());
-    KILN_ASSIGN_OR_RETURN(auto reader, store.open(info.digest, offset));
-    api::ReadContentResponse response;
-    while (left > 0) {
-      std::string* data = response.mutable_data();
-      data->resize(static_cast<std::size_t>(std::min<std::int64_t>(left, 1 << 20)));
-      KILN_ASSIGN_OR_RETURN(std::size_t got, reader->read({data->data(), data->size()}));
-      if (got == 0) return environment_error(Code::kDataLoss, fmt::format("blob {} is cut short", info.digest.str()));
-      data->resize(got);
-      response.set_offset(offset);
-      if (!writer.Write(response)) return cancelled();
-      offset += static_cast<std::int64_t>(got);
-      left -= static_cast<std::int64_t>(got);
-    }
-    return ok();
+Status list(BlobStore& store, MessagePipe& pipe) {
+  api::ListContentResponse batch;
+  auto send = [&](const BlobInfo& info) {
+    put_info(info, batch.add_info());
+    if (batch.info_size() < 100) return ok();
+    bool sent = pipe.write(batch.SerializeAsString(), MessagePipe::Flush::kNow);
+    batch.clear_info();
+    return sent ? ok() : cancelled();
+  };
+  KILN_RETURN_IF_ERROR(store.walk(send));
+  if (batch.info_size() == 0) return ok();
+  return pipe.write(batch.SerializeAsString(), MessagePipe::Flush::kNow) ? ok() : cancelled();
+}
+
+Status send_blob(BlobStore& store, const api::ReadContentRequest& request, MessagePipe& pipe) {
+  KILN_ASSIGN_OR_RETURN(BlobInfo info, existing(store, request.digest()));
+  std::int64_t offset = std::max<std::int64_t>(request.offset(), 0);
+  if (offset > info.size) {
+    return user_error(Code::kOutOfRange, fmt::format("read past object length {} bytes", info.size));
   }
+  // Readers ask for as much as their buffer holds: what is there is the answer.
+  std::int64_t left = info.size - offset;
+  if (request.size() > 0) left = std::min<std::int64_t>(left, request.size());
+  KILN_ASSIGN_OR_RETURN(auto reader, store.open(info.digest, offset));
+  api::ReadContentResponse response;
+  while (left > 0) {
+    std::string* data = response.mutable_data();
+    data->resize(static_cast<std::size_t>(std::min<std::int64_t>(left, 1 << 20)));
+    KILN_ASSIGN_OR_RETURN(std::size_t got, reader->read({data->data(), data->size()}));
+    if (got == 0) return environment_error(Code::kDataLoss, fmt::format("blob {} is cut short", info.digest.str()));
+    data->resize(got);
+    response.set_offset(offset);
+    if (!pipe.write({}, http2::owned(response.SerializeAsString()), MessagePipe::Flush::kNow)) return cancelled();
+    offset += static_cast<std::int64_t>(got);
+    left -= static_cast<std::int64_t>(got);
+  }
+  return ok();
+}
 
-  const Offers& offers_;
-};
+// The store that a call is about.
+Result<BlobStore*> store_of(const Offers& offers, const http2::ServedCall& call) {
+  std::string id = header_of(call, "buildkit-attachable-store-id");
+  auto store = offers.contents.find(id);
+  if (store != offers.contents.end()) return store->second.get();
+  return user_error(id.empty() ? Code::kInvalidArgument : Code::kNotFound, fmt::format("unknown store {}", id));
+}
+
+template <typename Question, typename Reply, typename Function>
+Answer one_answer(const Offers& offers, Function function) {
+  return answer_with<Question, Reply>(
+      [&offers, function](http2::ServedCall& call, const Question& question, Reply& reply) -> Status {
+        KILN_ASSIGN_OR_RETURN(BlobStore * store, store_of(offers, call));
+        return function(*store, question, reply);
+      });
+}
+
+// A question, then many messages.
+template <typename Question, typename Function>
+Answer many_answers(const Offers& offers, Function function) {
+  return answer_stream([&offers, function](http2::ServedCall& call, MessagePipe& pipe) -> Status {
+    KILN_ASSIGN_OR_RETURN(BlobStore * store, store_of(offers, call));
+    Pieces pieces;
+    Question question;
+    if (!pipe.read(pieces)) return peer_error(Code::kInternal, "the call ended before its question");
+    KILN_RETURN_IF_ERROR(parse_message(pieces, question));
+    return function(*store, question, pipe);
+  });
+}
 
 }  // namespace
 
 Served serve_contents(const Offers& offers) {
   if (offers.contents.empty()) return {};
-  Served out{std::make_unique<Contents>(offers), {}};
-  for (const char* name : {"Info", "Update", "List", "Delete", "Read", "Status", "ListStatuses", "Write", "Abort"}) {
-    out.methods.push_back(fmt::format("/containerd.services.content.v1.Content/{}", name));
-  }
-  return out;
+  using google::protobuf::Empty;
+  auto info = [](BlobStore& store, const api::InfoRequest& request, api::InfoResponse& response) -> Status {
+    KILN_ASSIGN_OR_RETURN(BlobInfo found, existing(store, request.digest()));
+    put_info(found, response.mutable_info());
+    return ok();
+  };
+  auto remove = [](BlobStore& store, const api::DeleteContentRequest& request, Empty&) -> Status {
+    KILN_ASSIGN_OR_RETURN(BlobInfo found, existing(store, request.digest()));
+    return store.remove(found.digest);
+  };
+  auto status = [](BlobStore&, const api::StatusRequest& request, api::StatusResponse&) {
+    return user_error(Code::kNotFound, fmt::format("could not get status for ref \"{}\": not found", request.ref()));
+  };
+  auto statuses = [](BlobStore&, const api::ListStatusesRequest&, api::ListStatusesResponse&) { return ok(); };
+  auto abort = [](BlobStore&, const api::AbortRequest&, Empty&) { return ok(); };  // an ingest goes with its call
+  auto walk = [](BlobStore& store, const api::ListContentRequest&, MessagePipe& pipe) { return list(store, pipe); };
+  auto write = [&offers](http2::ServedCall& call, MessagePipe& pipe) -> Status {
+    KILN_ASSIGN_OR_RETURN(BlobStore * store, store_of(offers, call));
+    return WriteSession(*store, pipe).run();
+  };
+  auto path = [](const char* name) { return fmt::format("/containerd.services.content.v1.Content/{}", name); };
+  return {{path("Info"), one_answer<api::InfoRequest, api::InfoResponse>(offers, info)},
+          {path("Update"), one_answer<api::UpdateRequest, api::UpdateResponse>(offers, update)},
+          {path("List"), many_answers<api::ListContentRequest>(offers, walk)},
+          {path("Delete"), one_answer<api::DeleteContentRequest, Empty>(offers, remove)},
+          {path("Read"), many_answers<api::ReadContentRequest>(offers, send_blob)},
+          {path("Status"), one_answer<api::StatusRequest, api::StatusResponse>(offers, status)},
+          {path("ListStatuses"), one_answer<api::ListStatusesRequest, api::ListStatusesResponse>(offers, statuses)},
+          {path("Write"), answer_stream(write)},
+          {path("Abort"), one_answer<api::AbortRequest, Empty>(offers, abort)}};
 }
 
 }  // namespace kiln::session::internal

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <grpcpp/support/method_handler.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -73,13 +72,9 @@ Status take_stream(const OutputTarget& output, const Headers& headers,
   }
   KILN_ASSIGN_OR_RETURN(std::unique_ptr<ExportSink> sink, output.open(metadata));
   if (!sink) return user_error(Code::kAlreadyExists, "target already exists");
-  grpc::ByteBuffer message;
-  std::vector<grpc::Slice> slices;
-  std::vector<std::string_view> pieces;
-  while (pipe.read(message)) {
-    slices.clear();
-    pieces.clear();
-    KILN_RETURN_IF_ERROR(bytes_of_message(message, slices, pieces));
+  Pieces pieces;
+  while (pipe.read(pieces)) {
+    KILN_RETURN_IF_ERROR(bytes_of_message(pieces));
     for (std::string_view piece : pieces) KILN_RETURN_IF_ERROR(sink->write(piece));
   }
   if (!pipe.complete()) return peer_error(Code::kUnavailable, "the daemon went away during a transfer");
@@ -98,48 +93,23 @@ Status take_output(const Offers& offers, const Headers& headers, MessagePipe& pi
   return take_stream(output->second, headers, pipe);
 }
 
-std::multimap<std::string, std::string> headers_of(const grpc::ServerContextBase& context) {
-  std::multimap<std::string, std::string> out;
-  for (const auto& [name, value] : context.client_metadata()) {
-    out.emplace(std::string(name.data(), name.size()), std::string(value.data(), value.size()));
-  }
-  return out;
-}
-
-std::string header_of(const grpc::ServerContextBase& context, const std::string& key) {
-  auto it = context.client_metadata().find(grpc::string_ref(key.data(), key.size()));
-  return it == context.client_metadata().end() ? "" : std::string(it->second.data(), it->second.size());
-}
-
-void RawService::add(const char* method, Handler handler) {
-  auto run = [handler = std::move(handler)](RawService*, grpc::ServerContext* context, ServedPipe::Stream* stream) {
-    ServedPipe pipe(*stream);
-    return to_grpc(handler(*context, pipe));
-  };
-  AddMethod(new grpc::internal::RpcServiceMethod(
-      method, grpc::internal::RpcMethod::BIDI_STREAMING,
-      new grpc::internal::BidiStreamingHandler<RawService, grpc::ByteBuffer, grpc::ByteBuffer>(std::move(run), this)));
-}
-
 Served serve_file_sync(const Offers& offers, std::stop_token stop) {
   if (offers.dirs.empty()) return {};
-  auto service = std::make_unique<RawService>();
-  service->add(kGiveFiles, [&offers, stop](grpc::ServerContext& context, MessagePipe& pipe) {
-    return give_files(offers, headers_of(context), pipe, [&] { context.TryCancel(); }, stop);
-  });
-  service->add("/moby.filesync.v1.FileSync/TarStream", [](grpc::ServerContext&, MessagePipe&) {
+  auto give = [&offers, stop](http2::ServedCall& call, MessagePipe& pipe) {
+    return give_files(offers, headers_of(call), pipe, [&] { call.cancel(); }, stop);
+  };
+  auto tar = [](http2::ServedCall&, MessagePipe&) {
     return user_error(Code::kUnimplemented, "failed to negotiate protocol");
-  });
-  return {std::move(service), {kGiveFiles, "/moby.filesync.v1.FileSync/TarStream"}};
+  };
+  return {{kGiveFiles, answer_stream(give)}, {"/moby.filesync.v1.FileSync/TarStream", answer_stream(tar)}};
 }
 
 Served serve_file_send(const Offers& offers, std::stop_token stop) {
   if (offers.outputs.empty()) return {};
-  auto service = std::make_unique<RawService>();
-  service->add(kTakeOutput, [&offers, stop](grpc::ServerContext& context, MessagePipe& pipe) {
-    return take_output(offers, headers_of(context), pipe, stop);
-  });
-  return {std::move(service), {kTakeOutput}};
+  auto take = [&offers, stop](http2::ServedCall& call, MessagePipe& pipe) {
+    return take_output(offers, headers_of(call), pipe, stop);
+  };
+  return {{kTakeOutput, answer_stream(take)}};
 }
 
 }  // namespace kiln::session::internal

@@ -1,7 +1,5 @@
 #include "session/session.h"
 
-#include <sys/socket.h>
-
 #include "base/text.h"
 #include "session/internal/connection.h"
 #include "session/internal/direct_door.h"
@@ -50,8 +48,8 @@ void Session::close() {
     if (connection_->closed) return;
     connection_->closed = true;
     callbacks.swap(connection_->close_callbacks);
-    if (connection_->socket.valid()) shutdown(connection_->socket.get(), SHUT_RDWR);
   }
+  connection_->calls->end(cancelled("the session was closed"));
   for (auto& callback : callbacks) callback();
 }
 

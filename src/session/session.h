@@ -4,7 +4,7 @@
 // a service (files.h, secrets.h, ssh.h, credentials.h, upload.h, client_content.h, export_target.h).
 //
 //   Sessions sessions;
-//   sessions.attach(hello, std::move(socket));               // by the Session call of the daemon
+//   sessions.attach(hello, http2::Connection::client());     // by the Session call of the daemon
 //   KILN_ASSIGN_OR_RETURN(auto s, sessions.get(id, 5s, stop));   // a Solve may come first
 //   SessionGroup group(sessions, [job] { return job->session_ids(); });
 //
@@ -23,13 +23,19 @@
 #include <vector>
 
 #include "base/status.h"
-#include "host/fd.h"
 
 namespace kiln::session {
 
 namespace internal {
 class Poller;
 }
+}  // namespace kiln::session
+
+namespace kiln::http2 {
+class Connection;
+}
+
+namespace kiln::session {
 
 // What a client says of itself in the headers of its Session call.
 struct Hello {
@@ -80,16 +86,14 @@ class Sessions {
   Sessions();
   ~Sessions();
 
-  // Takes the daemon's end of a connection. An older session of the same id is replaced. A health
+  // Takes the daemon's end of a connection, which has begun or is about to. An older session of the same id is replaced. A health
   // check every 5 s closes it after two failures in a row (patience 15 s, or 1.5 times the last
   // answer). The session leaves the registry when it closes.
-  Result<std::shared_ptr<Session>> attach(Hello hello, host::Fd socket);
+  Result<std::shared_ptr<Session>> attach(Hello hello, std::shared_ptr<http2::Connection> connection);
   // The session, waited for until `patience` is over (zero: no waiting); NotFound "no active session
   // for <id>" then. Whatever stands before the first ':' of `id` is not part of the name. Blocking.
   Result<std::shared_ptr<Session>> get(std::string_view id, std::chrono::milliseconds patience, std::stop_token stop);
   std::vector<std::shared_ptr<Session>> list();
-  // The polling thread that carries the bytes of tunnels.
-  std::shared_ptr<internal::Poller> poller();
 
  private:
   struct State;

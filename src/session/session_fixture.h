@@ -48,6 +48,7 @@ class Daemon {
     EXPECT_TRUE(session.ok());
     return *std::move(session);
   }
+  const std::string& address() const { return address_; }
   SessionGroup group(const ClientSession& session) {
     return SessionGroup(sessions, [id = session.id()] { return std::vector<std::string>{id}; });
   }

@@ -1,34 +1,21 @@
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <grpcpp/create_channel_posix.h>
-#include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
 #include <condition_variable>
 #include <thread>
 
 #include "base/log.h"
-#include "session/callback_threads.h"
-#include "session/internal/call.h"
+#include "http2/call.h"
 #include "session/internal/connection.h"
-#include "session/windows.h"
-#include "wire/health.grpc.pb.h"
 
 namespace kiln::session {
 namespace {
 
 using Ticks = std::chrono::steady_clock;
 
+constexpr const char* kCheck = "/grpc.health.v1.Health/Check";
 constexpr auto kHealthInterval = std::chrono::milliseconds(5000);
 constexpr auto kHealthPatience = std::chrono::milliseconds(15000);
-
-// A check under way; answered by a callback of gRPC, perhaps after the session went.
-struct Check {
-  grpc::ClientContext context;
-  grpc::health::v1::HealthCheckRequest request;
-  grpc::health::v1::HealthCheckResponse response;
-  std::unique_ptr<grpc::health::v1::Health::Stub> stub;
-};
 
 // How the checks of one session go.
 struct Health {
@@ -40,7 +27,7 @@ struct Health {
   Ticks::time_point due;
   Ticks::duration last_took{};
   int failures = 0;
-  bool running = false;
+  std::shared_ptr<http2::Stream> running;  // the call under way, due to be answered by then
 };
 
 }  // namespace
@@ -56,7 +43,7 @@ struct Sessions::State : std::enable_shared_from_this<Sessions::State> {
 
   void watch_health(std::stop_token stop);
   void check(const std::shared_ptr<Health>& health);
-  void checked(const std::shared_ptr<Health>& health, Ticks::time_point began, const grpc::Status& status);
+  void checked(const std::shared_ptr<Health>& health, const std::shared_ptr<http2::Stream>& call, Ticks::time_point began);
 };
 
 void Sessions::State::watch_health(std::stop_token stop) {
@@ -68,9 +55,8 @@ void Sessions::State::watch_health(std::stop_token stop) {
     auto next = now + std::chrono::hours(1);
     std::vector<std::shared_ptr<Health>> due;
     for (auto& health : healths) {
-      if (health->running) continue;
       if (health->due <= now) {
-        health->running = true;
+        health->due = now + std::max<Ticks::duration>(health->patience, health->last_took * 3 / 2);
         due.push_back(health);
       } else {
         next = std::min(next, health->due);
@@ -87,47 +73,57 @@ void Sessions::State::watch_health(std::stop_token stop) {
   }
 }
 
+// Begins a check, or ends one that was not answered in time.
 void Sessions::State::check(const std::shared_ptr<Health>& health) {
   std::shared_ptr<Session> session = health->session.lock();
   if (!session) return;
-  auto call = std::make_shared<Check>();
-  call->stub = grpc::health::v1::Health::NewStub(internal::channel_of(*session));
-  auto patience = std::max<Ticks::duration>(health->patience, health->last_took * 3 / 2);
-  call->context.set_deadline(std::chrono::system_clock::now() +
-                             std::chrono::duration_cast<std::chrono::system_clock::duration>(patience));
-  auto began = Ticks::now();
-  Check* raw = call.get();
-  raw->stub->async()->Check(&raw->context, &raw->request, &raw->response,
-                            [weak = weak_from_this(), health, call, began](grpc::Status status) {
-                              if (auto state = weak.lock()) state->checked(health, began, status);
-                            });
+  std::shared_ptr<http2::Stream> late;
+  {
+    std::lock_guard lock(mutex);
+    late = health->running;
+  }
+  if (late) return late->reset(http2::kCancel);
+  auto call = session->connection().calls->open(http2::request_fields(kCheck, {}, health->patience));
+  {
+    std::lock_guard lock(mutex);
+    health->running = call;
+  }
+  call->write(http2::message_head(0), {}, http2::Flush::kLater);
+  call->end();
+  call->on_change([weak = weak_from_this(), health, raw = std::weak_ptr(call), began = Ticks::now()] {
+    auto state = weak.lock();
+    auto ended = raw.lock();
+    if (state && ended && ended->ended()) state->checked(health, ended, began);
+  });
 }
 
-void Sessions::State::checked(const std::shared_ptr<Health>& health, Ticks::time_point began,
-                              const grpc::Status& status) {
+void Sessions::State::checked(const std::shared_ptr<Health>& health, const std::shared_ptr<http2::Stream>& call,
+                              Ticks::time_point began) {
+  const http2::Outcome outcome = http2::outcome_of(*call);
   std::shared_ptr<Session> session = health->session.lock();
   bool fatal = false;
   {
     std::lock_guard lock(mutex);
-    health->running = false;
+    if (health->running != call) return;  // told twice
+    health->running.reset();
     health->last_took = Ticks::now() - began;
     health->due = Ticks::now() + health->interval;
-    health->failures = status.ok() ? 0 : health->failures + 1;
+    health->failures = outcome.code == 0 ? 0 : health->failures + 1;
     fatal = health->failures >= health->failures_allowed;
     if (fatal) healths.erase(std::remove(healths.begin(), healths.end(), health), healths.end());
     ++healths_changed;  // the watcher computed its next waking without this one
   }
   changed.notify_all();
-  if (!session || session->closed() || status.ok()) return;
+  if (!session || session->closed() || outcome.code == 0) return;
   if (fatal) {
-    log_error("session {}: health check failed fatally: {}", session->id(), status.error_message());
+    log_error("session {}: health check failed fatally: {}", session->id(), outcome.message);
     session->close();
   } else {
-    log_warn("session {}: health check failed: {}", session->id(), status.error_message());
+    log_warn("session {}: health check failed: {}", session->id(), outcome.message);
   }
 }
 
-Sessions::Sessions() : state_(std::make_shared<State>()) { hold_callback_threads(); }
+Sessions::Sessions() : state_(std::make_shared<State>()) {}
 
 Sessions::~Sessions() {
   for (auto& session : list()) session->close();
@@ -140,22 +136,10 @@ Sessions::~Sessions() {
   // Joined here: the thread uses the state without owning it.
 }
 
-std::shared_ptr<internal::Poller> Sessions::poller() { return state_->poller; }
-
-Result<std::shared_ptr<Session>> Sessions::attach(Hello hello, host::Fd socket) {
+Result<std::shared_ptr<Session>> Sessions::attach(Hello hello, std::shared_ptr<http2::Connection> calls) {
   auto connection = std::make_unique<Session::Connection>();
+  connection->calls = std::move(calls);
   connection->poller = state_->poller;
-  KILN_ASSIGN_OR_RETURN(connection->socket, socket.duplicate());
-  fcntl(socket.get(), F_SETFL, fcntl(socket.get(), F_GETFL) | O_NONBLOCK);
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
-  arguments.SetMaxSendMessageSize(-1);
-  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, 16 << 20);
-  use_fixed_windows(arguments);
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  connection->channel = grpc::CreateCustomInsecureChannelFromFd("localhost", socket.release(), arguments);
-
   auto health = std::make_shared<Health>();
   if (hello.health_timeout) {
     health->interval = health->patience = *hello.health_timeout;

@@ -10,12 +10,13 @@
 #include <algorithm>
 #include <mutex>
 
+#include "base/log.h"
 #include "base/quote.h"
 #include "host/fs.h"
+#include "session/internal/agent_pump.h"
 #include "session/internal/connection.h"
-#include "session/internal/reactors.h"
 #include "session/internal/call.h"
-#include "wire/ssh.grpc.pb.h"
+#include "wire/ssh.pb.h"
 
 namespace kiln::session {
 namespace {
@@ -42,16 +43,22 @@ class Listener final : public internal::Pollee, public std::enable_shared_from_t
       host::Fd connection(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (!connection.valid()) break;
       forget_ended();
-      pumps_.push_back(internal::ClientStream::start(internal::channel_of(*session_),
-                                                     "/moby.sshforward.v1.SSH/ForwardAgent",
-                                                     {{"buildkit.ssh.id", id_}}, session_->connection().poller,
-                                                     std::move(connection), {}));
+      auto stream = session_->connection().calls->open(
+          http2::request_fields("/moby.sshforward.v1.SSH/ForwardAgent", {{"buildkit.ssh.id", id_}}, {}));
+      auto pump = internal::AgentPump::start(session_->connection().poller, std::move(connection), stream,
+                                             internal::AgentPump::End::kAsking, [stream] { stream->end(); });
+      if (pump.ok()) {
+        pumps_.push_back(*pump);
+      } else {
+        log_warn("{}", message_of(pump.status()));
+        stream->reset(http2::kCancel);
+      }
     }
     poller().arm(watch_, socket_.get(), EPOLLIN);
   }
 
   void close() {
-    std::vector<std::weak_ptr<internal::Pump>> pumps;
+    std::vector<std::weak_ptr<internal::AgentPump>> pumps;
     {
       std::lock_guard lock(mutex_);
       if (!socket_.valid()) return;
@@ -67,7 +74,7 @@ class Listener final : public internal::Pollee, public std::enable_shared_from_t
  private:
   internal::Poller& poller() { return *session_->connection().poller; }
   void forget_ended() {
-    auto ended = [](const std::weak_ptr<internal::Pump>& pump) { return pump.expired(); };
+    auto ended = [](const std::weak_ptr<internal::AgentPump>& pump) { return pump.expired(); };
     pumps_.erase(std::remove_if(pumps_.begin(), pumps_.end(), ended), pumps_.end());
   }
 
@@ -76,7 +83,7 @@ class Listener final : public internal::Pollee, public std::enable_shared_from_t
   std::string id_;
   host::Fd socket_;
   std::uint64_t watch_ = 0;
-  std::vector<std::weak_ptr<internal::Pump>> pumps_;
+  std::vector<std::weak_ptr<internal::AgentPump>> pumps_;
 };
 
 class ListeningSocket final : public SshSocket {
@@ -134,11 +141,8 @@ class GroupAgents final : public SshAsker {
       proto::CheckAgentRequest request;
       proto::CheckAgentResponse response;
       request.set_id(id.empty() ? "default" : id);
-      auto stub = proto::SSH::NewStub(internal::channel_of(session));
       found = session.id();
-      return internal::call_unary({{}, {}, stop}, [&](grpc::ClientContext& context) {
-        return stub->CheckAgent(&context, request, &response);
-      });
+      return internal::ask(session, "/moby.sshforward.v1.SSH/CheckAgent", {{}, {}, stop}, request, response);
     });
     if (asked.code() == Code::kUnimplemented) {
       return user_error(Code::kFailedPrecondition, fmt::format("no SSH key {} forwarded from the client", quote(id)));

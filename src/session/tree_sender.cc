@@ -200,12 +200,11 @@ class TreeSender {
         KILN_RETURN_IF_ERROR(write(data_packet_text(id, {small_.data(), got}), MessagePipe::Flush::kLater));
         continue;
       }
-      grpc::Slice slice(kDataBytes);
-      char* buffer = reinterpret_cast<char*>(const_cast<std::uint8_t*>(slice.begin()));
-      KILN_ASSIGN_OR_RETURN(std::size_t more, host::read_some(fd, {buffer, kDataBytes}));
+      std::shared_ptr<char[]> buffer = std::make_shared_for_overwrite<char[]>(kDataBytes);
+      KILN_ASSIGN_OR_RETURN(std::size_t more, host::read_some(fd, {buffer.get(), kDataBytes}));
       if (more == 0) break;
       tell_progress();
-      if (!pipe_.write_data(id, slice.sub(0, more))) return lost();
+      if (!pipe_.write_data(id, Bytes{{buffer.get(), more}, buffer})) return lost();
     }
     return Sent::kBytes;
   }

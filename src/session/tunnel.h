@@ -7,8 +7,9 @@
 //         grpc::CallbackServerContext* context) override { return serve_session(sessions_, context); }
 //   };
 //
-// Bytes are moved by gRPC's callbacks and one polling thread for all sessions; an idle session costs
-// a socket pair. Each direction has one message under way, so a slow end holds back the other.
+// What a message holds is given to the connection inside (http2/connection.h) by gRPC's callback; an idle
+// session costs no thread and no descriptor. One message to the client is under way, so a slow client
+// holds back who writes to it.
 #pragma once
 
 #include "session/session.h"

@@ -36,22 +36,19 @@ class PulledUpload final : public ByteSource {
 
  private:
   Status fill() {
-    pieces_.clear();
-    slices_.clear();
     at_ = 0;
-    grpc::ByteBuffer message;
-    if (!call_.read(message)) {
+    if (!call_.read(pieces_)) {
+      pieces_.clear();
       ended_ = true;
       ending_ = call_.finish();
       return ending_;
     }
-    return internal::bytes_of_message(message, slices_, pieces_);
+    return internal::bytes_of_message(pieces_);
   }
 
   std::shared_ptr<Session> session_;
-  internal::RawCall call_;
-  std::vector<grpc::Slice> slices_;
-  std::vector<std::string_view> pieces_;
+  internal::TunnelCall call_;
+  internal::Pieces pieces_;
   std::size_t at_ = 0;
   bool ended_ = false;
   Status ending_;

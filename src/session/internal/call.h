@@ -2,10 +2,7 @@
 // ours.
 #pragma once
 
-#include <grpcpp/channel.h>
-#include <grpcpp/client_context.h>
-#include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/sync_stream.h>
+#include <google/protobuf/message_lite.h>
 
 #include <chrono>
 #include <functional>
@@ -13,26 +10,23 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "base/status.h"
 #include "host/fd.h"
 #include "host/file_bytes.h"
+#include "http2/call.h"
 #include "session/session.h"
 
 namespace kiln::session::internal {
 
-// A header's value as gRPC accepts it: what is not printable ASCII is percent-encoded. gRPC ends the
-// process on anything else, so nothing from outside may go into a header without it.
-std::string header_value(std::string_view value);
+using http2::Bytes;
+using http2::Pieces;
+using Metadata = http2::Fields;
 
-using Metadata = std::vector<std::pair<std::string, std::string>>;
-
-// The client's status as ours; its details travel along under kStatusDetails.
+// The other end's status as ours; its details travel along under kStatusDetails.
 inline constexpr std::string_view kStatusDetails = "google.rpc.Status";
-Status from_grpc(const grpc::Status& status);
-grpc::Status to_grpc(const Status& status);
+Status to_status(const http2::Outcome& outcome);
+http2::Outcome to_outcome(const Status& status);
 
 struct CallOptions {
   Metadata metadata;
@@ -40,24 +34,33 @@ struct CallOptions {
   std::stop_token stop;
 };
 
-// Runs `call` with a context that is cancelled by the stop token. Blocking.
-Status call_unary(const CallOptions& options, const std::function<grpc::Status(grpc::ClientContext&)>& call);
+// One question, one answer. Blocking, cancelled by the stop token.
+Status ask(Session& session, const char* method, const CallOptions& options,
+           const google::protobuf::MessageLite& question, google::protobuf::MessageLite& answer);
+
+// InvalidArgument (fault: peer) for bytes that are no such message.
+Status parse_message(const Pieces& pieces, google::protobuf::MessageLite& message);
 
 // Messages both ways, as bytes. Reading and writing may happen in two threads at once; blocking.
 class MessagePipe {
  public:
   virtual ~MessagePipe() = default;
-  // False at the end or when the call broke; the reason is in finish().
-  virtual bool read(grpc::ByteBuffer& message) = 0;
-  enum class Flush { kNow, kLater };
-  virtual bool write(const grpc::ByteBuffer& message, Flush flush = Flush::kNow) = 0;
+  // The pieces are good until the next call. False at the end or when the call broke; the reason is in
+  // finish().
+  virtual bool read(Pieces& message) = 0;
+  // Whether read() would not have to wait, as far as one knows without looking.
+  virtual bool more_at_hand() const { return false; }
+  using Flush = http2::Flush;
+  // A message of two parts, of which the second is not copied where that can be avoided.
+  virtual bool write(std::string_view head, const Bytes& body, Flush flush) = 0;
+  bool write(std::string_view message, Flush flush) { return write(message, {}, flush); }
 
-  // After a read that gave false: whether the other end said that this was all. A gRPC call cannot tell.
-  virtual bool complete() const { return true; }
+  // After a read that gave false: whether the other end said that this was all.
+  virtual bool complete() const = 0;
 
   // Whether open files may go along with messages (direct_pipe.h).
   virtual bool takes_files() const { return false; }
-  virtual bool write_file(const grpc::ByteBuffer&, int) { return false; }
+  virtual bool write_file(std::string_view, int) { return false; }
   // A message that ends with a stretch of a file, not larger than what others are; only if takes_files().
   virtual bool write_from(std::string_view /*start*/, const host::FileBytes&) { return false; }
   // The file that came with the message read last, once.
@@ -74,26 +77,24 @@ class ClientCall : public MessagePipe {
 };
 
 // Through the session's tunnel: a bidirectional call of gRPC.
-class RawCall final : public ClientCall {
+class TunnelCall final : public ClientCall {
  public:
-  // `method` is a string literal: "/moby.filesync.v1.FileSync/DiffCopy".
-  RawCall(Session& session, const char* method, const CallOptions& options);
-  ~RawCall() override;  // cancels when finish() was not called
+  // `method` is the whole path: "/moby.filesync.v1.FileSync/DiffCopy". What has not ended is cancelled
+  // by the destructor.
+  TunnelCall(Session& session, const char* method, const CallOptions& options);
 
-  bool read(grpc::ByteBuffer& message) override { return stream_->Read(&message); }
-  bool write(const grpc::ByteBuffer& message, Flush flush) override;
-  void writes_done() override { stream_->WritesDone(); }
-  void cancel() override { context_.TryCancel(); }
+  bool read(Pieces& message) override { return call_.read(message); }
+  bool more_at_hand() const override { return call_.more_at_hand(); }
+  bool write(std::string_view head, const Bytes& body, Flush flush) override { return call_.write(head, body, flush); }
+  bool complete() const override { return true; }  // finish() tells
+  void writes_done() override { call_.writes_done(); }
+  void cancel() override { call_.cancel(); }
   Status finish() override;
 
  private:
   std::stop_token stop_;
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>> stream_;
+  http2::Call call_;
   std::stop_callback<std::function<void()>> on_stop_;
-  bool finished_ = false;
 };
-
-const std::shared_ptr<grpc::Channel>& channel_of(Session& session);
 
 }  // namespace kiln::session::internal

@@ -1,14 +1,12 @@
-// What a Session is made of: the channel to the client and the means to end it.
+// What a Session is made of: the connection to the client.
 #pragma once
-
-#include <grpcpp/channel.h>
 
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
 
-#include "host/fd.h"
+#include "http2/connection.h"
 #include "session/internal/poller.h"
 #include "session/session.h"
 
@@ -16,9 +14,8 @@ namespace kiln::session {
 
 // Any thread.
 struct Session::Connection {
-  std::shared_ptr<grpc::Channel> channel;
+  std::shared_ptr<http2::Connection> calls;
   std::shared_ptr<internal::Poller> poller;
-  host::Fd socket;  // a duplicate of the channel's, to shut it
 
   std::mutex mutex;
   bool closed = false;

@@ -44,14 +44,15 @@ class DirectDoor {
 
  private:
   struct Guest {
+    enum class State { kStranger, kKnown, kSentAway, kDone };
     std::unique_ptr<DirectPipe> pipe;
-    bool done = false;
+    State state = State::kStranger;
     std::jthread thread;
   };
   DirectDoor(host::Fd socket, std::string name, std::string secret, Handler handler);
   void receive_guests();
   void serve(Guest& guest, int socket);
-  void forget_gone();
+  void make_room();
 
   host::Fd socket_;
   const std::string name_, secret_;

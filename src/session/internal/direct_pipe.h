@@ -27,10 +27,10 @@ class DirectPipe final : public MessagePipe {
   explicit DirectPipe(host::Fd socket) : socket_(std::move(socket)) {}
 
   // False when the call's end was received, at the end of the stream, and when the peer makes no sense.
-  bool read(grpc::ByteBuffer& message) override;
-  bool write(const grpc::ByteBuffer& message, Flush flush) override;
+  bool read(Pieces& message) override;
+  bool write(std::string_view head, const Bytes& body, Flush flush) override;
   bool takes_files() const override { return true; }
-  bool write_file(const grpc::ByteBuffer& message, int file) override;
+  bool write_file(std::string_view message, int file) override;
   // By the kernel alone. A file that is shorter ends the connection, because its length was told.
   bool write_from(std::string_view start, const host::FileBytes& rest) override;
   host::Fd take_file() override { return std::move(file_); }
@@ -58,13 +58,15 @@ class DirectPipe final : public MessagePipe {
   bool fill(std::size_t wanted);
   bool read_into(char* to, std::size_t size);
   ssize_t receive(char* to, std::size_t size);
-  bool send(Kind kind, const grpc::ByteBuffer& message, int file);
+  bool send(Kind kind, std::string_view head, std::string_view body, int file);
   void parse_end(std::string_view bytes);
 
   host::Fd socket_;
   std::size_t message_bytes_max_ = kMessageBytesMax;
   std::unique_ptr<char[]> buffer_;  // received, not yet given: [at_, filled_)
   std::size_t at_ = 0, filled_ = 0;
+  std::unique_ptr<char[]> message_;     // the one read last
+  std::size_t message_bytes_ = 0;   // what it can hold
   std::deque<host::Fd> files_;      // received, in order
   host::Fd file_;                   // of the message read last
   std::optional<Status> ended_;

@@ -4,9 +4,8 @@
 // Format: fsutil.types.Packet {type=1, stat=2, ID=3, data=4}, one a gRPC message.
 #pragma once
 
-#include <grpcpp/support/byte_buffer.h>
-
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,8 +23,8 @@ std::string stat_packet(const FileStat& stat);
 std::string stat_end_packet();
 std::string request_packet(std::uint32_t id);
 std::string data_packet_text(std::uint32_t id, std::string_view bytes);
-// The same without copying large contents.
-grpc::ByteBuffer data_packet(std::uint32_t id, const grpc::Slice& bytes);
+// What stands before so many bytes of contents.
+std::string data_packet_head(std::uint32_t id, std::size_t size);
 // Ends a file.
 std::string data_end_packet(std::uint32_t id);
 std::string fin_packet();
@@ -38,9 +37,9 @@ std::string encode_stat_without_path(const FileStat& stat);
 // A received packet. `data` and `stat_bytes` point into it. Reused for the next one; one thread.
 class Packet {
  public:
-  // InvalidArgument (fault: peer) for bytes that are no packet. The views point into the slices,
-  // which the packet keeps, or into `bytes`, which the caller does.
-  Status parse(std::vector<grpc::Slice> slices);
+  // InvalidArgument (fault: peer) for bytes that are no packet. The views point into the pieces, which
+  // the caller keeps.
+  Status parse(const std::vector<std::string_view>& pieces);
   Status parse(std::string_view bytes);
 
   PacketType type = PacketType::kStat;
@@ -53,21 +52,15 @@ class Packet {
   std::string data_text() const;
 
  private:
-  // `behind`: bytes of the message that follow `head` in the other slices.
-  Status parse_head(std::string_view head, std::size_t behind);
-  std::vector<grpc::Slice> slices_;
+  Status parse_spread(std::string_view head, std::span<const std::string_view> behind);
   std::string flat_;
 };
 
 // InvalidArgument (fault: peer) for bytes that are no Stat.
 Status parse_stat(std::string_view bytes, FileStat& out);
 
-// BytesMessage {data=1} of several services: message around bytes, and the bytes of a message.
-grpc::ByteBuffer bytes_message(const grpc::Slice& bytes);
-// What stands before the bytes in it.
+// BytesMessage {data=1} of several services: what stands before so many bytes, and the bytes of a message.
 std::string bytes_message_head(std::size_t size);
-// Appends the pieces; they live as long as the slices.
-Status bytes_of_message(const grpc::ByteBuffer& message, std::vector<grpc::Slice>& slices,
-                        std::vector<std::string_view>& pieces);
+Status bytes_of_message(std::vector<std::string_view>& pieces);
 
 }  // namespace kiln::session::internal

@@ -28,7 +28,7 @@ class PacketPipe {
   // The next packet; its views are good until the next call. False when the call ended.
   Result<bool> read(Packet& packet);
   // Whether the next packet is here already, so that read() will not wait.
-  bool more_at_hand() const { return !left_.empty(); }
+  bool more_at_hand() const { return !left_.empty() || pipe_.more_at_hand(); }
   // Size of the messages read so far, and what add_bytes_read was told of files that came along.
   std::int64_t bytes_read() const { return bytes_read_; }
   void add_bytes_read(std::int64_t bytes) { bytes_read_ += bytes; }
@@ -38,7 +38,7 @@ class PacketPipe {
   // Small packets; kLater lets them wait for more. False when the call broke.
   bool write(std::string_view packet, MessagePipe::Flush flush);
   // Contents of any size.
-  bool write_data(std::uint32_t id, const grpc::Slice& bytes);
+  bool write_data(std::uint32_t id, const Bytes& bytes);
   // Contents as an open file, which the other end reads from where it stands to its end; that ends the
   // file, too. False when it did not go, nothing sent: takes_files() is false, or too many are under way.
   bool takes_files() const { return pipe_.takes_files(); }
@@ -51,7 +51,7 @@ class PacketPipe {
   void drain();
 
  private:
-  bool send(const grpc::ByteBuffer& message, MessagePipe::Flush flush);
+  bool send(std::string_view head, const Bytes& body, MessagePipe::Flush flush);
   bool send_batch();
 
   MessagePipe& pipe_;
@@ -59,8 +59,9 @@ class PacketPipe {
   std::string out_;
   std::int64_t bytes_written_ = 0;
 
-  std::string in_;          // the batch being read
-  std::string_view left_;   // of in_
+  Pieces message_;
+  std::string in_;          // the batch being read, when it came in pieces
+  std::string_view left_;   // of the batch
   bool peer_batches_ = false;
   std::int64_t bytes_read_ = 0;
 };

@@ -2,28 +2,30 @@
 // offer; what is made refers to `offers`, which outlives it.
 #pragma once
 
-#include <grpcpp/server_context.h>
-#include <grpcpp/support/sync_stream.h>
-#include <grpcpp/impl/service_type.h>
-
 #include <functional>
 #include <map>
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "http2/served_call.h"
 #include "session/client_session.h"
 #include "session/internal/call.h"
 #include "session/internal/poller.h"
 
 namespace kiln::session::internal {
 
-// A service and the method paths that the session announces.
-struct Served {
-  std::unique_ptr<grpc::Service> service;
-  std::vector<std::string> methods;
-};
+using Headers = std::multimap<std::string, std::string>;
+Headers headers_of(const http2::ServedCall& call);
+// The first value; "" when there is none.
+std::string header_of(const http2::ServedCall& call, std::string_view key);
+
+// Answers a call in a thread of its own, and ends it.
+using Answer = std::function<void(std::shared_ptr<http2::ServedCall> call)>;
+// The method paths that the session announces, and who answers them.
+using Served = std::vector<std::pair<std::string, Answer>>;
 
 Served serve_health();
 Served serve_file_sync(const Offers& offers, std::stop_token stop);
@@ -40,38 +42,47 @@ Served serve_policy(const Offers& offers);
 // exporter makes. `cancel` ends the call from here. Blocking.
 inline constexpr const char* kGiveFiles = "/moby.filesync.v1.FileSync/DiffCopy";
 inline constexpr const char* kTakeOutput = "/moby.filesync.v1.FileSend/DiffCopy";
-using Headers = std::multimap<std::string, std::string>;
 Status give_files(const Offers& offers, const Headers& headers, MessagePipe& pipe, const std::function<void()>& cancel,
                   std::stop_token stop);
 Status take_output(const Offers& offers, const Headers& headers, MessagePipe& pipe, std::stop_token stop);
 
-// Metadata of a call, keys in lower case.
-std::multimap<std::string, std::string> headers_of(const grpc::ServerContextBase& context);
-std::string header_of(const grpc::ServerContextBase& context, const std::string& key);
-
 // A call being answered, as messages of bytes.
 class ServedPipe final : public MessagePipe {
  public:
-  using Stream = grpc::ServerReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>;
-  // The headers go first, alone: a first message that may wait would hold them back for ever.
-  explicit ServedPipe(Stream& stream) : stream_(stream) { stream_.SendInitialMetadata(); }
-  bool read(grpc::ByteBuffer& message) override { return stream_.Read(&message); }
-  bool write(const grpc::ByteBuffer& message, Flush flush) override {
-    grpc::WriteOptions options;
-    if (flush == Flush::kLater) options.set_buffer_hint();
-    return stream_.Write(message, options);
-  }
+  explicit ServedPipe(http2::ServedCall& call) : call_(call) {}
+  bool read(Pieces& message) override { return call_.read(message); }
+  bool more_at_hand() const override { return call_.more_at_hand(); }
+  bool write(std::string_view head, const Bytes& body, Flush flush) override { return call_.write(head, body, flush); }
+  bool complete() const override { return call_.complete(); }
 
  private:
-  Stream& stream_;
+  http2::ServedCall& call_;
 };
 
-// Bidirectional methods whose messages stay bytes. One thread a running call.
-class RawService final : public grpc::Service {
- public:
-  using Handler = std::function<Status(grpc::ServerContext& context, MessagePipe& pipe)>;
-  // `method` is a string literal, the whole path.
-  void add(const char* method, Handler handler);
-};
+// Reads the one question; false when there was none, and the call has been ended then.
+bool read_question(http2::ServedCall& call, google::protobuf::MessageLite& question);
+bool write_message(http2::ServedCall& call, const google::protobuf::MessageLite& message);
+
+// Answers one question with one message: Status answer(call, question, answer).
+template <typename Question, typename Reply, typename Function>
+Answer answer_with(Function function) {
+  return [function = std::move(function)](std::shared_ptr<http2::ServedCall> call) {
+    Question question;
+    Reply reply;
+    if (!read_question(*call, question)) return;
+    Status status = function(*call, question, reply);
+    if (status.ok()) write_message(*call, reply);
+    call->finish(to_outcome(status));
+  };
+}
+
+// Answers with as many messages as it likes: Status answer(call, pipe).
+template <typename Function>
+Answer answer_stream(Function function) {
+  return [function = std::move(function)](std::shared_ptr<http2::ServedCall> call) {
+    ServedPipe pipe(*call);
+    call->finish(to_outcome(function(*call, pipe)));
+  };
+}
 
 }  // namespace kiln::session::internal
