@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "daemon/front.h"
 #include "daemon/listener.h"
 #include "host/fd.h"
 #include "session/callback_threads.h"
@@ -53,17 +54,22 @@ struct Server::State {
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> local_acceptor;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> network_acceptor;
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<Front> front;
   std::vector<Listener> listeners;
   std::vector<std::string> addresses;
   std::atomic<Time::rep> last_connection{0};
   host::Fd wake;  // ends the accepting thread
   std::jthread accepting;
 
+  bool secure = false;  // TLS on the network
+
+  using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
   void accept_all();
   void accept_one(const Listener& listener);
+  static void give(Acceptor& acceptor, host::Fd fd, int listener);
 };
 
-// One thread for all listeners: gRPC takes over each connection as soon as it is accepted.
+// One thread for all listeners: others take over each connection as soon as it is accepted.
 void Server::State::accept_all() {
   std::vector<pollfd> waiting{{wake.get(), POLLIN, 0}};
   for (const Listener& listener : listeners) waiting.push_back({listener.fd.get(), POLLIN, 0});
@@ -86,10 +92,15 @@ void Server::State::accept_one(const Listener& listener) {
   const int on = 1;
   if (!listener.is_local) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   last_connection = system_clock().now().time_since_epoch().count();
-  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-  connection.listener_fd = listener.fd.get();
-  connection.fd = fd;
-  (listener.is_local ? local_acceptor : network_acceptor)->HandleNewConnection(&connection);
+  if (listener.is_local || !secure) return front->take(host::Fd(fd));
+  give(*network_acceptor, host::Fd(fd), listener.fd.get());
+}
+
+void Server::State::give(Acceptor& acceptor, host::Fd fd, int listener) {
+  Acceptor::NewConnectionParameters connection;
+  connection.listener_fd = listener;
+  connection.fd = fd.release();
+  acceptor.HandleNewConnection(&connection);
 }
 
 Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -104,10 +115,10 @@ Result<std::unique_ptr<Server>> Server::start(const Config& config, const Servic
   const SocketOwner owner{config.socket_uid.value_or(static_cast<int>(::getuid())),
                           config.socket_gid.value_or(static_cast<int>(::getgid()))};
   KILN_ASSIGN_OR_RETURN(auto credentials, tls_credentials(config.tls));
-  const bool secure = !config.tls.cert.empty();
+  state->secure = !config.tls.cert.empty();
   for (const std::string& address : config.addresses) {
     KILN_ASSIGN_OR_RETURN(Listener listener, open_listener(address, owner));
-    if (!listener.is_local && !secure) {
+    if (!listener.is_local && !state->secure) {
       log_warn("TLS is not enabled for {}. enabling mutual TLS authentication is highly recommended", address);
     }
     state->addresses.push_back(address);
@@ -140,6 +151,9 @@ Result<std::unique_ptr<Server>> Server::start(const Config& config, const Servic
   state->server = builder.BuildAndStart();
   if (state->server == nullptr) return engine_error("the gRPC server does not start; are the TLS files right?");
 
+  state->front = std::make_unique<Front>(*ground.sessions, [raw = state.get()](host::Fd socket) {
+    State::give(*raw->local_acceptor, std::move(socket), -1);
+  });
   state->wake = host::Fd(::eventfd(0, EFD_CLOEXEC));
   state->accepting = std::jthread([raw = state.get()] { raw->accept_all(); });
   return std::unique_ptr<Server>(new Server(std::move(state)));
@@ -162,6 +176,7 @@ void Server::stop(Duration patience) {
   if (state_->server == nullptr) return;
   state_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::microseconds>(patience));
   state_->server->Wait();
+  state_->front->close();  // with what is not gRPC's: the sessions
   state_->server.reset();
 }
 

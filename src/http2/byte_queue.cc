@@ -56,6 +56,17 @@ void ByteQueue::move_front(std::size_t count, ByteQueue& to) {
   }
 }
 
+void ByteQueue::drop_front(std::size_t count) {
+  while (count > 0 && !pieces_.empty()) {
+    std::string_view& front = pieces_.front().view;
+    const std::size_t taken = std::min(count, front.size());
+    front.remove_prefix(taken);
+    if (front.empty()) pieces_.pop_front();
+    size_ -= taken;
+    count -= taken;
+  }
+}
+
 void ByteQueue::move_all(std::deque<Bytes>& to) {
   if (to.empty()) {
     to.swap(pieces_);

@@ -38,6 +38,7 @@ class ByteQueue {
   void append(const Bytes& bytes);
   // Moves the first bytes to the end of another queue; at most what is there.
   void move_front(std::size_t count, ByteQueue& to);
+  void drop_front(std::size_t count);
   // Moves all pieces behind those of `to`.
   void move_all(std::deque<Bytes>& to);
   void clear();

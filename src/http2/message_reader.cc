@@ -49,15 +49,16 @@ bool MessageReader::more_at_hand() const {
 }
 
 // The next bytes that lie together.
-std::string_view MessageReader::advance(std::size_t count_max) {
-  std::string_view view = bytes_[piece_].view.substr(offset_, count_max);
-  offset_ += view.size();
-  unread_ -= view.size();
-  if (offset_ == bytes_[piece_].view.size()) {
+Bytes MessageReader::advance(std::size_t count_max) {
+  const Bytes& piece = bytes_[piece_];
+  Bytes out{piece.view.substr(offset_, count_max), piece.keeper};
+  offset_ += out.view.size();
+  unread_ -= out.view.size();
+  if (offset_ == piece.view.size()) {
     ++piece_;
     offset_ = 0;
   }
-  return view;
+  return out;
 }
 
 bool MessageReader::fill(std::size_t wanted, Ticks::time_point until, Got& instead) {
@@ -73,25 +74,36 @@ bool MessageReader::fill(std::size_t wanted, Ticks::time_point until, Got& inste
   return true;
 }
 
-MessageReader::Got MessageReader::read(Pieces& message, Ticks::time_point until) {
-  message.clear();
+// Leaves the head of a whole message behind.
+MessageReader::Got MessageReader::find_message(std::size_t& size, Ticks::time_point until) {
   bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<std::ptrdiff_t>(piece_));
   piece_ = 0;
   Got instead = Got::kBroken;
   if (!fill(kHeadBytes, until, instead)) return instead;
-  std::size_t size = 0;
   peek_size(size);
   if (size > kMessageBytesMax) {
     stream_->reset(kProtocolError);
     return Got::kBroken;
   }
   if (!fill(kHeadBytes + size, until, instead)) return instead;
-  for (std::size_t left = kHeadBytes; left > 0;) left -= advance(left).size();
-  while (size > 0) {
-    message.push_back(advance(size));
-    size -= message.back().size();
-  }
+  for (std::size_t left = kHeadBytes; left > 0;) left -= advance(left).view.size();
   return Got::kMessage;
+}
+
+MessageReader::Got MessageReader::read(Pieces& message, Ticks::time_point until) {
+  message.clear();
+  std::size_t size = 0;
+  const Got got = find_message(size, until);
+  for (; got == Got::kMessage && size > 0; size -= message.back().size()) message.push_back(advance(size).view);
+  return got;
+}
+
+MessageReader::Got MessageReader::read(std::vector<Bytes>& message, Ticks::time_point until) {
+  message.clear();
+  std::size_t size = 0;
+  const Got got = find_message(size, until);
+  for (; got == Got::kMessage && size > 0; size -= message.back().view.size()) message.push_back(advance(size));
+  return got;
 }
 
 }  // namespace kiln::http2

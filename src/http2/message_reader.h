@@ -38,13 +38,16 @@ class MessageReader {
   // kNothing: not in time. kBroken: what came is no message; the stream is reset. The pieces are good
   // until the next call.
   Got read(Pieces& message, Ticks::time_point until);
+  // The same with what keeps the pieces, for longer than that.
+  Got read(std::vector<Bytes>& message, Ticks::time_point until);
   // Whether read() would give a message without looking at the stream.
   bool more_at_hand() const;
 
  private:
   bool fill(std::size_t wanted, Ticks::time_point until, Got& instead);
   bool peek_size(std::size_t& size) const;
-  std::string_view advance(std::size_t count_max);
+  Got find_message(std::size_t& size, Ticks::time_point until);
+  Bytes advance(std::size_t count_max);
 
   std::shared_ptr<Stream> stream_;
   std::deque<Bytes> bytes_;    // taken from the stream; those before piece_ were given by the last read

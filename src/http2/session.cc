@@ -63,6 +63,7 @@ struct Callbacks {
     if (frame->hd.type == NGHTTP2_HEADERS && !stream->begin_) {
       stream->begin_ = std::move(stream->fields_);
       stream->fields_.clear();
+      stream->begin_was_all_ = last;
       if (session.server) session.owner.accepted_.push_back(stream->shared_from_this());
     }
     if (last) stream->end_locked({true, 0, {}, std::move(stream->fields_)});
@@ -234,6 +235,11 @@ int Session::respond(Stream& stream, const Fields& fields) {
   std::vector<nghttp2_nv> nv = to_nv(fields);
   nghttp2_data_provider provider{{.ptr = &stream}, Callbacks::read_source};
   return nghttp2_submit_response(raw, stream.id_, nv.data(), nv.size(), &provider);
+}
+
+int Session::respond_and_end(Stream& stream, const Fields& fields) {
+  std::vector<nghttp2_nv> nv = to_nv(fields);
+  return nghttp2_submit_response(raw, stream.id_, nv.data(), nv.size(), nullptr);
 }
 
 void Session::resume(Stream& stream) {

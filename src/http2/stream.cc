@@ -70,6 +70,11 @@ bool Stream::ended() const {
   return ended_.has_value();
 }
 
+bool Stream::ended_at_once() const {
+  std::lock_guard lock(connection_->mutex_);
+  return begin_was_all_;
+}
+
 bool Stream::closed() const {
   std::lock_guard lock(connection_->mutex_);
   return closed_;
@@ -86,12 +91,32 @@ void Stream::respond(const Fields& fields) {
   if (connection_->session_->respond(*this, fields) != 0) connection_->session_->reset(*this, kCancel);
 }
 
+void Stream::respond_and_end(const Fields& fields) {
+  std::unique_lock lock(connection_->mutex_);
+  if (closed_ || std::exchange(responded_, true)) return;
+  out_done_ = true;
+  if (connection_->session_->respond_and_end(*this, fields) != 0) connection_->session_->reset(*this, kCancel);
+  connection_->touch(*this);
+  connection_->leave(lock);
+}
+
 bool Stream::write(std::string_view head, const Bytes& body, Flush flush) {
   std::unique_lock lock(connection_->mutex_);
   changed_.wait(lock, [this] { return written_off_locked() || out_.size() < kWaitingBytesMax; });
   if (written_off_locked()) return false;
   out_.append(head);
   out_.append(body);
+  return written_locked(lock, flush);
+}
+
+bool Stream::write(ByteQueue bytes, Flush flush) {
+  std::unique_lock lock(connection_->mutex_);
+  if (written_off_locked()) return false;
+  bytes.move_front(bytes.size(), out_);
+  return written_locked(lock, flush);
+}
+
+bool Stream::written_locked(std::unique_lock<std::mutex>& lock, Flush flush) {
   if (flush == Flush::kLater && out_.size() < kLaterBytesMax) return true;
   connection_->session_->resume(*this);
   connection_->leave(lock);

@@ -71,6 +71,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   bool wait_begin(Ticks::time_point until);
   // Whether the other end's side has ended; what it sent before may still be there to be taken.
   bool ended() const;
+  // Whether the fields that it began with were all there was.
+  bool ended_at_once() const;
   // Whether neither side can send any more.
   bool closed() const;
   Ending ending() const;
@@ -78,9 +80,13 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // --- what goes out ---
   // A server's first fields, once; they go with the first flush.
   void respond(const Fields& fields);
+  // The same, and that was all.
+  void respond_and_end(const Fields& fields);
   // False when nothing can go any more. Waits while too much waits; kLater leaves the bytes until more
   // come or flush() is called.
   bool write(std::string_view head, const Bytes& body, Flush flush);
+  // The same with all of a queue, never waiting.
+  bool write(ByteQueue bytes, Flush flush);
   // Whether write() would not wait.
   bool writable() const;
   void flush();
@@ -102,6 +108,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   bool written_off_locked() const;
   void finish_locked(Fields trailers);
   void flush_locked(std::unique_lock<std::mutex>& lock);
+  bool written_locked(std::unique_lock<std::mutex>& lock, Flush flush);
 
   const std::shared_ptr<Connection> connection_;
   const bool served_;  // the other end opened it
@@ -116,6 +123,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   Fields fields_;               // being received
   std::size_t fields_bytes_ = 0;
   std::optional<Fields> begin_;
+  bool begin_was_all_ = false;
   ByteQueue in_;
   std::size_t to_grant_ = 0;    // taken, not yet granted anew
   std::optional<Ending> ended_;

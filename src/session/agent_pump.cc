@@ -10,7 +10,7 @@
 
 namespace kiln::session::internal {
 
-Result<std::shared_ptr<AgentPump>> AgentPump::start(std::shared_ptr<Poller> poller, host::Fd socket,
+Result<std::shared_ptr<AgentPump>> AgentPump::start(std::shared_ptr<host::Poller> poller, host::Fd socket,
                                                     std::shared_ptr<http2::Stream> stream, End end,
                                                     std::function<void()> end_writes) {
   auto pump = std::make_shared<AgentPump>(std::move(poller), std::move(socket), stream, end, std::move(end_writes));
@@ -22,7 +22,7 @@ Result<std::shared_ptr<AgentPump>> AgentPump::start(std::shared_ptr<Poller> poll
   return pump;
 }
 
-AgentPump::AgentPump(std::shared_ptr<Poller> poller, host::Fd socket, std::shared_ptr<http2::Stream> stream, End end,
+AgentPump::AgentPump(std::shared_ptr<host::Poller> poller, host::Fd socket, std::shared_ptr<http2::Stream> stream, End end,
                      std::function<void()> end_writes)
     : poller_(std::move(poller)), socket_(std::move(socket)), stream_(stream), end_(end),
       end_writes_(std::move(end_writes)), reader_(std::move(stream)) {}

@@ -143,7 +143,7 @@ class TunnelledSession final : public ClientSession {
   std::string id_;
   Offers offers_;
   std::shared_ptr<State> state_ = std::make_shared<State>();
-  std::shared_ptr<internal::Poller> poller_ = std::make_shared<internal::Poller>();
+  std::shared_ptr<host::Poller> poller_ = std::make_shared<host::Poller>();
   std::stop_source stop_;
   std::shared_ptr<http2::Connection> connection_;
   // Shared with the connection, which may be giving it a call while the session closes.

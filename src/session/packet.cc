@@ -217,12 +217,18 @@ std::string bytes_message_head(std::size_t size) {
   return head;
 }
 
-Status bytes_of_message(std::vector<std::string_view>& pieces) {
+namespace {
+
+std::string_view& view_of(std::string_view& piece) { return piece; }
+std::string_view& view_of(http2::Bytes& piece) { return piece.view; }
+
+template <typename Piece>
+Status strip_bytes_message(std::vector<Piece>& pieces) {
   std::size_t total = 0;
   std::string head;  // a tag and a varint have eleven bytes at most, wherever the pieces are cut
-  for (std::string_view piece : pieces) {
-    total += piece.size();
-    if (head.size() < 11) head += piece.substr(0, 11 - head.size());
+  for (Piece& piece : pieces) {
+    total += view_of(piece).size();
+    if (head.size() < 11) head += view_of(piece).substr(0, 11 - head.size());
   }
   if (total == 0) return ok();
   ProtoReader reader(head);
@@ -231,13 +237,18 @@ Status bytes_of_message(std::vector<std::string_view>& pieces) {
   bool good = reader.tag(field, wire) && field == 1 && wire == 2 && reader.varint(size);
   std::size_t offset = good ? static_cast<std::size_t>(reader.at() - head.data()) : 0;
   if (!good || size != total - offset) return peer_error(Code::kInvalidArgument, "malformed message of bytes");
-  for (std::string_view& piece : pieces) {
-    std::size_t count = std::min(offset, piece.size());
-    piece.remove_prefix(count);
+  for (Piece& piece : pieces) {
+    std::size_t count = std::min(offset, view_of(piece).size());
+    view_of(piece).remove_prefix(count);
     offset -= count;
   }
-  std::erase_if(pieces, [](std::string_view piece) { return piece.empty(); });
+  std::erase_if(pieces, [](Piece& piece) { return view_of(piece).empty(); });
   return ok();
 }
+
+}  // namespace
+
+Status bytes_of_message(std::vector<std::string_view>& pieces) { return strip_bytes_message(pieces); }
+Status bytes_of_message(std::vector<http2::Bytes>& pieces) { return strip_bytes_message(pieces); }
 
 }  // namespace kiln::session::internal

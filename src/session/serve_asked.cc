@@ -24,7 +24,7 @@ namespace policy = moby::buildkit::v1::sourcepolicy::policysession;
 std::string agent_of(const std::string& id) { return id.empty() ? "default" : id; }
 
 // The pump takes the call over.
-void forward_agent(AgentSource& agents, const std::shared_ptr<Poller>& poller, std::shared_ptr<http2::ServedCall> call) {
+void forward_agent(AgentSource& agents, const std::shared_ptr<host::Poller>& poller, std::shared_ptr<http2::ServedCall> call) {
   Result<host::Fd> socket = agents.connect(agent_of(header_of(*call, "buildkit.ssh.id")));
   if (!socket.ok()) return call->finish(to_outcome(socket.status()));
   ::fcntl(socket->get(), F_SETFL, ::fcntl(socket->get(), F_GETFL) | O_NONBLOCK);
@@ -91,7 +91,7 @@ Served serve_secrets(const Offers& offers) {
            answer_with<secrets::GetSecretRequest, secrets::GetSecretResponse>(get)}};
 }
 
-Served serve_agents(const Offers& offers, std::shared_ptr<Poller> poller) {
+Served serve_agents(const Offers& offers, std::shared_ptr<host::Poller> poller) {
   if (!offers.agents) return {};
   AgentSource& agents = *offers.agents;
   auto check = [&agents](http2::ServedCall&, const ssh::CheckAgentRequest& request, ssh::CheckAgentResponse&) {

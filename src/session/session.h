@@ -24,13 +24,6 @@
 
 #include "base/status.h"
 
-namespace kiln::session {
-
-namespace internal {
-class Poller;
-}
-}  // namespace kiln::session
-
 namespace kiln::http2 {
 class Connection;
 }

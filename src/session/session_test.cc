@@ -57,12 +57,14 @@ TEST(Session, ADaemonThatClosesTellsTheClient) {
   EXPECT_TRUE(client->ended().has_value());
 }
 
-// Through the session's tunnel, and past it.
-class Files : public testing::TestWithParam<bool> {};
-INSTANTIATE_TEST_SUITE_P(TunnelAndDirect, Files, testing::Bool());
+// Through the session's tunnel, in gRPC's library and in our own HTTP/2, and past it.
+enum class Way { kTunnel, kOwnTunnel, kDirect };
+Ears ears_of(Way way) { return way == Way::kTunnel ? Ears::kGrpc : Ears::kOwn; }
+class Files : public testing::TestWithParam<Way> {};
+INSTANTIATE_TEST_SUITE_P(EveryWay, Files, testing::Values(Way::kTunnel, Way::kOwnTunnel, Way::kDirect));
 
 TEST_P(Files, ATreeTravelsAndOnlyChangesTravelAgain) {
-  Daemon daemon;
+  Daemon daemon(ears_of(GetParam()));
   auto from = *host::TempDir::make("from"), to = *host::TempDir::make("to");
   const std::string& a = from.path();
   write(a + "/b/deep/x.txt", "x");
@@ -74,7 +76,7 @@ TEST_P(Files, ATreeTravelsAndOnlyChangesTravelAgain) {
   ASSERT_EQ(mkfifo((a + "/pipe").c_str(), 0600), 0);
   ASSERT_EQ(chmod((a + "/b").c_str(), 0750), 0);
   Offers offers;
-  offers.direct = GetParam();
+  offers.direct = GetParam() == Way::kDirect;
   offers.dirs["context"] = *DirTree::at(a);
   auto client = daemon.connect(std::move(offers));
 
@@ -134,7 +136,7 @@ TEST_P(Files, ATreeTravelsAndOnlyChangesTravelAgain) {
 }
 
 TEST_P(Files, IncludesBringTheirParentsAndFollowedLinksTheirTargets) {
-  Daemon daemon;
+  Daemon daemon(ears_of(GetParam()));
   auto from = *host::TempDir::make("from"), to = *host::TempDir::make("to");
   const std::string& a = from.path();
   write(a + "/real/sub/file", "1");
@@ -142,7 +144,7 @@ TEST_P(Files, IncludesBringTheirParentsAndFollowedLinksTheirTargets) {
   write(a + "/z/y/x", "3");
   ASSERT_EQ(symlink("real/sub", (a + "/alias").c_str()), 0);
   Offers offers;
-  offers.direct = GetParam();
+  offers.direct = GetParam() == Way::kDirect;
   offers.dirs["c"] = *DirTree::at(a);
   auto client = daemon.connect(std::move(offers));
   FileRequest request;
@@ -160,13 +162,13 @@ TEST_P(Files, IncludesBringTheirParentsAndFollowedLinksTheirTargets) {
 }
 
 TEST_P(Files, OnlyMetadataTravelsWhenThatIsAsked) {
-  Daemon daemon;
+  Daemon daemon(ears_of(GetParam()));
   auto from = *host::TempDir::make("from"), to = *host::TempDir::make("to");
   write(from.path() + "/d/want", "1");
   write(from.path() + "/d/not", "2");
   write(from.path() + "/e", "2");
   Offers offers;
-  offers.direct = GetParam();
+  offers.direct = GetParam() == Way::kDirect;
   offers.dirs["c"] = *DirTree::at(from.path());
   auto client = daemon.connect(std::move(offers));
   FileRequest request;
@@ -185,7 +187,7 @@ TEST_P(Files, OnlyMetadataTravelsWhenThatIsAsked) {
 }
 
 TEST_P(Files, ManyFilesInBothStates) {
-  Daemon daemon;
+  Daemon daemon(ears_of(GetParam()));
   auto from = *host::TempDir::make("from", "/dev/shm"), to = *host::TempDir::make("to", "/dev/shm");
   const char* wanted = getenv("KILN_FILES");
   int dirs = wanted ? atoi(wanted) / 100 : 20;
@@ -194,7 +196,7 @@ TEST_P(Files, ManyFilesInBothStates) {
   }
   const char* big = getenv("KILN_BIG_MB");
   Offers offers;
-  offers.direct = GetParam();
+  offers.direct = GetParam() == Way::kDirect;
   offers.dirs["c"] = *DirTree::at(from.path());
   auto client = daemon.connect(std::move(offers));
   FileRequest request;

@@ -36,7 +36,7 @@ struct Sessions::State : std::enable_shared_from_this<Sessions::State> {
   std::mutex mutex;
   std::condition_variable_any changed;
   std::map<std::string, std::shared_ptr<Session>, std::less<>> sessions;
-  std::shared_ptr<internal::Poller> poller = std::make_shared<internal::Poller>();
+  std::shared_ptr<host::Poller> poller = std::make_shared<host::Poller>();
   std::vector<std::shared_ptr<Health>> healths;
   std::uint64_t healths_changed = 0;
   std::jthread health_thread;  // started by the first session

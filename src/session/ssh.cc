@@ -24,7 +24,7 @@ namespace {
 namespace proto = moby::sshforward::v1;
 
 // Accepts connections and turns each into a call. Kept alive by the poller until closed.
-class Listener final : public internal::Pollee, public std::enable_shared_from_this<Listener> {
+class Listener final : public host::Pollee, public std::enable_shared_from_this<Listener> {
  public:
   Listener(std::shared_ptr<Session> session, std::string id, host::Fd socket)
       : session_(std::move(session)), id_(std::move(id)), socket_(std::move(socket)) {}
@@ -72,7 +72,7 @@ class Listener final : public internal::Pollee, public std::enable_shared_from_t
   }
 
  private:
-  internal::Poller& poller() { return *session_->connection().poller; }
+  host::Poller& poller() { return *session_->connection().poller; }
   void forget_ended() {
     auto ended = [](const std::weak_ptr<internal::AgentPump>& pump) { return pump.expired(); };
     pumps_.erase(std::remove_if(pumps_.begin(), pumps_.end(), ended), pumps_.end());

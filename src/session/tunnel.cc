@@ -3,6 +3,7 @@
 #include <grpcpp/server_context.h>
 
 #include "session/internal/carrier.h"
+#include "session/internal/nested_carrier.h"
 
 namespace kiln::session {
 namespace {
@@ -25,6 +26,16 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* serve_session(Sessi
   Result<std::shared_ptr<Session>> session = sessions.attach(*std::move(hello), connection);
   if (!session.ok()) return internal::refuse_served(session.status());
   return internal::carry_served(std::move(connection), *context, [session = *session] { session->close(); });
+}
+
+void serve_session(Sessions& sessions, std::shared_ptr<http2::Stream> stream) {
+  auto call = std::make_shared<http2::ServedCall>(std::move(stream));
+  Result<Hello> hello = parse_hello({call->metadata().begin(), call->metadata().end()});
+  if (!hello.ok()) return call->finish(internal::to_outcome(hello.status()));
+  auto connection = http2::Connection::client();
+  Result<std::shared_ptr<Session>> session = sessions.attach(*std::move(hello), connection);
+  if (!session.ok()) return call->finish(internal::to_outcome(session.status()));
+  internal::carry_nested(std::move(call), std::move(connection), [session = *session] { session->close(); });
 }
 
 }  // namespace kiln::session

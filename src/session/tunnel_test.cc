@@ -29,6 +29,12 @@ struct OddClient {
     message.set_data(bytes);
     return stream->Write(message);
   }
+  void hang_up() {
+    control::BytesMessage ignored;
+    while (stream->Read(&ignored)) {
+    }
+    (void)stream->Finish();
+  }
   grpc::ClientContext context;
   std::unique_ptr<control::Control::Stub> stub;
   std::unique_ptr<grpc::ClientReaderWriter<control::BytesMessage, control::BytesMessage>> stream;
@@ -39,8 +45,11 @@ bool gone(Daemon& daemon) {
   return daemon.sessions.list().empty();
 }
 
-TEST(Tunnel, NonsenseEndsTheSessionAndWhatIsAskedOfIt) {
-  Daemon daemon;
+class Tunnel : public testing::TestWithParam<Ears> {};
+INSTANTIATE_TEST_SUITE_P(BothEars, Tunnel, testing::Values(Ears::kGrpc, Ears::kOwn));
+
+TEST_P(Tunnel, NonsenseEndsTheSessionAndWhatIsAskedOfIt) {
+  Daemon daemon(GetParam());
   int number = 0;
   for (const std::string& bytes : {std::string("HTTP/1.1 400 Bad Request\r\n\r\n"), std::string(1 << 20, '\xff'),
                                    std::string("\0\0\x05\0\0\0\0\0\x01hello", 14)}) {
@@ -55,12 +64,12 @@ TEST(Tunnel, NonsenseEndsTheSessionAndWhatIsAskedOfIt) {
     auto secret = secret_asker(group)->get_secret("x", {});
     EXPECT_EQ(secret.status().code(), Code::kUnavailable) << secret.status();
     EXPECT_TRUE(gone(daemon));
-    (void)client.stream->Finish();
+    client.hang_up();
   }
 }
 
-TEST(Tunnel, AClientThatSaysNothingCanBeLeft) {
-  Daemon daemon;
+TEST_P(Tunnel, AClientThatSaysNothingCanBeLeft) {
+  Daemon daemon(GetParam());
   OddClient client(daemon, "silent");
   ASSERT_TRUE(daemon.sessions.get("silent", 5s, {}).ok());
   SessionGroup group(daemon.sessions, [] { return std::vector<std::string>{"silent"}; });
@@ -71,13 +80,13 @@ TEST(Tunnel, AClientThatSaysNothingCanBeLeft) {
   });
   EXPECT_TRUE(is_cancelled(secret_asker(group)->get_secret("x", stop.get_token()).status()));
   client.context.TryCancel();
-  (void)client.stream->Finish();
+  client.hang_up();
   EXPECT_TRUE(gone(daemon));
 }
 
 // The daemon's own end closes while the client does not read.
-TEST(Tunnel, ADaemonCanCloseASessionWhoseClientIsStuck) {
-  Daemon daemon;
+TEST_P(Tunnel, ADaemonCanCloseASessionWhoseClientIsStuck) {
+  Daemon daemon(GetParam());
   OddClient client(daemon, "stuck");
   auto session = daemon.sessions.get("stuck", 5s, {});
   ASSERT_TRUE(session.ok());
@@ -92,13 +101,13 @@ TEST(Tunnel, ADaemonCanCloseASessionWhoseClientIsStuck) {
   writer.join();
   EXPECT_EQ(call.finish().code(), Code::kUnavailable);
   client.context.TryCancel();
-  (void)client.stream->Finish();
+  client.hang_up();
   EXPECT_TRUE(gone(daemon));
 }
 
 // A stream that breaks in the middle is no stream that ended.
-TEST(Tunnel, AnUploadThatBreaksIsAnError) {
-  Daemon daemon;
+TEST_P(Tunnel, AnUploadThatBreaksIsAnError) {
+  Daemon daemon(GetParam());
   struct Endless final : ByteSource {
     Result<std::size_t> read(std::span<char> buffer) override {
       std::fill(buffer.begin(), buffer.end(), 'x');

@@ -24,6 +24,7 @@ struct Session {
   // Gives the stream's id, or an error.
   std::int32_t request(const std::shared_ptr<Stream>& stream, const Fields& fields);
   int respond(Stream& stream, const Fields& fields);
+  int respond_and_end(Stream& stream, const Fields& fields);
   void resume(Stream& stream);
   void reset(Stream& stream, std::uint32_t error_code);
   void grant(Stream& stream, std::size_t bytes);

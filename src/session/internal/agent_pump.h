@@ -14,19 +14,19 @@
 #include "host/fd.h"
 #include "http2/message_reader.h"
 #include "http2/one_at_a_time.h"
-#include "session/internal/poller.h"
+#include "host/poller.h"
 
 namespace kiln::session::internal {
 
 // Kept by the poller while it runs. Any thread.
-class AgentPump final : public Pollee, public std::enable_shared_from_this<AgentPump> {
+class AgentPump final : public host::Pollee, public std::enable_shared_from_this<AgentPump> {
  public:
   enum class End { kAsking, kAnswering };
   // A connected, non-blocking socket. `end_writes` ends the call's messages from here.
-  static Result<std::shared_ptr<AgentPump>> start(std::shared_ptr<Poller> poller, host::Fd socket,
+  static Result<std::shared_ptr<AgentPump>> start(std::shared_ptr<host::Poller> poller, host::Fd socket,
                                                   std::shared_ptr<http2::Stream> stream, End end,
                                                   std::function<void()> end_writes);
-  AgentPump(std::shared_ptr<Poller> poller, host::Fd socket, std::shared_ptr<http2::Stream> stream, End end,
+  AgentPump(std::shared_ptr<host::Poller> poller, host::Fd socket, std::shared_ptr<http2::Stream> stream, End end,
             std::function<void()> end_writes);
 
   // Closes both.
@@ -40,7 +40,7 @@ class AgentPump final : public Pollee, public std::enable_shared_from_this<Agent
   bool write_socket();
   void close();
 
-  const std::shared_ptr<Poller> poller_;
+  const std::shared_ptr<host::Poller> poller_;
   host::Fd socket_;
   const std::shared_ptr<http2::Stream> stream_;
   const End end_;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "http2/connection.h"
-#include "session/internal/poller.h"
+#include "host/poller.h"
 #include "session/session.h"
 
 namespace kiln::session {
@@ -15,7 +15,7 @@ namespace kiln::session {
 // Any thread.
 struct Session::Connection {
   std::shared_ptr<http2::Connection> calls;
-  std::shared_ptr<internal::Poller> poller;
+  std::shared_ptr<host::Poller> poller;
 
   std::mutex mutex;
   bool closed = false;

@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 #include "host/fd.h"
+#include "http2/byte_queue.h"
 #include "session/file_stat.h"
 
 namespace kiln::session::internal {
@@ -62,5 +63,6 @@ Status parse_stat(std::string_view bytes, FileStat& out);
 // BytesMessage {data=1} of several services: what stands before so many bytes, and the bytes of a message.
 std::string bytes_message_head(std::size_t size);
 Status bytes_of_message(std::vector<std::string_view>& pieces);
+Status bytes_of_message(std::vector<http2::Bytes>& pieces);
 
 }  // namespace kiln::session::internal

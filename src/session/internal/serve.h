@@ -13,7 +13,7 @@
 #include "http2/served_call.h"
 #include "session/client_session.h"
 #include "session/internal/call.h"
-#include "session/internal/poller.h"
+#include "host/poller.h"
 
 namespace kiln::session::internal {
 
@@ -32,7 +32,7 @@ Served serve_file_sync(const Offers& offers, std::stop_token stop);
 Served serve_file_send(const Offers& offers, std::stop_token stop);
 Served serve_auth(const Offers& offers, std::stop_token stop);
 Served serve_secrets(const Offers& offers);
-Served serve_agents(const Offers& offers, std::shared_ptr<Poller> poller);
+Served serve_agents(const Offers& offers, std::shared_ptr<host::Poller> poller);
 Served serve_uploads(const Offers& offers, std::stop_token stop);
 Served serve_contents(const Offers& offers);
 Served serve_exporters(const Offers& offers);

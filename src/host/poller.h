@@ -1,5 +1,5 @@
-// One thread that waits for many sockets. Sessions and agent connections idle for minutes; none of
-// them may cost a thread.
+// epoll: one thread that waits for many sockets. Connections idle for minutes; none of them may cost a
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 #include "base/status.h"
 #include "host/fd.h"
 
-namespace kiln::session::internal {
+namespace kiln::host {
 
 // Told that its socket is ready. Called from the polling thread, one call at a time a socket; must
 // not block.
@@ -33,18 +33,20 @@ class Poller {
   Result<std::uint64_t> watch(int fd, std::shared_ptr<Pollee> pollee);
   // The next of these events (EPOLLIN, EPOLLOUT; errors and hang-ups come with either) is told, once.
   void arm(std::uint64_t watch, int fd, std::uint32_t events);
+  // They are told as long as they last, until this is called again.
+  void keep_armed(std::uint64_t watch, int fd, std::uint32_t events);
   // Nothing is told any more, except what is being told right now.
   void forget(std::uint64_t watch, int fd);
 
  private:
   void run(std::stop_token stop);
 
-  host::Fd epoll_;
-  host::Fd wake_;
+  Fd epoll_;
+  Fd wake_;
   std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Pollee>> pollees_;
   std::uint64_t next_ = 1;
   std::jthread thread_;
 };
 
-}  // namespace kiln::session::internal
+}  // namespace kiln::host

@@ -1,4 +1,4 @@
-#include "session/internal/poller.h"
+#include "host/poller.h"
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 
-namespace kiln::session::internal {
+namespace kiln::host {
 
 Poller::Poller() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!epoll_.valid() || !wake_.valid()) return;  // watch() tells
@@ -57,6 +57,13 @@ void Poller::arm(std::uint64_t watch, int fd, std::uint32_t events) {
   epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
 }
 
+void Poller::keep_armed(std::uint64_t watch, int fd, std::uint32_t events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = watch;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
+}
+
 void Poller::forget(std::uint64_t watch, int fd) {
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
   std::shared_ptr<Pollee> dropped;  // destroyed outside the lock
@@ -85,4 +92,4 @@ void Poller::run(std::stop_token stop) {
   }
 }
 
-}  // namespace kiln::session::internal
+}  // namespace kiln::host
