@@ -15,6 +15,9 @@ class Relay {
     turns_.run([this] {
       if (!question_over_) question_over_ = pass_question();
       if (!answer_over_) answer_over_ = pass_answer();
+      if (answer_over_ || !asked_->closed()) return;
+      passed_on_->reset(kCancel);  // nobody waits for the answer any more
+      answer_over_ = true;
     });
   }
 

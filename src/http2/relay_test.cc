@@ -120,6 +120,30 @@ TEST(Relay, ACancelledCallIsCancelledBehind) {
   EXPECT_FALSE(complete.get_future().get());
 }
 
+TEST(Relay, ACallerThatLeavesAfterItsQuestionCancelsTheCallBehind) {
+  for (bool whole_connection : {false, true}) {
+    std::promise<bool> ended;
+    Chain chain([&](const std::shared_ptr<ServedCall>& call) {
+      Pieces message;
+      while (call->read(message)) {
+      }
+      EXPECT_TRUE(call->complete());
+      for (int i = 0; i < 500 && !call->stream()->closed(); ++i) std::this_thread::sleep_for(10ms);
+      ended.set_value(call->stream()->closed());
+    });
+    Call call(*chain.client, "/s/m", {});
+    call.write("x", {}, Flush::kNow);
+    call.writes_done();
+    std::this_thread::sleep_for(20ms);
+    if (whole_connection) {
+      chain.client->end(ok());
+    } else {
+      call.cancel();
+    }
+    EXPECT_TRUE(ended.get_future().get());
+  }
+}
+
 TEST(Relay, TheEndOfEitherConnectionEndsTheCall) {
   for (int which = 0; which < 3; ++which) {
     Chain chain([&](const std::shared_ptr<ServedCall>& call) {

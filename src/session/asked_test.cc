@@ -144,6 +144,23 @@ TEST(Ssh, AConnectionInTheStepReachesTheAgent) {
   EXPECT_FALSE(host::exists(path));
 }
 
+TEST(Ssh, TheDirectoryOfItsSocketMayHaveALongName) {
+  Daemon daemon;
+  Offers offers;
+  offers.agents = std::make_shared<EchoAgent>();
+  auto client = daemon.connect(std::move(offers));
+  auto place = *host::TempDir::make("ssh");
+  const std::string deep = place.path() + "/" + std::string(120, 'd');
+  ASSERT_TRUE(host::make_dirs(deep).ok());
+  const std::string before = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
+  setenv("TMPDIR", deep.c_str(), 1);
+  auto socket = ssh_asker(daemon.group(*client))->forward({}, {});
+  setenv("TMPDIR", before.c_str(), 1);
+  ASSERT_TRUE(socket.ok()) << socket.status();
+  EXPECT_TRUE((*socket)->path().starts_with(deep)) << (*socket)->path();
+  EXPECT_TRUE(host::exists((*socket)->path()));
+}
+
 TEST(Upload, IsPulledOnce) {
   Daemon daemon;
   Offers offers;

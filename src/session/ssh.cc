@@ -1,5 +1,6 @@
 #include "session/ssh.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -104,12 +105,12 @@ Result<std::unique_ptr<SshSocket>> listen_for(std::shared_ptr<Session> session, 
   // Steps of other users reach the socket through the directory.
   if (chmod(dir.path().c_str(), 0711) != 0) return errno_error(errno, "open the socket's directory");
   std::string path = dir.path() + "/ssh_auth_sock";
+  // A socket's name has a hundred bytes, a temporary directory's may have more: it is named by its descriptor.
+  host::Fd place(::open(dir.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!place.valid()) return errno_error(errno, fmt::format("open '{}'", dir.path()));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) {
-    return environment_error(Code::kFailedPrecondition, fmt::format("'{}' is too long for a socket; set TMPDIR", path));
-  }
-  path.copy(address.sun_path, path.size());
+  fmt::format_to_n(address.sun_path, sizeof address.sun_path - 1, "/proc/self/fd/{}/ssh_auth_sock", place.get());
   host::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket.valid() || bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
       listen(socket.get(), 64) != 0 || chown(path.c_str(), options.uid, options.gid) != 0 ||
