@@ -1,6 +1,7 @@
 #include "session/internal/direct_door.h"
 
 #include <openssl/crypto.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -19,9 +20,9 @@ namespace {
 // A daemon asks for a handful of directories at once, and says the secret with its first bytes. Whoever
 // else on this machine comes only to stand in the way makes room when there are too many of them.
 constexpr std::size_t kStrangersMax = 32;
-constexpr std::size_t kGuestsMax = 256;
-// For the first message: whoever only holds the line is sent away.
-constexpr timeval kPatience{5, 0};
+constexpr std::size_t kGuestsMax = 64;
+// For the secret: whoever only holds the line is sent away.
+constexpr auto kPatience = std::chrono::seconds(5);
 
 // From the kernel: OpenSSL's generator needs longer to begin than a small build does.
 std::string random_hex(std::size_t bytes) { return hex_encode(random_bytes(bytes)); }
@@ -61,7 +62,7 @@ std::unique_ptr<DirectDoor> DirectDoor::open(Handler handler) {
 
 DirectDoor::DirectDoor(host::Fd socket, std::string name, std::string secret, Handler handler)
     : socket_(std::move(socket)), name_(std::move(name)), secret_(std::move(secret)), handler_(std::move(handler)) {
-  thread_ = std::jthread([this] { receive_guests(); });
+  thread_ = std::jthread([this] { receive(); });
 }
 
 DirectDoor::~DirectDoor() {
@@ -75,57 +76,74 @@ DirectDoor::~DirectDoor() {
   guests_.clear();  // joins
 }
 
-void DirectDoor::make_room() {
-  std::erase_if(guests_, [](Guest& guest) { return guest.state == Guest::State::kDone; });
-  auto stranger = [](const Guest& guest) { return guest.state == Guest::State::kStranger; };
-  if (static_cast<std::size_t>(std::count_if(guests_.begin(), guests_.end(), stranger)) < kStrangersMax) return;
-  Guest& first = *std::find_if(guests_.begin(), guests_.end(), stranger);
-  first.state = Guest::State::kSentAway;
-  first.pipe->abort();
-}
-
-void DirectDoor::receive_guests() {
+// One thread hears all strangers; nobody of them gets one of their own.
+void DirectDoor::receive() {
+  std::list<Stranger> strangers;
   while (true) {
-    host::Fd socket(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    std::lock_guard lock(mutex_);
-    if (closing_) return;
-    if (!socket.valid()) {
-      if (errno == EINTR || errno == ECONNABORTED) continue;
-      return;  // the tunnel still works
-    }
-    make_room();
-    if (guests_.size() >= kGuestsMax) continue;
-    ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
-    Guest& guest = guests_.emplace_back();
-    int raw = socket.get();
-    guest.pipe = std::make_unique<DirectPipe>(std::move(socket));
-    guest.thread = std::jthread([this, &guest, raw] { serve(guest, raw); });
+    std::vector<pollfd> waiting = {{socket_.get(), POLLIN, 0}};
+    for (const Stranger& one : strangers) waiting.push_back({one.socket.get(), POLLIN, 0});
+    if (::poll(waiting.data(), waiting.size(), strangers.empty() ? -1 : 1000) < 0 && errno != EINTR) return;
+    const auto now = std::chrono::steady_clock::now();
+    std::erase_if(strangers, [&](Stranger& one) { return settle(one) || one.until < now; });
+    if (waiting[0].revents != 0 && !accept_one(strangers)) return;
   }
 }
 
-void DirectDoor::serve(Guest& guest, int socket) {
+// False when the door is closed.
+bool DirectDoor::accept_one(std::list<Stranger>& strangers) {
+  host::Fd socket(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  {
+    std::lock_guard lock(mutex_);
+    if (closing_) return false;
+  }
+  if (!socket.valid()) return errno == EINTR || errno == ECONNABORTED;  // else the tunnel still works
+  if (strangers.size() == kStrangersMax) strangers.pop_front();  // it was heard a moment ago, and had said nothing
+  strangers.push_back({std::move(socket), std::chrono::steady_clock::now() + kPatience, {}});
+  if (settle(strangers.back())) strangers.pop_back();
+  return true;
+}
+
+// What it has said so far.
+DirectDoor::Stranger::Is DirectDoor::listen_to(Stranger& stranger) const {
+  const std::string expected = DirectPipe::frame_of_message(secret_);
+  std::string bytes(expected.size() - stranger.said.size(), '\0');
+  const ssize_t got = ::recv(stranger.socket.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return Stranger::Is::kWaiting;
+  if (got <= 0) return Stranger::Is::kNobody;
+  stranger.said.append(bytes, 0, static_cast<std::size_t>(got));
+  if (stranger.said.size() < expected.size()) return Stranger::Is::kWaiting;
+  return same_secret(stranger.said, expected) ? Stranger::Is::kKnown : Stranger::Is::kNobody;
+}
+
+// Whether it is no stranger any more: invited in, or to be sent away.
+bool DirectDoor::settle(Stranger& stranger) {
+  const Stranger::Is what = listen_to(stranger);
+  if (what == Stranger::Is::kKnown) invite(std::move(stranger.socket));
+  return what != Stranger::Is::kWaiting;
+}
+
+void DirectDoor::invite(host::Fd socket) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(guests_, [](Guest& guest) { return guest.done; });
+  if (closing_ || guests_.size() >= kGuestsMax) return;
+  Guest& guest = guests_.emplace_back();
+  guest.pipe = std::make_unique<DirectPipe>(std::move(socket));
+  guest.thread = std::jthread([this, &guest] { serve(guest); });
+}
+
+void DirectDoor::serve(Guest& guest) {
   DirectPipe& pipe = *guest.pipe;
   Pieces message;
-  pipe.limit_messages(secret_.size());
-  if (pipe.read(message) && same_secret(http2::flat(message), secret_)) {
-    {
-      std::lock_guard known(mutex_);
-      guest.state = Guest::State::kKnown;
-    }
-    constexpr timeval kForever{};
-    ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &kForever, sizeof kForever);
-    pipe.limit_messages(DirectPipe::kMessageBytesMax);
-    std::vector<std::string> parts;
-    if (pipe.read(message)) parts = parts_of(http2::flat(message));
-    if (parts.size() % 2 == 1) {
-      Headers headers;
-      for (std::size_t i = 1; i < parts.size(); i += 2) headers.emplace(parts[i], parts[i + 1]);
-      pipe.end(handler_(parts[0], headers, pipe));
-    }
+  std::vector<std::string> parts;
+  if (pipe.read(message)) parts = parts_of(http2::flat(message));
+  if (parts.size() % 2 == 1) {
+    Headers headers;
+    for (std::size_t i = 1; i < parts.size(); i += 2) headers.emplace(parts[i], parts[i + 1]);
+    pipe.end(handler_(parts[0], headers, pipe));
   }
   pipe.abort();
   std::lock_guard done(mutex_);
-  guest.state = Guest::State::kDone;
+  guest.done = true;
 }
 
 }  // namespace kiln::session::internal

@@ -134,7 +134,7 @@ std::optional<DirectPipe::Head> DirectPipe::read_head() {
   const char* bytes = buffer_.get() + at_;
   Head head{static_cast<Kind>(bytes[0]), get_u32(bytes + 1)};
   at_ += kHeadBytes;
-  if (head.kind > Kind::kEnd || head.size > message_bytes_max_) return std::nullopt;
+  if (head.kind > Kind::kEnd || head.size > kMessageBytesMax) return std::nullopt;
   return head;
 }
 
@@ -180,6 +180,13 @@ bool DirectPipe::send(Kind kind, std::string_view head, std::string_view body, i
     if (!part.empty()) parts.push_back({const_cast<char*>(part.data()), part.size()});
   }
   return send_all(socket_.get(), std::move(parts), file);
+}
+
+std::string DirectPipe::frame_of_message(std::string_view message) {
+  std::string frame(kHeadBytes, '\0');
+  frame[0] = static_cast<char>(Kind::kMessage);
+  put_u32(frame.data() + 1, static_cast<std::uint32_t>(message.size()));
+  return frame.append(message);
 }
 
 bool DirectPipe::write(std::string_view head, const Bytes& body, Flush) {

@@ -11,6 +11,7 @@
 // of headers, each ended by a NUL byte. Then come the call's messages (direct_pipe.h).
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <list>
 #include <map>
@@ -43,16 +44,25 @@ class DirectDoor {
   std::string address() const { return name_ + kDirectSeparator + secret_; }
 
  private:
+  // Connected, and has not said the secret yet.
+  struct Stranger {
+    enum class Is { kWaiting, kKnown, kNobody };
+    host::Fd socket;
+    std::chrono::steady_clock::time_point until;
+    std::string said;
+  };
   struct Guest {
-    enum class State { kStranger, kKnown, kSentAway, kDone };
     std::unique_ptr<DirectPipe> pipe;
-    State state = State::kStranger;
+    bool done = false;
     std::jthread thread;
   };
   DirectDoor(host::Fd socket, std::string name, std::string secret, Handler handler);
-  void receive_guests();
-  void serve(Guest& guest, int socket);
-  void make_room();
+  void receive();
+  bool accept_one(std::list<Stranger>& strangers);
+  Stranger::Is listen_to(Stranger& stranger) const;
+  bool settle(Stranger& stranger);
+  void invite(host::Fd socket);
+  void serve(Guest& guest);
 
   host::Fd socket_;
   const std::string name_, secret_;

@@ -36,8 +36,9 @@ class DirectPipe final : public MessagePipe {
   host::Fd take_file() override { return std::move(file_); }
   bool complete() const override { return ended_ && ended_->ok(); }
 
+  // A message as it goes through the socket.
+  static std::string frame_of_message(std::string_view message);
   // Longer messages of the other end are taken for nonsense.
-  void limit_messages(std::size_t bytes_max) { message_bytes_max_ = bytes_max; }
   static constexpr std::size_t kMessageBytesMax = std::size_t{64} << 20;  // far above what either end writes
 
   // Ends the call, or one direction of it, for the other end; nothing may be written any more.
@@ -62,7 +63,6 @@ class DirectPipe final : public MessagePipe {
   void parse_end(std::string_view bytes);
 
   host::Fd socket_;
-  std::size_t message_bytes_max_ = kMessageBytesMax;
   std::unique_ptr<char[]> buffer_;  // received, not yet given: [at_, filled_)
   std::size_t at_ = 0, filled_ = 0;
   std::unique_ptr<char[]> message_;     // the one read last
