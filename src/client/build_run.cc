@@ -1,7 +1,6 @@
 #include "client/build_run.h"
 
 #include <fmt/format.h>
-#include <grpcpp/grpcpp.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
@@ -15,8 +14,9 @@
 #include "client/status_stream.h"
 #include "content/base64.h"
 #include "host/fd.h"
-#include "wire/control.grpc.pb.h"
-#include "wire/gateway.grpc.pb.h"
+#include "http2/connection.h"
+#include "wire/control.pb.h"
+#include "wire/gateway.pb.h"
 #include "wire/ops.pb.h"
 
 namespace kiln::client {
@@ -250,8 +250,8 @@ class Preparation {
 // The frontend called through the gateway, so that its answer comes back to us and is not exported.
 class Subrequest {
  public:
-  Subrequest(const std::shared_ptr<grpc::Channel>& channel, const control::SolveRequest& solve)
-      : channel_(channel), ref_(solve.ref()) {
+  Subrequest(const Connection& connection, const control::SolveRequest& solve)
+      : connection_(connection), metadata_({{"buildkit-controlapi-buildid", solve.ref()}}) {
     request_.set_frontend(solve.frontend());
     *request_.mutable_frontendopt() = solve.frontendattrs();
     request_.mutable_frontendopt()->insert({"frontend.caps", "moby.buildkit.frontend.subrequests"});
@@ -265,11 +265,8 @@ class Subrequest {
   }
 
   Status run(Attributes& metadata, std::stop_token stop) {
-    auto bridge = gateway::LLBBridge::NewStub(channel_);
     gateway::SolveResponse response;
-    Status solved = call(stop, [&](grpc::ClientContext& context) {
-      return bridge->Solve(&context, request_, &response);
-    });
+    Status solved = connection_.call(kBridge + "Solve", metadata_, request_, response, stop);
     gateway::ReturnRequest done;
     if (solved.ok()) {
       *done.mutable_result() = response.result();
@@ -279,28 +276,17 @@ class Subrequest {
       done.mutable_error()->set_message(std::string(message_of(solved)));
     }
     gateway::ReturnResponse returned;
-    Status told = call(stop, [&](grpc::ClientContext& context) {
-      return bridge->Return(&context, done, &returned);
-    });
+    Status told = connection_.call(kBridge + "Return", metadata_, done, returned, stop);
     return solved.ok() ? told : solved;
   }
 
  private:
-  Status call(std::stop_token stop, const auto& make) {
-    grpc::ClientContext context;
-    prepare(context);
-    context.AddMetadata("buildkit-controlapi-buildid", ref_);
-    std::stop_callback cancel(stop, [&] { context.TryCancel(); });
-    return rpc_status(make(context));
-  }
-
-  std::shared_ptr<grpc::Channel> channel_;
-  std::string ref_;
+  const Connection& connection_;
+  const Fields metadata_;
   gateway::SolveRequest request_;
 };
 
-// A daemon that ended, or a network that broke, in the middle of the call; gRPC itself only speaks of
-// a closed socket.
+// A daemon that ended, or a network that broke, in the middle of the call.
 Status lost_connection(const Status& status) {
   return environment_error(
       Code::kUnavailable,
@@ -309,35 +295,25 @@ Status lost_connection(const Status& status) {
                   message_of(status)));
 }
 
-// The call may hear of it a moment before the channel does.
-bool has_lost(grpc::Channel& channel) {
-  auto soon = system_clock().now() + std::chrono::milliseconds(200);
-  return channel.GetState(false) != GRPC_CHANNEL_READY || channel.WaitForStateChange(GRPC_CHANNEL_READY, soon);
-}
-
 enum class Explain { kNo, kYes };
 
-Status call_solve(const std::shared_ptr<grpc::Channel>& channel,
-                  const control::SolveRequest& request, Attributes& response, Explain explain,
+Status call_solve(const Connection& connection, const control::SolveRequest& request, Attributes& response, Explain explain,
                   std::stop_token stop) {
-  auto stub = control::Control::NewStub(channel);
-  grpc::ClientContext context;
-  prepare(context);
-  if (explain == Explain::kYes) context.AddMetadata("kiln-explain", "1");
-  std::stop_callback cancel(stop, [&] { context.TryCancel(); });
+  Fields metadata;
+  if (explain == Explain::kYes) metadata.emplace_back("kiln-explain", "1");
   control::SolveResponse reply;
-  Status status = rpc_status(stub->Solve(&context, request, &reply));
-  if (status.code() == Code::kUnavailable && has_lost(*channel)) status = lost_connection(status);
+  Status status = connection.call(kControl + "Solve", metadata, request, reply, stop);
+  if (status.code() == Code::kUnavailable && connection.wire()->ended()) status = lost_connection(status);
   if (!status.ok()) return annotate(status, "failed to solve");
   response.insert(reply.exporterresponse().begin(), reply.exporterresponse().end());
   return ok();
 }
 
 // Both ends of a build that answers to us: Solve holds it open, the frontend is called meanwhile.
-Status solve_subrequest(const std::shared_ptr<grpc::Channel>& channel,
+Status solve_subrequest(const Connection& connection,
                         control::SolveRequest request, BuildOutcome& outcome,
                         std::stop_token stop) {
-  Subrequest inner(channel, request);
+  Subrequest inner(connection, request);
   request.set_frontend("");
   request.mutable_frontendattrs()->clear();
   Status solved;
@@ -345,7 +321,7 @@ Status solve_subrequest(const std::shared_ptr<grpc::Channel>& channel,
   std::stop_callback chain(stop, [&] { own.request_stop(); });
   {
     std::jthread solving([&] {
-      solved = call_solve(channel, request, outcome.response, Explain::kNo, own.get_token());
+      solved = call_solve(connection, request, outcome.response, Explain::kNo, own.get_token());
       if (!solved.ok()) own.request_stop();
     });
     Status inner_status = inner.run(outcome.subrequest, own.get_token());
@@ -386,11 +362,10 @@ Status finish(const Aftermath& aftermath, const Attributes& response) {
 // as long as something still comes.
 class StatusFollower {
  public:
-  StatusFollower(const std::shared_ptr<grpc::Channel>& channel, const std::string& ref,
-                 const BuildHooks& hooks)
-      : thread_([this, channel, ref, told = hooks.told](std::stop_token stop) {
+  StatusFollower(const Connection& connection, const std::string& ref, const BuildHooks& hooks)
+      : thread_([this, &connection, ref, told = hooks.told](std::stop_token stop) {
           status_ = follow_status(
-              channel, ref,
+              connection, ref,
               [&](const ProgressUpdate& update) {
                 note([&] { last_ = std::chrono::steady_clock::now(); });
                 told(update);
@@ -431,20 +406,20 @@ class StatusFollower {
 
 }  // namespace
 
-Result<BuildOutcome> run_build(const std::shared_ptr<grpc::Channel>& channel,
+Result<BuildOutcome> run_build(const Connection& connection,
                                const BuildRequest& request, const BuildHooks& hooks,
                                std::stop_token stop) {
   Preparation prepared(request, hooks);
   KILN_RETURN_IF_ERROR(prepared.prepare());
   KILN_ASSIGN_OR_RETURN(std::unique_ptr<session::ClientSession> session,
-                        session::ClientSession::open(channel, "kiln", request.shared_key,
+                        session::ClientSession::open(connection.wire(), "kiln", request.shared_key,
                                                      std::move(prepared.offers)));
   prepared.solve.set_session(session->id());
-  StatusFollower follower(channel, request.ref, hooks);
+  StatusFollower follower(connection, request.ref, hooks);
   BuildOutcome outcome;
   bool asks = request.frontend_attributes.contains("requestid");
-  Status solved = asks ? solve_subrequest(channel, prepared.solve, outcome, stop)
-                       : call_solve(channel, prepared.solve, outcome.response,
+  Status solved = asks ? solve_subrequest(connection, prepared.solve, outcome, stop)
+                       : call_solve(connection, prepared.solve, outcome.response,
                                   request.explain ? Explain::kYes : Explain::kNo, stop);
   session->close();
   Status followed = follower.drain();

@@ -2,7 +2,7 @@
 // request, follows its progress, and finishes what lies with the client (indexes of written
 // layouts).
 //
-//   KILN_ASSIGN_OR_RETURN(BuildOutcome outcome, run_build(channel, request, hooks, stop));
+//   KILN_ASSIGN_OR_RETURN(BuildOutcome outcome, run_build(*connection, request, hooks, stop));
 #pragma once
 
 #include <functional>
@@ -14,10 +14,7 @@
 #include "base/status.h"
 #include "client/build_request.h"
 #include "client/progress.h"
-
-namespace grpc {
-class Channel;
-}
+#include "client/rpc.h"
 
 namespace kiln::client {
 
@@ -33,7 +30,7 @@ struct BuildHooks {
 };
 
 // Blocking; Cancelled soon after a stop. Errors of the daemon begin with "failed to solve".
-Result<BuildOutcome> run_build(const std::shared_ptr<grpc::Channel>& channel,
+Result<BuildOutcome> run_build(const Connection& connection,
                                const BuildRequest& request, const BuildHooks& hooks,
                                std::stop_token stop);
 

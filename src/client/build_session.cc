@@ -141,7 +141,7 @@ Status build_and_report(const Invocation& call, BuildRequest request, const Buil
                        },
                    .warned = [](const std::string& text) { warn(text); },
                    .environment = call.environment};
-  Result<BuildOutcome> outcome = run_build(connection->channel(), request, hooks, call.stop);
+  Result<BuildOutcome> outcome = run_build(*connection, request, hooks, call.stop);
   pump.finish();
   if (!files.ref.empty()) KILN_RETURN_IF_ERROR(host::replace_file(files.ref, request.ref, 0666));
   KILN_RETURN_IF_ERROR(outcome.status());

@@ -1,6 +1,5 @@
 // debug workers, info, get, ctl: single questions to a daemon.
 #include <fmt/format.h>
-#include <grpcpp/grpcpp.h>
 
 #include <nlohmann/json.hpp>
 
@@ -8,8 +7,8 @@
 #include "base/text.h"
 #include "client/internal/messages.h"
 #include "client/table_text.h"
-#include "wire/content.grpc.pb.h"
-#include "wire/control.grpc.pb.h"
+#include "wire/content.pb.h"
+#include "wire/control.pb.h"
 
 namespace kiln::client {
 namespace {
@@ -118,10 +117,7 @@ Status run_workers(const Invocation& call) {
   control::ListWorkersRequest request;
   for (const std::string& filter : call.line.list("filter")) request.add_filter(filter);
   control::ListWorkersResponse response;
-  Status status = unary(call, [&](grpc::ClientContext& context) {
-    return control::Control::NewStub(connection->channel())
-        ->ListWorkers(&context, request, &response);
-  });
+  Status status = connection->call(kControl + "ListWorkers", {}, request, response, call.stop);
   if (!status.ok()) return annotate(status, "failed to list workers");
   if (std::string format = call.line.text("format"); !format.empty()) {
     Json list = Json::array();
@@ -140,9 +136,7 @@ Status run_workers(const Invocation& call) {
 Status run_info(const Invocation& call) {
   KILN_ASSIGN_OR_RETURN(auto connection, connect(call));
   control::InfoResponse response;
-  Status status = unary(call, [&](grpc::ClientContext& context) {
-    return control::Control::NewStub(connection->channel())->Info(&context, {}, &response);
-  });
+  Status status = connection->call(kControl + "Info", {}, control::InfoRequest(), response, call.stop);
   if (!status.ok()) return annotate(status, "failed to call info");
   const auto& version = response.buildkitversion();
   if (std::string format = call.line.text("format"); !format.empty()) {
@@ -160,15 +154,11 @@ namespace {
 Status each_piece(const Invocation& call, const Connection& connection, const std::string& digest,
                   const std::function<Status(const std::string&)>& take) {
   namespace blobs = containerd::services::content::v1;
-  grpc::ClientContext context;
-  prepare(context);
-  std::stop_callback cancel(call.stop, [&] { context.TryCancel(); });
   blobs::ReadContentRequest request;
   request.set_digest(digest);
-  auto reader = blobs::Content::NewStub(connection.channel())->Read(&context, request);
   blobs::ReadContentResponse response;
-  while (reader->Read(&response)) KILN_RETURN_IF_ERROR(take(response.data()));
-  return rpc_status(reader->Finish());
+  return connection.call_each("/containerd.services.content.v1.Content/Read", request, response,
+                              [&] { return take(response.data()); }, call.stop);
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // Records of builds: list, delete, follow, replay.
 #include <fmt/format.h>
-#include <grpcpp/grpcpp.h>
 #include <unistd.h>
 
 #include "client/go_template.h"
@@ -8,7 +7,7 @@
 #include "client/status_stream.h"
 #include "client/table_text.h"
 #include "client/view_pump.h"
-#include "wire/control.grpc.pb.h"
+#include "wire/control.pb.h"
 
 namespace kiln::client {
 namespace {
@@ -19,20 +18,8 @@ namespace control = moby::buildkit::v1;
 Status each_event(const Invocation& call, const Connection& connection,
                   const control::BuildHistoryRequest& request,
                   const std::function<Status(const control::BuildHistoryEvent&)>& visit) {
-  grpc::ClientContext context;
-  prepare(context);
-  std::stop_callback cancel(call.stop, [&] { context.TryCancel(); });
-  auto reader =
-      control::Control::NewStub(connection.channel())->ListenBuildHistory(&context, request);
   control::BuildHistoryEvent event;
-  while (reader->Read(&event)) {
-    if (Status status = visit(event); !status.ok()) {
-      context.TryCancel();
-      (void)reader->Finish();
-      return status;
-    }
-  }
-  return rpc_status(reader->Finish());
+  return connection.call_each(kControl + "ListenBuildHistory", request, event, [&] { return visit(event); }, call.stop);
 }
 
 control::BuildHistoryRequest all_records() {
@@ -191,7 +178,7 @@ Status run_logs(const Invocation& call) {
                         make_view(call.line.text("progress"), STDOUT_FILENO, call.environment));
   ViewPump pump(std::move(view), tick_of(call.environment));
   Status status = follow_status(
-      connection->channel(), ref, [&](const ProgressUpdate& update) { pump.push(update); },
+      *connection, ref, [&](const ProgressUpdate& update) { pump.push(update); },
       call.stop);
   pump.finish();
   return status;

@@ -1,6 +1,5 @@
 // du and prune: what the daemon holds.
 #include <fmt/format.h>
-#include <grpcpp/grpcpp.h>
 
 #include <nlohmann/json.hpp>
 
@@ -9,7 +8,7 @@
 #include "client/internal/commands.h"
 #include "client/internal/messages.h"
 #include "client/table_text.h"
-#include "wire/control.grpc.pb.h"
+#include "wire/control.pb.h"
 
 namespace kiln::client {
 namespace {
@@ -91,10 +90,7 @@ Status run_disk_usage(const Invocation& call) {
   control::DiskUsageRequest request;
   for (const std::string& filter : call.line.list("filter")) request.add_filter(filter);
   control::DiskUsageResponse response;
-  Status status = unary(call, [&](grpc::ClientContext& context) {
-    return control::Control::NewStub(connection->channel())
-        ->DiskUsage(&context, request, &response);
-  });
+  Status status = connection->call(kControl + "DiskUsage", {}, request, response, call.stop);
   if (!status.ok()) return annotate(status, "failed to call diskusage");
   std::vector<control::UsageRecord> records(response.record().begin(), response.record().end());
   std::sort(records.begin(), records.end(), [](const auto& a, const auto& b) {
@@ -130,27 +126,20 @@ Status run_prune(const Invocation& call) {
   request.set_reservedspace(bytes("keep-storage-min"));
   request.set_maxusedspace(bytes("keep-storage"));
   request.set_minfreespace(bytes("free-storage"));
-  grpc::ClientContext context;
-  prepare(context);
-  std::stop_callback cancel(call.stop, [&] { context.TryCancel(); });
-  auto reader = control::Control::NewStub(connection->channel())->Prune(&context, request);
   control::UsageRecord record;
   std::int64_t total = 0;
   bool first = true;
-  while (reader->Read(&record)) {
+  auto each = [&]() -> Status {
     total += record.size();
     if (format) {
       KILN_ASSIGN_OR_RETURN(std::string text, format->render(usage_json(record).dump()));
-      KILN_RETURN_IF_ERROR(print(text + "\n"));
-    } else if (line.on("verbose")) {
-      KILN_RETURN_IF_ERROR(print(align_columns(verbose_rows(record), Fill::kTabs)));
-    } else {
-      std::string rows =
-          (std::exchange(first, false) ? std::string(kHeader) : "") + table_row(record);
-      KILN_RETURN_IF_ERROR(print(align_columns(rows, Fill::kTabs)));
+      return print(text + "\n");
     }
-  }
-  Status status = rpc_status(reader->Finish());
+    if (line.on("verbose")) return print(align_columns(verbose_rows(record), Fill::kTabs));
+    std::string rows = (std::exchange(first, false) ? std::string(kHeader) : "") + table_row(record);
+    return print(align_columns(rows, Fill::kTabs));
+  };
+  Status status = connection->call_each(kControl + "Prune", request, record, each, call.stop);
   if (!status.ok()) return annotate(status, "failed to call prune");
   return format
              ? ok()

@@ -1,11 +1,10 @@
 // why: which steps of a build were not found in the cache, and what differed from the last time.
 #include <fmt/format.h>
-#include <grpcpp/grpcpp.h>
 
 #include <nlohmann/json.hpp>
 
 #include "client/internal/messages.h"
-#include "wire/control.grpc.pb.h"
+#include "wire/control.pb.h"
 
 namespace kiln::client {
 namespace {
@@ -21,16 +20,12 @@ Status each_record(const Invocation& call, const Connection& connection, const s
   control::BuildHistoryRequest request;
   request.set_earlyexit(true);
   request.set_ref(ref);
-  grpc::ClientContext context;
-  prepare(context);
-  std::stop_callback cancel(call.stop, [&] { context.TryCancel(); });
-  auto reader =
-      control::Control::NewStub(connection.channel())->ListenBuildHistory(&context, request);
   control::BuildHistoryEvent event;
-  while (reader->Read(&event)) {
+  auto each = [&] {
     if (event.type() == control::COMPLETE) visit(event.record());
-  }
-  return rpc_status(reader->Finish());
+    return ok();
+  };
+  return connection.call_each(kControl + "ListenBuildHistory", request, event, each, call.stop);
 }
 
 // The record of `ref`, or of the build that ended last.

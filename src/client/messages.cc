@@ -4,14 +4,13 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/timestamp.pb.h>
-#include <grpcpp/grpcpp.h>
 
 #include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "client/go_template.h"
 #include "content/base64.h"
-#include "wire/control.grpc.pb.h"
+#include "wire/control.pb.h"
 
 namespace kiln::client {
 namespace {
@@ -110,21 +109,10 @@ Time time_of(const pbuf::Timestamp& stamp) {
 
 }  // namespace
 
-Status unary(const Invocation& call,
-             const std::function<grpc::Status(grpc::ClientContext&)>& make) {
-  grpc::ClientContext context;
-  prepare(context);
-  std::stop_callback cancel(call.stop, [&] { context.TryCancel(); });
-  return rpc_status(make(context));
-}
-
 Status update_record(const Invocation& call, const Connection& connection,
                      const control::UpdateBuildHistoryRequest& request) {
   control::UpdateBuildHistoryResponse response;
-  return unary(call, [&](grpc::ClientContext& context) {
-    return control::Control::NewStub(connection.channel())
-        ->UpdateBuildHistory(&context, request, &response);
-  });
+  return connection.call(kControl + "UpdateBuildHistory", {}, request, response, call.stop);
 }
 
 Status print_formatted(const std::string& format, const std::string& json) {

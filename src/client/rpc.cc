@@ -1,19 +1,15 @@
 #include "client/rpc.h"
 
 #include <fmt/format.h>
-#include <grpcpp/create_channel_posix.h>
-#include <grpcpp/grpcpp.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <google/protobuf/message_lite.h>
+
+#include <cstdlib>
+#include <thread>
 
 #include "base/text.h"
-#include "base/value.h"
-#include "client/internal/child.h"
-#include "host/fd.h"
+#include "client/internal/dial.h"
 #include "host/fs.h"
-#include "session/callback_threads.h"
-#include "session/windows.h"
-#include "wire/control.grpc.pb.h"
+#include "http2/call.h"
 
 namespace kiln::client {
 namespace {
@@ -21,14 +17,6 @@ namespace {
 Status fault(std::string message) {
   return user_error(Code::kInvalidArgument, message);
 }
-
-struct Address {
-  std::string scheme;
-  std::string user;
-  std::string host;  // with port
-  std::string path;
-  std::map<std::string, std::string> query;
-};
 
 Result<Address> parse_address(std::string_view text) {
   Address address;
@@ -53,74 +41,15 @@ Result<Address> parse_address(std::string_view text) {
   return address;
 }
 
-class ChannelConnection final : public Connection {
+class WireConnection final : public Connection {
  public:
-  ChannelConnection(std::shared_ptr<grpc::Channel> channel, std::optional<Child> carrier)
-      : carrier_(std::move(carrier)), channel_(std::move(channel)) {}
-  std::shared_ptr<grpc::Channel> channel() const override { return channel_; }
+  explicit WireConnection(Dialled dialled) : dialled_(std::move(dialled)) {}
+  ~WireConnection() override { dialled_.wire->end(cancelled("the client is done")); }
+  const std::shared_ptr<http2::Connection>& wire() const override { return dialled_.wire; }
 
  private:
-  std::optional<Child> carrier_;  // ends after the channel is gone
-  std::shared_ptr<grpc::Channel> channel_;
+  Dialled dialled_;
 };
-
-grpc::ChannelArguments channel_arguments() {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
-  arguments.SetMaxSendMessageSize(-1);
-  // An error brings its details in the trailers: with a long Dockerfile, all its lines.
-  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, 16 << 20);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  // One daemon is not the next one: no sharing of connections by address.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  session::use_fixed_windows(arguments);
-  return arguments;
-}
-
-Result<std::shared_ptr<grpc::ChannelCredentials>> channel_credentials(
-    const ConnectOptions& options) {
-  if (options.tls_ca.empty() && options.tls_cert.empty() && options.tls_key.empty())
-    return grpc::InsecureChannelCredentials();
-  if (options.tls_cert.empty() != options.tls_key.empty()) {
-    return fault("--tlscert and --tlskey belong together; give both");
-  }
-  grpc::SslCredentialsOptions ssl;
-  auto read = [](const std::string& path, std::string& out) -> Status {
-    if (path.empty()) return ok();
-    KILN_ASSIGN_OR_RETURN(out, host::read_file(path, 1 << 20));
-    return ok();
-  };
-  KILN_RETURN_IF_ERROR(read(options.tls_ca, ssl.pem_root_certs));
-  KILN_RETURN_IF_ERROR(read(options.tls_cert, ssl.pem_cert_chain));
-  KILN_RETURN_IF_ERROR(read(options.tls_key, ssl.pem_private_key));
-  return grpc::SslCredentials(ssl);
-}
-
-Result<std::unique_ptr<Connection>> open_carried(const std::vector<std::string>& command) {
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-    return errno_error(errno, "socketpair");
-  host::Fd ours(pair[0]), theirs(pair[1]);
-  KILN_ASSIGN_OR_RETURN(Child child,
-                        Child::start(command, {.in = theirs.get(), .out = theirs.get()}));
-  if (fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return errno_error(errno, "fcntl");
-  auto channel =
-      grpc::CreateCustomInsecureChannelFromFd("carrier", ours.release(), channel_arguments());
-  return std::make_unique<ChannelConnection>(std::move(channel), std::move(child));
-}
-
-Result<std::unique_ptr<Connection>> open_direct(const Address& address,
-                                                const ConnectOptions& options) {
-  KILN_ASSIGN_OR_RETURN(auto credentials, channel_credentials(options));
-  grpc::ChannelArguments arguments = channel_arguments();
-  std::string target =
-      address.scheme == "unix" ? "unix:" + address.host + address.path : "dns:///" + address.host;
-  if (!options.tls_server_name.empty()) arguments.SetSslTargetNameOverride(options.tls_server_name);
-  auto channel = grpc::CreateCustomChannel(target, credentials, arguments);
-  return std::make_unique<ChannelConnection>(std::move(channel), std::nullopt);
-}
 
 Status unreachable(const ConnectOptions& options, std::string_view why) {
   return environment_error(
@@ -129,39 +58,37 @@ Status unreachable(const ConnectOptions& options, std::string_view why) {
                   options.address, why));
 }
 
-// Why a unix socket cannot be connected to; gRPC itself only says that it cannot.
-std::string socket_problem(const Address& address) {
-  std::string path = address.host + address.path;
-  sockaddr_un name{};
-  name.sun_family = AF_UNIX;
-  if (path.size() >= sizeof name.sun_path) return "the socket's path is too long";
-  path.copy(name.sun_path, path.size());
-  host::Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) == 0) return "no answer";
-  return std::string(message_of(errno_error(errno, fmt::format("connect to '{}'", path))));
+// One try after the other, if one is told to wait, until the daemon has said hello.
+Result<Dialled> dial_patiently(const Address& address, const ConnectOptions& options, std::stop_token stop) {
+  const auto deadline = options.timeout.count() > 0 ? http2::Ticks::now() + options.timeout : http2::kForever;
+  while (true) {
+    Result<Dialled> dialled = dial(address, options, {deadline, stop});
+    if (dialled.ok() || stop.stop_requested() || fault_of(dialled.status()) == Fault::kUser) return dialled;
+    if (options.wait == Wait::kNo || http2::Ticks::now() >= deadline) {
+      return unreachable(options, message_of(dialled.status()));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
-// Blocks until the channel is ready, has failed (unless told to wait), or time is up.
-Status await_ready(grpc::Channel& channel, const Address& address, const ConnectOptions& options,
-                   std::stop_token stop) {
-  auto forever = std::chrono::system_clock::time_point::max();
-  Time deadline =
-      options.timeout.count() > 0
-          ? system_clock().now() + std::chrono::duration_cast<Time::duration>(options.timeout)
-          : forever;
-  for (grpc_connectivity_state state = channel.GetState(true); state != GRPC_CHANNEL_READY;
-       state = channel.GetState(true)) {
-    if (stop.stop_requested()) return cancelled();
-    bool failed = state == GRPC_CHANNEL_TRANSIENT_FAILURE && options.wait == Wait::kNo;
-    Time now = system_clock().now();
-    if (failed || now >= deadline) {
-      return unreachable(options, address.scheme == "unix" ? socket_problem(address)
-                                  : failed ? "no connection: refused, or TLS that does not fit"
-                                           : "no answer in time");
-    }
-    channel.WaitForStateChange(state, std::min(deadline, now + std::chrono::milliseconds(100)));
+// What every call carries.
+Fields with_trace(Fields metadata) {
+  for (const char* name : {"TRACEPARENT", "TRACESTATE"}) {
+    if (const char* value = std::getenv(name)) metadata.emplace_back(to_lower(name), value);
   }
-  return ok();
+  return metadata;
+}
+
+Status rpc_status(const http2::Outcome& outcome) {
+  if (outcome.code == 0) return ok();
+  Status out(static_cast<Code>(outcome.code), outcome.message.empty() ? "the daemon gave no reason" : outcome.message);
+  if (!outcome.details.empty()) set_detail(out, kRpcDetails, outcome.details);
+  return out;
+}
+
+Status parse(const http2::Pieces& pieces, MessageLite& message) {
+  const std::string bytes = http2::flat(pieces);
+  return message.ParseFromString(bytes) ? ok() : peer_error(Code::kInternal, "the daemon's answer is not readable");
 }
 
 }  // namespace
@@ -233,27 +160,34 @@ Status read_tls_dir(const std::string& dir, ConnectOptions& options) {
 
 Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& options,
                                                      std::stop_token stop) {
-  session::hold_callback_threads();
   KILN_ASSIGN_OR_RETURN(Address address, parse_address(options.address));
   KILN_ASSIGN_OR_RETURN(std::vector<std::string> command, carrier_command(options.address));
-  if (!command.empty()) return open_carried(command);
-  KILN_ASSIGN_OR_RETURN(std::unique_ptr<Connection> connection, open_direct(address, options));
-  KILN_RETURN_IF_ERROR(await_ready(*connection->channel(), address, options, stop));
-  return connection;
+  Result<Dialled> dialled = command.empty() ? dial_patiently(address, options, stop) : dial_program(command);
+  KILN_RETURN_IF_ERROR(dialled.status());
+  return std::make_unique<WireConnection>(*std::move(dialled));
 }
 
-Status rpc_status(const grpc::Status& status) {
-  if (status.ok()) return ok();
-  Status out(static_cast<Code>(status.error_code()),
-             status.error_message().empty() ? "the daemon gave no reason" : status.error_message());
-  if (!status.error_details().empty()) set_detail(out, kRpcDetails, status.error_details());
-  return out;
+Status Connection::call(const std::string& method, const Fields& metadata, const MessageLite& question,
+                        MessageLite& answer, std::stop_token stop) const {
+  http2::Call call(*wire(), method, {with_trace(metadata), {}});
+  std::stop_callback cancel(stop, [&] { call.cancel(); });
+  std::string bytes;
+  KILN_RETURN_IF_ERROR(rpc_status(call.ask(question.SerializeAsString(), bytes)));
+  return parse({bytes}, answer);
 }
 
-void prepare(grpc::ClientContext& context) {
-  for (const char* name : {"TRACEPARENT", "TRACESTATE"}) {
-    if (const char* value = std::getenv(name)) context.AddMetadata(to_lower(name), value);
+Status Connection::call_each(const std::string& method, const MessageLite& question, MessageLite& answer,
+                             const std::function<Status()>& each, std::stop_token stop) const {
+  http2::Call call(*wire(), method, {with_trace({}), {}});
+  std::stop_callback cancel(stop, [&] { call.cancel(); });
+  call.write(question.SerializeAsString(), {}, http2::Flush::kLater);
+  call.writes_done();
+  http2::Pieces pieces;
+  while (call.read(pieces)) {
+    KILN_RETURN_IF_ERROR(parse(pieces, answer));
+    KILN_RETURN_IF_ERROR(each());
   }
+  return rpc_status(call.finish());
 }
 
 }  // namespace kiln::client

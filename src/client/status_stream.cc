@@ -1,9 +1,8 @@
 #include "client/status_stream.h"
 
 #include <google/protobuf/timestamp.pb.h>
-#include <grpcpp/grpcpp.h>
 
-#include "wire/control.grpc.pb.h"
+#include "wire/control.pb.h"
 
 namespace kiln::client {
 namespace {
@@ -78,18 +77,16 @@ ProgressUpdate update_of(const moby::buildkit::v1::StatusResponse& response) {
   return out;
 }
 
-Status follow_status(const std::shared_ptr<grpc::Channel>& channel, const std::string& ref,
+Status follow_status(const Connection& connection, const std::string& ref,
                      const std::function<void(const ProgressUpdate&)>& told, std::stop_token stop) {
-  auto control = moby::buildkit::v1::Control::NewStub(channel);
-  grpc::ClientContext context;
-  prepare(context);
-  std::stop_callback cancel(stop, [&] { context.TryCancel(); });
   moby::buildkit::v1::StatusRequest request;
   request.set_ref(ref);
-  auto reader = control->Status(&context, request);
   moby::buildkit::v1::StatusResponse response;
-  while (reader->Read(&response)) told(update_of(response));
-  Status status = rpc_status(reader->Finish());
+  auto each = [&] {
+    told(update_of(response));
+    return ok();
+  };
+  Status status = connection.call_each(kControl + "Status", request, response, each, stop);
   if (stop.stop_requested()) return ok();
   return status;
 }

@@ -18,7 +18,7 @@ namespace kiln::client {
 ProgressUpdate update_of(const moby::buildkit::v1::StatusResponse& response);
 
 // Calls back for each update until the stream ends. Blocking, cancellable. Cancelling is no error.
-Status follow_status(const std::shared_ptr<grpc::Channel>& channel, const std::string& ref,
+Status follow_status(const Connection& connection, const std::string& ref,
                      const std::function<void(const ProgressUpdate&)>& told, std::stop_token stop);
 
 }  // namespace kiln::client

@@ -54,6 +54,12 @@ bool Connection::ended() const {
   return ended_.has_value();
 }
 
+bool Connection::wait_greeted(Ticks::time_point until) const {
+  std::unique_lock lock(mutex_);
+  changed_.wait_until(lock, until, [this] { return greeted_ || ended_; });
+  return greeted_ && !ended_;
+}
+
 std::shared_ptr<Stream> Connection::open(const Fields& fields) {
   std::lock_guard lock(mutex_);
   auto stream = std::make_shared<Stream>(shared_from_this(), -1);
@@ -81,6 +87,7 @@ void Connection::fail(const Status& why) {
     touch(*stream);
   }
   session_.reset();
+  changed_.notify_all();
 }
 
 void Connection::produce(ByteQueue& batch) {

@@ -11,6 +11,7 @@
 // Format: RFC 9113 and RFC 7541, by nghttp2.
 #pragma once
 
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -56,6 +57,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // No more will come or can go: every stream ends with this status (Unavailable, when ok).
   void end(const Status& why);
   bool ended() const;
+  // Waits until the other end has said hello; false when it did not in time, or the connection has ended.
+  bool wait_greeted(Ticks::time_point until) const;
 
   // Begins a stream; its fields go with the first flush, or when one waits for the answer. One that has
   // ended already when the connection has.
@@ -79,6 +82,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::vector<std::shared_ptr<Stream>> accepted_;  // to be given away
   bool sending_ = false;
   std::optional<Status> ended_;
+  bool greeted_ = false;
+  mutable std::condition_variable changed_;  // of the two above
 };
 
 }  // namespace kiln::http2

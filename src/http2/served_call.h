@@ -29,7 +29,6 @@ class ServedCall {
   // What came with the call, names in lower case, -bin fields decoded; without HTTP/2's own fields.
   const Fields& metadata() const { return metadata_; }
   const std::shared_ptr<Stream>& stream() const { return stream_; }
-  MessageReader& reader() { return reader_; }
 
   // The next message, good until the next read; false at the end, and when the call broke.
   bool read(Pieces& message);

@@ -57,6 +57,10 @@ struct Callbacks {
 
   static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* user_data) {
     Session& session = self(user_data);
+    if (frame->hd.type == NGHTTP2_SETTINGS && !session.owner.greeted_) {
+      session.owner.greeted_ = true;
+      session.owner.changed_.notify_all();
+    }
     Stream* stream = session.find(frame->hd.stream_id);
     if (!stream || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)) return 0;
     const bool last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;

@@ -1,8 +1,5 @@
 #include "session/internal/carrier.h"
 
-#include <grpcpp/client_context.h>
-#include <grpcpp/generic/generic_stub.h>
-
 #include "session/internal/packet.h"
 
 namespace kiln::session::internal {
@@ -174,48 +171,6 @@ class ServedCarrying final : public ServerReactor, public Call {
   std::function<void()> done_;
 };
 
-class CalledCarrying final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>, public Call {
- public:
-  CalledCarrying(std::shared_ptr<http2::Connection> connection, std::function<void(const Status&)> done)
-      : done_(std::move(done)) {
-    carrying_ = {std::move(connection), std::make_shared<CallCarrier>(*this)};
-  }
-  void start(const std::shared_ptr<grpc::Channel>& channel, const std::string& method, const Metadata& metadata) {
-    method_ = method;
-    for (const auto& [name, value] : metadata) context_.AddMetadata(name, value);
-    grpc::GenericStub(channel).PrepareBidiStreamingCall(&context_, method_, grpc::StubOptions(), this);
-    AddHold();  // until no operation is started any more
-    StartCall();
-    carrying_.connection->start(carrying_.carrier);
-    carrying_.carrier->start_read();
-  }
-
- private:
-  void start_read() override { StartRead(&in_); }
-  void start_write() override { StartWrite(&out_); }
-  void finish() override {
-    if (!reads_over_) context_.TryCancel();  // else the daemon has ended the call, with a status
-    RemoveHold();
-  }
-  void abort() override { context_.TryCancel(); }
-  void OnReadDone(bool good) override {
-    if (!good) reads_over_ = true;
-    carrying_.on_read(good, in_);
-  }
-  void OnWriteDone(bool good) override { carrying_.on_written(good); }
-  void OnDone(const grpc::Status& status) override {
-    carrying_.on_done();
-    if (done_) done_(from_grpc(status));
-    delete this;
-  }
-
-  std::string method_;
-  grpc::ClientContext context_;
-  bool reads_over_ = false;
-  Carrying carrying_;
-  std::function<void(const Status&)> done_;
-};
-
 class Refusal final : public ServerReactor {
  public:
   explicit Refusal(const Status& status) { Finish(to_grpc(status)); }
@@ -223,10 +178,6 @@ class Refusal final : public ServerReactor {
 };
 
 }  // namespace
-
-Status from_grpc(const grpc::Status& status) {
-  return to_status({static_cast<int>(status.error_code()), status.error_message(), status.error_details()});
-}
 
 grpc::Status to_grpc(const Status& status) {
   const http2::Outcome outcome = to_outcome(status);
@@ -241,11 +192,5 @@ ServerReactor* carry_served(std::shared_ptr<http2::Connection> connection, grpc:
 }
 
 ServerReactor* refuse_served(const Status& status) { return new Refusal(status); }
-
-void carry_called(std::shared_ptr<http2::Connection> connection, const std::shared_ptr<grpc::Channel>& channel,
-                  const std::string& method, const Metadata& metadata, std::function<void(const Status&)> done) {
-  auto* reactor = new CalledCarrying(std::move(connection), std::move(done));  // goes in OnDone
-  reactor->start(channel, method, metadata);
-}
 
 }  // namespace kiln::session::internal

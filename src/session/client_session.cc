@@ -9,11 +9,11 @@
 
 #include "base/id.h"
 #include "http2/connection.h"
-#include "session/callback_threads.h"
-#include "session/internal/carrier.h"
 #include "session/internal/direct_door.h"
+#include "session/internal/nested_carrier.h"
 #include "session/internal/packet_pipe.h"
 #include "session/internal/serve.h"
+#include "session/tunnel.h"
 
 namespace kiln::session {
 namespace {
@@ -69,8 +69,7 @@ class TunnelledSession final : public ClientSession {
   TunnelledSession(std::string id, Offers offers) : id_(std::move(id)), offers_(std::move(offers)) {}
   ~TunnelledSession() override { close(); }
 
-  Status start(const std::shared_ptr<grpc::Channel>& channel, const std::string& name, const std::string& shared_key) {
-    hold_callback_threads();
+  void start(http2::Connection& daemon, const std::string& name, const std::string& shared_key) {
     Metadata metadata = {{"x-docker-expose-session-uuid", id_},
                          {"x-docker-expose-session-name", name},
                          {"x-docker-expose-session-sharedkey", shared_key},
@@ -79,12 +78,11 @@ class TunnelledSession final : public ClientSession {
     open_door(metadata);
     connection_ = http2::Connection::server(
         [answering = answering_](std::shared_ptr<http2::Stream> stream) { answering->start(std::move(stream)); });
-    internal::carry_called(connection_, channel, "/moby.buildkit.v1.Control/Session", metadata,
-                           [state = state_](const Status& status) {
-                             std::lock_guard lock(state->mutex);
-                             state->ended = status;
-                           });
-    return ok();
+    auto stream = daemon.open(http2::request_fields(kSessionMethod, metadata, {}));
+    internal::carry_nested(stream, connection_, [stream] { stream->end(); }, [stream, state = state_] {
+      std::lock_guard lock(state->mutex);
+      state->ended = internal::to_status(http2::outcome_of(*stream));
+    });
   }
 
   const std::string& id() const override { return id_; }
@@ -111,6 +109,7 @@ class TunnelledSession final : public ClientSession {
 
   void serve(Metadata& metadata) {
     std::stop_token stop = stop_.get_token();
+    if (offers_.agents) poller_ = std::make_shared<host::Poller>();
     internal::Served all[] = {
         internal::serve_health(),          internal::serve_file_sync(offers_, stop),
         internal::serve_file_send(offers_, stop), internal::serve_auth(offers_, stop),
@@ -143,7 +142,7 @@ class TunnelledSession final : public ClientSession {
   std::string id_;
   Offers offers_;
   std::shared_ptr<State> state_ = std::make_shared<State>();
-  std::shared_ptr<host::Poller> poller_ = std::make_shared<host::Poller>();
+  std::shared_ptr<host::Poller> poller_;  // of agent connections
   std::stop_source stop_;
   std::shared_ptr<http2::Connection> connection_;
   // Shared with the connection, which may be giving it a call while the session closes.
@@ -153,11 +152,11 @@ class TunnelledSession final : public ClientSession {
 
 }  // namespace
 
-Result<std::unique_ptr<ClientSession>> ClientSession::open(std::shared_ptr<grpc::Channel> channel,
+Result<std::unique_ptr<ClientSession>> ClientSession::open(std::shared_ptr<http2::Connection> daemon,
                                                            const std::string& name, const std::string& shared_key,
                                                            Offers offers) {
   auto session = std::make_unique<TunnelledSession>(new_id(), std::move(offers));
-  KILN_RETURN_IF_ERROR(session->start(channel, name, shared_key));
+  session->start(*daemon, name, shared_key);
   return std::unique_ptr<ClientSession>(std::move(session));
 }
 

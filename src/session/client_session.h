@@ -4,10 +4,10 @@
 //   Offers offers;
 //   offers.dirs["context"] = tree;
 //   offers.secrets = secrets; offers.credentials = logins;
-//   KILN_ASSIGN_OR_RETURN(auto session, ClientSession::open(channel, "name", "", offers));
+//   KILN_ASSIGN_OR_RETURN(auto session, ClientSession::open(daemon, "name", "", offers));
 //   solve(…, session->id());
 //
-// Only what is offered is announced. The objects are called from gRPC's threads, several at once.
+// Only what is offered is announced. The objects are called from threads of the session, several at once.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,8 @@
 #include "session/export_target.h"
 #include "session/file_tree.h"
 
-namespace grpc {
-class Channel;
+namespace kiln::http2 {
+class Connection;
 }
 
 namespace kiln::session {
@@ -95,9 +95,9 @@ struct Offers {
 // An open session; ends when destroyed. Any thread.
 class ClientSession {
  public:
-  // Calls Control.Session on the channel. The id is new. Returns once the call is under way; whether
+  // Calls Control.Session on the connection to a daemon. The id is new. Returns once the call is under way; whether
   // the daemon took it shows in the first Solve that names the session.
-  static Result<std::unique_ptr<ClientSession>> open(std::shared_ptr<grpc::Channel> channel, const std::string& name,
+  static Result<std::unique_ptr<ClientSession>> open(std::shared_ptr<http2::Connection> daemon, const std::string& name,
                                                      const std::string& shared_key, Offers offers);
   virtual ~ClientSession() = default;
   virtual const std::string& id() const = 0;

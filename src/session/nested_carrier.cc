@@ -11,15 +11,15 @@ namespace {
 
 class NestedCarrier final : public http2::Carrier, public std::enable_shared_from_this<NestedCarrier> {
  public:
-  NestedCarrier(std::shared_ptr<http2::ServedCall> call, std::shared_ptr<http2::Connection> connection,
-                std::function<void()> done)
-      : call_(std::move(call)), connection_(std::move(connection)), done_(std::move(done)) {}
+  NestedCarrier(std::shared_ptr<http2::Stream> stream, std::shared_ptr<http2::Connection> connection,
+                std::function<void()> finish, std::function<void()> done)
+      : stream_(stream), connection_(std::move(connection)), finish_(std::move(finish)), done_(std::move(done)),
+        reader_(std::move(stream)) {}
 
   void start() {
-    call_->begin();
     connection_->start(shared_from_this());
-    call_->stream()->flush();
-    call_->stream()->on_change([self = shared_from_this()] { self->turn(); });
+    stream_->flush();
+    stream_->on_change([self = shared_from_this()] { self->turn(); });
   }
 
   // Goes at once unless the client is slow; then the connection waits until it has caught up.
@@ -29,15 +29,15 @@ class NestedCarrier final : public http2::Carrier, public std::enable_shared_fro
     message.append(std::string_view(http2::message_head(head.size() + bytes.size())));
     message.append(std::string_view(head));
     bytes.move_front(bytes.size(), message);
-    call_->stream()->write(std::move(message), http2::Flush::kNow);
-    if (call_->stream()->writable()) return true;
+    stream_->write(std::move(message), http2::Flush::kNow);
+    if (stream_->writable()) return true;
     waiting_ = true;
     turn();  // it may have caught up meanwhile
     return false;
   }
 
   void close() override {
-    call_->finish({});
+    finish_();
     turn();
   }
 
@@ -52,12 +52,12 @@ class NestedCarrier final : public http2::Carrier, public std::enable_shared_fro
     bytes_.clear();
     http2::MessageReader::Got got;
     bool good = true;
-    while ((got = call_->reader().read(message_, http2::kNoWait)) == http2::MessageReader::Got::kMessage) {
+    while ((got = reader_.read(message_, http2::kNoWait)) == http2::MessageReader::Got::kMessage) {
       good = good && bytes_of_message(message_).ok();
       if (good) bytes_.insert(bytes_.end(), message_.begin(), message_.end());
     }
     if (good && !bytes_.empty()) connection_->receive(bytes_);
-    if (waiting_ && call_->stream()->writable()) {
+    if (waiting_ && stream_->writable()) {
       waiting_ = false;
       connection_->sent();
     }
@@ -67,22 +67,23 @@ class NestedCarrier final : public http2::Carrier, public std::enable_shared_fro
     done_();
   }
 
-  const std::shared_ptr<http2::ServedCall> call_;
+  const std::shared_ptr<http2::Stream> stream_;
   const std::shared_ptr<http2::Connection> connection_;
-  const std::function<void()> done_;
+  const std::function<void()> finish_, done_;
   std::atomic<bool> waiting_{false};
 
   // Used by work() alone.
   http2::OneAtATime turns_;
+  http2::MessageReader reader_;
   std::vector<http2::Bytes> message_, bytes_;
   bool over_ = false;
 };
 
 }  // namespace
 
-void carry_nested(std::shared_ptr<http2::ServedCall> call, std::shared_ptr<http2::Connection> connection,
-                  std::function<void()> done) {
-  std::make_shared<NestedCarrier>(std::move(call), std::move(connection), std::move(done))->start();
+void carry_nested(std::shared_ptr<http2::Stream> stream, std::shared_ptr<http2::Connection> connection,
+                  std::function<void()> finish, std::function<void()> done) {
+  std::make_shared<NestedCarrier>(std::move(stream), std::move(connection), std::move(finish), std::move(done))->start();
 }
 
 }  // namespace kiln::session::internal

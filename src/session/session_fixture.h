@@ -58,10 +58,15 @@ class Daemon {
     if (socket_.valid()) ::shutdown(socket_.get(), SHUT_RDWR);
     if (accepting_.joinable()) accepting_.join();
     for (auto& connection : connections_) connection->end(ok());
+    for (auto& connection : guests_) connection->end(ok());
   }
   std::unique_ptr<ClientSession> connect(Offers offers) {
-    auto channel = grpc::CreateChannel(address_, grpc::InsecureChannelCredentials());
-    auto session = ClientSession::open(channel, "test", "shared", std::move(offers));
+    host::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const sockaddr_un name = own_name();
+    EXPECT_EQ(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name), 0);
+    connections_.push_back(http2::Connection::client());
+    EXPECT_TRUE(http2::SocketCarrier::start(poller_, std::move(socket), connections_.back()).ok());
+    auto session = ClientSession::open(connections_.back(), "test", "shared", std::move(offers));
     EXPECT_TRUE(session.ok());
     return *std::move(session);
   }
@@ -74,20 +79,25 @@ class Daemon {
  private:
   void listen_alone() {
     socket_ = host::Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_un name{};
-    name.sun_family = AF_UNIX;
-    address_.copy(name.sun_path, sizeof name.sun_path - 1, 5);
-    ASSERT_EQ(::bind(socket_.get(), reinterpret_cast<sockaddr*>(&name), sizeof name), 0);
+    const sockaddr_un name = own_name();
+    ASSERT_EQ(::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name), 0);
     ASSERT_EQ(::listen(socket_.get(), 16), 0);
     accepting_ = std::jthread([this] {
       while (true) {
         host::Fd guest(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (!guest.valid()) return;
-        connections_.push_back(http2::Connection::server(
+        guests_.push_back(http2::Connection::server(
             [this](std::shared_ptr<http2::Stream> stream) { serve_session(sessions, std::move(stream)); }));
-        EXPECT_TRUE(http2::SocketCarrier::start(poller_, std::move(guest), connections_.back()).ok());
+        EXPECT_TRUE(http2::SocketCarrier::start(poller_, std::move(guest), guests_.back()).ok());
       }
     });
+  }
+
+  sockaddr_un own_name() const {
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    address_.copy(name.sun_path, sizeof name.sun_path - 1, 5);
+    return name;
   }
 
   host::TempDir dir_;
@@ -96,7 +106,8 @@ class Daemon {
   std::unique_ptr<grpc::Server> server_;
   host::Fd socket_;
   std::shared_ptr<host::Poller> poller_ = std::make_shared<host::Poller>();
-  std::vector<std::shared_ptr<http2::Connection>> connections_;
+  std::vector<std::shared_ptr<http2::Connection>> connections_;  // clients'
+  std::vector<std::shared_ptr<http2::Connection>> guests_;       // of the accepting thread
   std::jthread accepting_;
 };
 

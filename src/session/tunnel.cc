@@ -2,6 +2,7 @@
 
 #include <grpcpp/server_context.h>
 
+#include "http2/served_call.h"
 #include "session/internal/carrier.h"
 #include "session/internal/nested_carrier.h"
 
@@ -35,7 +36,9 @@ void serve_session(Sessions& sessions, std::shared_ptr<http2::Stream> stream) {
   auto connection = http2::Connection::client();
   Result<std::shared_ptr<Session>> session = sessions.attach(*std::move(hello), connection);
   if (!session.ok()) return call->finish(internal::to_outcome(session.status()));
-  internal::carry_nested(std::move(call), std::move(connection), [session = *session] { session->close(); });
+  call->begin();
+  internal::carry_nested(call->stream(), std::move(connection), [call] { call->finish({}); },
+                         [session = *session] { session->close(); });
 }
 
 }  // namespace kiln::session

@@ -1,17 +1,11 @@
 #include "session/windows.h"
 
 #include <grpcpp/server_builder.h>
-#include <grpcpp/support/channel_arguments.h>
 
 namespace kiln::session {
 namespace {
 constexpr int kWindowBytes = 4 << 20;
 }  // namespace
-
-void use_fixed_windows(grpc::ChannelArguments& arguments) {
-  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kWindowBytes);
-}
 
 void use_fixed_windows(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);

@@ -4,13 +4,11 @@
 #pragma once
 
 namespace grpc {
-class ChannelArguments;
 class ServerBuilder;
 }  // namespace grpc
 
 namespace kiln::session {
 
-void use_fixed_windows(grpc::ChannelArguments& arguments);
 void use_fixed_windows(grpc::ServerBuilder& builder);
 
 }  // namespace kiln::session

@@ -87,7 +87,7 @@ class Check {
     request.local_dirs = input_.bridge.dirs;
     BuildHooks hooks{.told = [](ProgressUpdate) {}, .warned = [](const std::string& text) { warn(text); },
                      .environment = call_.environment};
-    KILN_ASSIGN_OR_RETURN(BuildOutcome outcome, run_build(connection->channel(), request, hooks, call_.stop));
+    KILN_ASSIGN_OR_RETURN(BuildOutcome outcome, run_build(*connection, request, hooks, call_.stop));
     return answer_of(outcome.subrequest);
   }
 

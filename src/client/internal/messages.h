@@ -13,15 +13,8 @@ class Timestamp;
 namespace moby::buildkit::v1 {
 class UpdateBuildHistoryRequest;
 }
-namespace grpc {
-class ClientContext;
-class Status;
-}  // namespace grpc
 
 namespace kiln::client {
-
-// One call under the command's stop.
-Status unary(const Invocation& call, const std::function<grpc::Status(grpc::ClientContext&)>& make);
 
 // Changes a build's record: pins, deletes or completes it.
 Status update_record(const Invocation& call, const Connection& connection,

@@ -5,13 +5,14 @@
 #include <functional>
 #include <memory>
 
-#include "http2/served_call.h"
+#include "http2/call.h"
 
 namespace kiln::session::internal {
 
-// Starts the connection on the call and keeps both until one has ended; `done` hears of it. Costs no
-// thread. Not blocking.
-void carry_nested(std::shared_ptr<http2::ServedCall> call, std::shared_ptr<http2::Connection> connection,
-                  std::function<void()> done);
+// Starts the connection on a call's stream, on either end, and keeps both until one has ended. `finish` ends
+// the call from here when the connection has ended; `done` hears that all is over. Costs no thread. Not
+// blocking.
+void carry_nested(std::shared_ptr<http2::Stream> stream, std::shared_ptr<http2::Connection> connection,
+                  std::function<void()> finish, std::function<void()> done);
 
 }  // namespace kiln::session::internal
