@@ -197,6 +197,11 @@ struct Sim {
     outputs = std::make_shared<NumberStore>();
     solver = std::make_unique<Solver>(SolverOptions{spawner, {records, outputs}, static_cast<int>(1 + seed % 3)});
   }
+  // A task that never runs would hold the solver, which holds the spawner.
+  ~Sim() {
+    solver.reset();
+    run();
+  }
   void run() { while (spawner->step()) {} }
   std::shared_ptr<SeededSpawner> spawner;
   std::shared_ptr<cache::MemoryRecordStore> records;

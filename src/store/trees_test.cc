@@ -119,19 +119,20 @@ TEST_P(TreesTest, CommittedTreesSurviveARestartAndUnfinishedOnesAreSwept) {
 
 TEST_P(TreesTest, BlobsThatNobodyNamesGoAfterARestartAndNewOnesStay) {
   auto write = [&](const char* bytes) { return content::write_blob(*blobs_, bytes, "text/plain")->digest; };
-  auto age = [&](const Digest& blob) {
-    const timespec long_ago[2] = {{1000, 0}, {1000, 0}};
+  auto set_time = [&](const Digest& blob, std::time_t seconds) {
+    const timespec both[2] = {{seconds, 0}, {seconds, 0}};
     std::string path = dir_.path() + "/content/blobs/sha256/" + std::string(blob.hex());
-    ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), long_ago, 0), 0);
+    ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), both, 0), 0);
   };
   TreeRef tree = with_file(nullptr, "one");
   Digest of_tree = write("held by a tree"), of_owner = write("held by an export"), of_nobody = write("not recorded");
-  for (const Digest& blob : {of_tree, of_owner, of_nobody}) age(blob);
+  for (const Digest& blob : {of_tree, of_owner, of_nobody}) set_time(blob, 1000);
   ASSERT_TRUE(trees_->hold_blob(tree, of_tree).ok());
   ASSERT_TRUE(trees_->hold_blob("export/killed", of_owner).ok());
   tree.reset();
   trees_ = nullptr;
   Digest fresh = write("about to be recorded");
+  set_time(fresh, std::time(nullptr) + 3600);  // after the store was opened
   trees_ = reopen(dir_.path() + "/store");
   trees_->settle();
   EXPECT_TRUE(*blobs_->info(of_tree));

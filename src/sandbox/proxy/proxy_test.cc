@@ -327,7 +327,7 @@ TEST_F(Proxied, EndsWithItsSessionThoughAServerIsSilent) {
   (void)::send(socket.get(), request.data(), request.size(), 0);
   const auto begin = std::chrono::steady_clock::now();
   session->finish();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));  // less than the patience with a silent server
 }
 
 }  // namespace
