@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "base/utf8_text.h"
 #include "base/value.h"
+#include "daemon/detail_size.h"
 #include "daemon/message_json.h"
 #include "wire/errdefs.pb.h"
 #include "wire/gateway.pb.h"
@@ -120,7 +121,7 @@ std::string to_bytes(const Status& status) {
 grpc::Status to_grpc(const Status& status) {
   if (status.ok()) return grpc::Status::OK;
   google::rpc::Status message;
-  to_proto(status, message);
+  to_proto(fit_on_the_wire(status), message);
   // Without details the trailer would only repeat code and message.
   std::string details = message.details_size() > 0 ? message.SerializeAsString() : std::string();
   return grpc::Status(static_cast<grpc::StatusCode>(message.code()), message.message(), std::move(details));

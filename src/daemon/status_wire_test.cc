@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "wire/errdefs.pb.h"
 #include "wire/gateway.pb.h"
 #include "wire/rpc_status.pb.h"
@@ -95,6 +96,32 @@ TEST(StatusWire, NonsenseFromAClientIsKeptAndDoesNoHarm) {
   to_proto(status, out);
   ASSERT_EQ(out.details_size(), 1);
   EXPECT_EQ(out.details(0).value(), "{not json");
+}
+
+// A field of an HTTP/2 head has 64 KiB at most.
+TEST(StatusWire, LargeErrorsAreCutToWhatFits) {
+  errdefs::Source source;
+  std::string text;
+  for (int line = 1; line <= 4000; ++line) text += "LABEL number=" + std::to_string(line) + "\n";
+  source.mutable_info()->set_filename("Dockerfile");
+  source.mutable_info()->set_data(text);
+  source.add_ranges()->mutable_start()->set_line(3000);
+  source.mutable_ranges(0)->mutable_end()->set_line(3001);
+  Status status = user_error(Code::kInvalidArgument, std::string(100'000, 'm'));
+  add_detail(status, kDetailSource, source.SerializeAsString());
+  add_detail(status, kDetailVertex, std::string(100'000, 'v'));
+  const grpc::Status sent = to_grpc(status);
+  EXPECT_LT(sent.error_message().size(), 20'000u);
+  EXPECT_LT(sent.error_details().size(), 60'000u * 3 / 4);
+  const Status back = from_grpc(sent);
+  EXPECT_EQ(back.code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(get_detail(back, kDetailSource));
+  ASSERT_TRUE(source.ParseFromString(*get_detail(back, kDetailSource)));
+  const std::vector<std::string_view> lines = split(source.info().data(), '\n');
+  ASSERT_GT(lines.size(), 3010u);
+  EXPECT_EQ(lines[2999], "LABEL number=3000");
+  EXPECT_EQ(lines[0], "");
+  EXPECT_FALSE(get_detail(back, kDetailVertex));
 }
 
 }  // namespace

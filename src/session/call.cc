@@ -24,8 +24,10 @@ http2::CallOptions wire_options(const CallOptions& options) { return {options.me
 Status to_status(const http2::Outcome& outcome) {
   if (outcome.code == 0) return ok();
   const auto code = static_cast<Code>(outcome.code);
-  // gRPC's own servers answer so to a service that nobody offers.
-  const bool unknown = code == Code::kUnimplemented && outcome.message.empty();
+  // So servers of gRPC's C++, Go and our own answer to a service that nobody offers.
+  const std::string_view words = outcome.message;
+  const bool unknown = code == Code::kUnimplemented &&
+                       (words.empty() || words.starts_with("unknown service ") || words.starts_with("unknown method "));
   Status out = make_error(fault_of_code(code), code, unknown ? "the client offers no such service" : outcome.message);
   if (!outcome.details.empty()) set_detail(out, kStatusDetails, outcome.details);
   return out;

@@ -26,7 +26,8 @@ round() { # round FROM TO: four at a time
 }
 threads() { find "/proc/$daemon/task" -mindepth 1 -maxdepth 1 | wc -l; }
 descriptors() { find "/proc/$daemon/fd" -mindepth 1 2>/dev/null | wc -l; }
-memory() { awk '/^VmRSS/{print $2}' "/proc/$daemon/status"; }
+# What the daemon has of its own; pages of the program's file come and go with use.
+memory() { awk '/^RssAnon/{print $2}' "/proc/$daemon/status"; }
 cgroups() { find /sys/fs/cgroup -type d -path "*/$cgroup_parent/*" 2>/dev/null | wc -l; }
 temporary() { find "$work/root" -path '*/ingest/*' -o -name '*.new' -o -name 'probe-*' | wc -l; }
 settled() { no_mount && (($(threads) <= threads_before + 8 && $(descriptors) <= descriptors_before + 8 && $(cgroups) <= cgroups_before + 16 && $(temporary) == 0)); }

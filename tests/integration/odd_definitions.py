@@ -51,8 +51,8 @@ def copy_action(on, secondary, output, source="/", dest="/c"):
     return field(2, field(1, on) + field(2, secondary) + field(3, output) + field(4, field(1, source) + field(2, dest)))
 
 
-def chain(length):
-    op, ops = mkdir([], on=-1), []
+def chain(length, start=None):
+    op, ops = start or mkdir([], on=-1), []
     for _ in range(length):
         ops.append(op)
         op = mkdir([put(op)])
@@ -148,7 +148,9 @@ CASES = {
     "bad-build-input": one(put(A) + field(5, field(1, 0) + field(2, field(1, "x") + field(2, field(1, 77)))), A),
     "ok-chain-300": lambda: chain(300),
     "any-chain-3000": lambda: chain(3000),
-    "any-chain-20000": lambda: chain(20000),
+    "any-chain-2000": lambda: chain(2000),
+    # Loaded whole before the fault at its bottom shows.
+    "bad-chain-20000": lambda: chain(20000, start=mkdir([put(b"an op that is not there")])),
     "ok-wide-500": lambda: wide(500),
     "any-wide-2000": lambda: wide(2000),
     "ok-doubling-60": lambda: doubling(60),
