@@ -1,9 +1,21 @@
 // What a killed daemon left: directories, digest files and blobs without a record.
+#include <sys/stat.h>
+
 #include "base/log.h"
 #include "host/fs.h"
 #include "store/internal/state.h"
 
 namespace kiln::store {
+namespace {
+
+bool is_younger(const std::string& path, Time than) {
+  struct stat info;
+  if (::lstat(path.c_str(), &info) != 0) return false;
+  const auto changed = std::chrono::seconds(info.st_mtim.tv_sec) + std::chrono::nanoseconds(info.st_mtim.tv_nsec);
+  return Time(std::chrono::duration_cast<Time::duration>(changed)) >= than;
+}
+
+}  // namespace
 
 void TreesState::in_background(std::function<void()> work) {
   if (!options.pool) return work();
@@ -46,7 +58,9 @@ void TreesState::sweep() {
   if (!files.ok()) return;
   for (const std::string& name : *files) {
     if (closing.stop_requested()) return;
-    if (left_over(name)) (void)host::remove_all(options.root + "/digests/" + name);
+    // One that is being saved lies there under another name until it is whole.
+    const std::string path = options.root + "/digests/" + name;
+    if (left_over(name) && !is_younger(path, opened)) (void)host::remove_all(path);
   }
   sweep_blobs();
 }

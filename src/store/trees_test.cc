@@ -400,6 +400,20 @@ TEST_P(TreesTest, SeededDigestsNeedNoReading) {
   EXPECT_EQ(*trees_->digest(tree, "/f", {}), announced);
 }
 
+TEST_P(TreesTest, DigestsThatAreBeingSavedSurviveTheSweep) {
+  trees_ = nullptr;
+  const std::string saving = dir_.path() + "/store/digests/tree.new", left = dir_.path() + "/store/digests/tree.old";
+  for (const auto& [path, seconds] : {std::pair{saving, std::time(nullptr) + 3600}, {left, std::time_t{1000}}}) {
+    ASSERT_TRUE(host::replace_file(path, "digests", 0600).ok());
+    const timespec both[2] = {{seconds, 0}, {seconds, 0}};
+    ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), both, 0), 0);
+  }
+  trees_ = reopen(dir_.path() + "/store");
+  trees_->settle();
+  EXPECT_TRUE(host::exists(saving));
+  EXPECT_FALSE(host::exists(left));
+}
+
 TEST_P(TreesTest, PruneTakesWhatNobodyHoldsLeavesFirst) {
   TreeRef base = with_file(nullptr, "base", std::string(10000, 'b'));
   TreeRef top = with_file(base, "top", std::string(20000, 't'));
