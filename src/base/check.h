@@ -6,7 +6,7 @@ namespace kiln::internal {
 [[noreturn]] void check_failed(const char* condition, const char* file, int line);
 }
 
-#define KILN_CHECK(condition)                                                     \
-  do {                                                                            \
+#define KILN_CHECK(condition)                                                         \
+  do {                                                                                \
     if (!(condition)) ::kiln::internal::check_failed(#condition, __FILE__, __LINE__); \
   } while (false)

@@ -1,7 +1,7 @@
 #include "base/clock.h"
 
-#include <fmt/format.h>
 #include <absl/time/time.h>
+#include <fmt/format.h>
 
 #include <condition_variable>
 #include <mutex>

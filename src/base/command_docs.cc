@@ -24,8 +24,7 @@ std::string option_left(const Option& option) {
 std::string option_right(const Option& option) {
   std::string out = option.help;
   if (!option.choices.empty()) out += fmt::format(" ({})", join(option.choices, ", "));
-  if (!option.fallback.empty() && option.fallback != "false")
-    out += fmt::format(" (default: {})", option.fallback);
+  if (!option.fallback.empty() && option.fallback != "false") out += fmt::format(" (default: {})", option.fallback);
   return out;
 }
 
@@ -138,8 +137,7 @@ std::string fish_script(const Command& root, std::string_view program) {
   std::vector<const Command*> path;
   walk(root, path, [&](const std::vector<const Command*>& here) {
     std::string condition;
-    if (here.size() > 1)
-      condition = fmt::format(" -n '__fish_seen_subcommand_from {}'", here.back()->name);
+    if (here.size() > 1) condition = fmt::format(" -n '__fish_seen_subcommand_from {}'", here.back()->name);
     for (const Command& inner : here.back()->commands) {
       if (inner.hidden) continue;
       out += fmt::format("complete -c {}{} -f -a {} -d '{}'\n", program,
@@ -154,8 +152,8 @@ std::string fish_script(const Command& root, std::string_view program) {
                           : option.completion == Completion::kNone ? " -x"
                                                                    : " -r";
       if (!option.choices.empty()) value += fmt::format(" -a '{}'", join(option.choices, " "));
-      out += fmt::format("complete -c {}{}{} -l {}{} -d '{}'\n", program, condition, shorts,
-                         option.name, value, replace_all(option.help, "'", "\\'"));
+      out += fmt::format("complete -c {}{}{} -l {}{} -d '{}'\n", program, condition, shorts, option.name, value,
+                         replace_all(option.help, "'", "\\'"));
     }
   });
   return out;
@@ -172,19 +170,16 @@ std::string troff(std::string_view text) {
 std::string help_text(const std::vector<const Command*>& path, std::string_view program) {
   const Command& command = *path.back();
   std::string name = full_name(path, program);
-  std::string out = fmt::format("NAME:\n   {} - {}\n\nUSAGE:\n   {}{}{}{}\n", name, command.summary,
-                                name, command.options.empty() ? "" : " [options]",
-                                command.commands.empty() ? "" : " command",
+  std::string out = fmt::format("NAME:\n   {} - {}\n\nUSAGE:\n   {}{}{}{}\n", name, command.summary, name,
+                                command.options.empty() ? "" : " [options]", command.commands.empty() ? "" : " command",
                                 command.arguments.empty() ? "" : " " + command.arguments);
   if (!command.description.empty()) {
     out += "\nDESCRIPTION:\n";
-    for (std::string_view line : split(command.description, '\n'))
-      out += fmt::format("   {}\n", line);
+    for (std::string_view line : split(command.description, '\n')) out += fmt::format("   {}\n", line);
   }
   std::vector<std::pair<std::string, std::string>> rows;
   for (const Command& inner : command.commands) {
-    if (!inner.hidden)
-      rows.emplace_back(join(words(inner.name + " " + inner.aliases), ", "), inner.summary);
+    if (!inner.hidden) rows.emplace_back(join(words(inner.name + " " + inner.aliases), ", "), inner.summary);
   }
   if (!rows.empty()) {
     out += "\nCOMMANDS:\n";
@@ -192,33 +187,27 @@ std::string help_text(const std::vector<const Command*>& path, std::string_view 
   }
   add_options(out, path.size() == 1 ? "GLOBAL OPTIONS" : "OPTIONS", command.options);
   for (std::size_t i = path.size() - 1; i-- > 0;)
-    add_options(out, i == 0 ? "GLOBAL OPTIONS" : "OPTIONS OF " + to_upper(path[i]->name),
-                path[i]->options);
+    add_options(out, i == 0 ? "GLOBAL OPTIONS" : "OPTIONS OF " + to_upper(path[i]->name), path[i]->options);
   return out;
 }
 
-Result<std::string> completion_script(const Command& root, std::string_view program,
-                                      std::string_view shell) {
+Result<std::string> completion_script(const Command& root, std::string_view program, std::string_view shell) {
   if (shell == "bash") return bash_script(root, program);
   if (shell == "fish") return fish_script(root, program);
   if (shell == "zsh") {
     return fmt::format("#compdef {}\nautoload -U +X bashcompinit && bashcompinit\n{}", program,
                        bash_script(root, program));
   }
-  return user_error(
-      Code::kInvalidArgument,
-      fmt::format("no completions for shell '{}'; there are bash, zsh and fish", shell));
+  return user_error(Code::kInvalidArgument,
+                    fmt::format("no completions for shell '{}'; there are bash, zsh and fish", shell));
 }
 
-std::string man_page(const Command& root, std::string_view program, std::string_view version,
-                     int section) {
-  std::string out = fmt::format(
-      ".TH {} {} \"\" \"{}\"\n.SH NAME\n{} \\- {}\n.SH SYNOPSIS\n.B {}\n[options]{}{}\n",
-      to_upper(program), section, version, troff(program), troff(root.summary), troff(program),
-      root.commands.empty() ? "" : " command",
-      root.arguments.empty() ? "" : " " + troff(root.arguments));
-  if (!root.description.empty())
-    out += fmt::format(".SH DESCRIPTION\n{}\n", troff(root.description));
+std::string man_page(const Command& root, std::string_view program, std::string_view version, int section) {
+  std::string out =
+      fmt::format(".TH {} {} \"\" \"{}\"\n.SH NAME\n{} \\- {}\n.SH SYNOPSIS\n.B {}\n[options]{}{}\n", to_upper(program),
+                  section, version, troff(program), troff(root.summary), troff(program),
+                  root.commands.empty() ? "" : " command", root.arguments.empty() ? "" : " " + troff(root.arguments));
+  if (!root.description.empty()) out += fmt::format(".SH DESCRIPTION\n{}\n", troff(root.description));
   std::vector<const Command*> path;
   walk(root, path, [&](const std::vector<const Command*>& here) {
     const Command& command = *here.back();
@@ -226,16 +215,15 @@ std::string man_page(const Command& root, std::string_view program, std::string_
       out += ".SH OPTIONS\n";
     } else {
       if (here.size() == 2 && here.back() == &root.commands.front()) out += ".SH COMMANDS\n";
-      out += fmt::format(".SS {} {}\n{}\n", troff(full_name(here, program)),
-                         troff(command.arguments), troff(command.summary));
+      out += fmt::format(".SS {} {}\n{}\n", troff(full_name(here, program)), troff(command.arguments),
+                         troff(command.summary));
       for (std::string_view line : split(command.description, '\n')) {
         if (!trim(line).empty()) out += fmt::format(".PP\n{}\n", troff(trim(line)));
       }
     }
     for (const Option& option : command.options) {
       if (!option.hidden)
-        out += fmt::format(".TP\n.B {}\n{}\n", troff(option_left(option)),
-                           troff(option_right(option)));
+        out += fmt::format(".TP\n.B {}\n{}\n", troff(option_left(option)), troff(option_right(option)));
     }
   });
   return out;

@@ -15,17 +15,13 @@ const Command& table() {
       .summary = "does things",
       .options = {{.name = "addr", .help = "where", .fallback = "unix:///x"},
                   {.name = "debug", .kind = OptionKind::kSwitch, .help = "more"}},
-      .commands = {
-          {.name = "build",
-           .aliases = "b",
-           .summary = "builds",
-           .arguments = "CONTEXT",
-           .options =
-               {{.name = "opt", .aliases = "o", .kind = OptionKind::kList, .help = "options"},
-                {.name = "wait", .kind = OptionKind::kDuration, .help = "how long"}}},
-          {.name = "debug",
-           .summary = "group",
-           .commands = {{.name = "info", .summary = "tells"}}}}};
+      .commands = {{.name = "build",
+                    .aliases = "b",
+                    .summary = "builds",
+                    .arguments = "CONTEXT",
+                    .options = {{.name = "opt", .aliases = "o", .kind = OptionKind::kList, .help = "options"},
+                                {.name = "wait", .kind = OptionKind::kDuration, .help = "how long"}}},
+                   {.name = "debug", .summary = "group", .commands = {{.name = "info", .summary = "tells"}}}}};
   return root;
 }
 
@@ -35,13 +31,10 @@ Result<CommandLine> parse(std::string_view text) {
   return CommandLine::parse(table(), arguments);
 }
 
-std::string error(std::string_view text) {
-  return std::string(message_of(parse(text).status()));
-}
+std::string error(std::string_view text) { return std::string(message_of(parse(text).status())); }
 
 TEST(CommandLine, takes_options_in_all_their_forms) {
-  Result<CommandLine> line =
-      parse("--addr=tcp://h b -o a=1 --opt b --addr x --debug --wait 1m30s ctx -- -z");
+  Result<CommandLine> line = parse("--addr=tcp://h b -o a=1 --opt b --addr x --debug --wait 1m30s ctx -- -z");
   ASSERT_TRUE(line.ok()) << line.status();
   EXPECT_EQ(line->command().name, "build");
   EXPECT_EQ(line->text("addr"), "x");
@@ -57,8 +50,7 @@ TEST(CommandLine, says_what_is_wrong_and_what_is_near) {
   EXPECT_EQ(error("biuld"), "unknown command \"biuld\" (did you mean build?)");
   EXPECT_EQ(error("build --optt x"), "unknown flag --optt (did you mean --opt?); see --help");
   EXPECT_EQ(error("build --opt"), "flag needs a value: --opt");
-  EXPECT_EQ(error("build --wait soon"),
-            "invalid value \"soon\" for flag --wait: want a duration such as 10s or 1h30m");
+  EXPECT_EQ(error("build --wait soon"), "invalid value \"soon\" for flag --wait: want a duration such as 10s or 1h30m");
 }
 
 TEST(CommandLine, gives_help_where_there_is_nothing_to_do) {

@@ -9,13 +9,9 @@
 namespace kiln {
 namespace {
 
-Status fault(std::string message) {
-  return user_error(Code::kInvalidArgument, message);
-}
+Status fault(std::string message) { return user_error(Code::kInvalidArgument, message); }
 
-bool alphanumeric(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
+bool alphanumeric(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
 // "https" of "https://…", lower case; empty when the text does not begin so.
 std::string scheme_of(std::string_view text) {
@@ -49,8 +45,7 @@ bool parse_query(std::string_view text, std::map<std::string, std::vector<std::s
   for (std::string_view pair : split(text, '&')) {
     if (pair.empty()) continue;
     auto [raw_key, raw_value] = split_once(pair, '=');
-    std::optional<std::string> key = unescape(raw_key, Plus::kBlank),
-                               value = unescape(raw_value, Plus::kBlank);
+    std::optional<std::string> key = unescape(raw_key, Plus::kBlank), value = unescape(raw_value, Plus::kBlank);
     if (!key || !value) return false;
     query[*key].push_back(*value);
   }
@@ -81,14 +76,12 @@ Result<GitUrl> parse_standard(std::string scheme, std::string_view rest) {
   if (auto at = authority.rfind('@'); at != std::string_view::npos) {
     auto [user, password] = split_once(authority.substr(0, at), ':');
     url.user = unescape(user, Plus::kLiteral).value_or(std::string(user));
-    if (user.size() < at)
-      url.password = unescape(password, Plus::kLiteral).value_or(std::string(password));
+    if (user.size() < at) url.password = unescape(password, Plus::kLiteral).value_or(std::string(password));
     authority.remove_prefix(at + 1);
   }
   std::optional<std::string> path = unescape(place.substr(slash), Plus::kLiteral);
   std::optional<std::string> fragment = unescape(raw_fragment, Plus::kLiteral);
-  if (!path || !fragment || authority.find(' ') != std::string_view::npos ||
-      !parse_query(raw_query, url.query)) {
+  if (!path || !fragment || authority.find(' ') != std::string_view::npos || !parse_query(raw_query, url.query)) {
     return fault(fmt::format("'{}://{}' is not a valid URL", scheme, rest));
   }
   url.host = authority;
@@ -105,11 +98,8 @@ std::optional<GitUrl> parse_scp(std::string_view text) {
   while (at < text.size() && (alphanumeric(text[at]) || text[at] == '-' || text[at] == '_')) ++at;
   if (at == 0 || at >= text.size() || text[at] != '@') return std::nullopt;
   std::size_t colon = at + 1;
-  while (colon < text.size() &&
-         (alphanumeric(text[colon]) || text[colon] == '-' || text[colon] == '.'))
-    ++colon;
-  if (colon == at + 1 || colon >= text.size() || text[colon] != ':' ||
-      text.find('\n') != std::string_view::npos)
+  while (colon < text.size() && (alphanumeric(text[colon]) || text[colon] == '-' || text[colon] == '.')) ++colon;
+  if (colon == at + 1 || colon >= text.size() || text[colon] != ':' || text.find('\n') != std::string_view::npos)
     return std::nullopt;
   GitUrl url;
   url.scheme = "ssh";
@@ -133,8 +123,7 @@ class QueryReader {
     for (const auto& [key, values] : query) {
       if (values.size() > 1) return fault(fmt::format("query {} has multiple values", quote(key)));
       bool may_be_bare = key == "submodules" || key == "keep-git-dir" || key == "fetch-by-commit";
-      if (values[0].empty() && !may_be_bare)
-        return fault(fmt::format("query {} has no value", quote(key)));
+      if (values[0].empty() && !may_be_bare) return fault(fmt::format("query {} has no value", quote(key)));
       KILN_RETURN_IF_ERROR(set(key, values[0]));
     }
     if (!tag_.empty()) KILN_RETURN_IF_ERROR(set_ref(prefixed("refs/tags/", tag_)));
@@ -171,8 +160,7 @@ class QueryReader {
       reference_.checksum = value;
     } else if (key == "subdir") {
       if (!reference_.subdir.empty() && reference_.subdir != value) {
-        return fault(
-            fmt::format("subdir conflicts: {} vs {}", quote(reference_.subdir), quote(value)));
+        return fault(fmt::format("subdir conflicts: {} vs {}", quote(reference_.subdir), quote(value)));
       }
       reference_.subdir = value;
     } else if (key == "keep-git-dir") {
@@ -183,8 +171,7 @@ class QueryReader {
       KILN_ASSIGN_OR_RETURN(reference_.fetch_by_commit, boolean(key, value));
     } else if (key == "mtime") {
       if (value != "checkout" && value != "commit") {
-        return fault(fmt::format("invalid mtime value: {} (must be \"checkout\" or \"commit\")",
-                                 quote(value)));
+        return fault(fmt::format("invalid mtime value: {} (must be \"checkout\" or \"commit\")", quote(value)));
       }
       reference_.mtime = value;
     } else {
@@ -222,13 +209,11 @@ std::optional<Result<GitReference>> parse_git_reference(std::string_view text) {
   bool is_http = url->scheme == "http" || url->scheme == "https";
   if (!reference.looks_local && is_http && !url->path.ends_with(".git")) return std::nullopt;
   reference.unencrypted = url->scheme == "http" || url->scheme == "git";
-  reference.remote =
-      reference.looks_local ? url->remote.substr(std::string_view("https://").size()) : url->remote;
+  reference.remote = reference.looks_local ? url->remote.substr(std::string_view("https://").size()) : url->remote;
   reference.ref = url->ref;
   reference.subdir = url->subdir;
   reference.short_name = reference.remote.substr(reference.remote.rfind('/') + 1);
-  if (reference.short_name.ends_with(".git"))
-    reference.short_name.resize(reference.short_name.size() - 4);
+  if (reference.short_name.ends_with(".git")) reference.short_name.resize(reference.short_name.size() - 4);
   if (Status status = QueryReader(reference).read(url->query); !status.ok()) return status;
   return reference;
 }
@@ -237,8 +222,7 @@ std::string git_fragment_form(std::string_view text, GitSubdir subdir) {
   std::optional<Result<GitReference>> reference = parse_git_reference(text);
   if (!reference || !reference->ok()) return std::string(text);
   const GitReference& git = **reference;
-  std::string path =
-      subdir == GitSubdir::kKeep && !git.subdir.empty() ? join_path("/", git.subdir).substr(1) : "";
+  std::string path = subdir == GitSubdir::kKeep && !git.subdir.empty() ? join_path("/", git.subdir).substr(1) : "";
   std::string out = git.remote;
   if (!git.ref.empty() || !path.empty()) out += "#" + git.ref;
   if (!path.empty()) out += ":" + path;

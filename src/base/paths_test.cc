@@ -13,12 +13,27 @@ namespace kiln {
 namespace {
 
 TEST(Path, CleansAsGo) {
-  for (auto [in, want] : std::vector<std::pair<const char*, const char*>>{
-           {"", "."}, {"abc/def", "abc/def"}, {"a/b/c", "a/b/c"}, {".", "."}, {"..", ".."}, {"../../abc", "../../abc"},
-           {"/abc", "/abc"}, {"/", "/"}, {"abc/", "abc"}, {"abc//def//ghi", "abc/def/ghi"}, {"//abc", "/abc"},
-           {"abc/./def", "abc/def"}, {"/./abc/def", "/abc/def"}, {"abc/def/ghi/../jkl", "abc/def/jkl"},
-           {"abc/def/..", "abc"}, {"abc/def/../..", "."}, {"/abc/def/../..", "/"}, {"abc/def/../../..", ".."},
-           {"/abc/def/../../..", "/"}, {"abc/../../././../def", "../../def"}, {"/../x", "/x"}}) {
+  for (auto [in, want] : std::vector<std::pair<const char*, const char*>>{{"", "."},
+                                                                          {"abc/def", "abc/def"},
+                                                                          {"a/b/c", "a/b/c"},
+                                                                          {".", "."},
+                                                                          {"..", ".."},
+                                                                          {"../../abc", "../../abc"},
+                                                                          {"/abc", "/abc"},
+                                                                          {"/", "/"},
+                                                                          {"abc/", "abc"},
+                                                                          {"abc//def//ghi", "abc/def/ghi"},
+                                                                          {"//abc", "/abc"},
+                                                                          {"abc/./def", "abc/def"},
+                                                                          {"/./abc/def", "/abc/def"},
+                                                                          {"abc/def/ghi/../jkl", "abc/def/jkl"},
+                                                                          {"abc/def/..", "abc"},
+                                                                          {"abc/def/../..", "."},
+                                                                          {"/abc/def/../..", "/"},
+                                                                          {"abc/def/../../..", ".."},
+                                                                          {"/abc/def/../../..", "/"},
+                                                                          {"abc/../../././../def", "../../def"},
+                                                                          {"/../x", "/x"}}) {
     EXPECT_EQ(clean_path(in), want) << in;
   }
 }
@@ -51,17 +66,53 @@ TEST(Glob, MatchesAsGo) {
     const char* name;
     int want;  // -1: malformed
   };
-  for (const Case& c : std::vector<Case>{
-           {"abc", "abc", 1}, {"*", "abc", 1}, {"*c", "abc", 1}, {"a*", "a", 1}, {"a*", "abc", 1}, {"a*", "ab/c", 0},
-           {"a*/b", "abc/b", 1}, {"a*/b", "a/c/b", 0}, {"a*b*c*d*e*/f", "axbxcxdxe/f", 1},
-           {"a*b*c*d*e*/f", "axbxcxdxexxx/f", 1}, {"a*b*c*d*e*/f", "axbxcxdxe/xxx/f", 0}, {"a*b?c*x", "abxbbxdbxebxczzx", 1},
-           {"a*b?c*x", "abxbbxdbxebxczzy", 0}, {"ab[c]", "abc", 1}, {"ab[b-d]", "abc", 1}, {"ab[e-g]", "abc", 0},
-           {"ab[^c]", "abc", 0}, {"ab[^b-d]", "abc", 0}, {"ab[^e-g]", "abc", 1}, {"a\\*b", "a*b", 1}, {"a\\*b", "ab", 0},
-           {"a?b", "a☺b", 1}, {"a[^a]b", "a☺b", 1}, {"a???b", "a☺b", 0}, {"[a-ζ]*", "α", 1}, {"*[a-ζ]", "A", 0},
-           {"a?b", "a/b", 0}, {"a*b", "a/b", 0}, {"[\\]a]", "]", 1}, {"[\\-]", "-", 1}, {"[x\\-]", "-", 1}, {"[]a]", "]", -1},
-           {"[-]", "-", -1}, {"[x-]", "x", -1}, {"[-x]", "x", -1}, {"\\", "a", -1}, {"[a-b-c]", "a", -1}, {"[", "a", -1},
-           {"[^", "a", -1}, {"[^bc", "a", -1}, {"a[", "a", -1}, {"a[", "ab", -1}, {"a[", "x", -1}, {"a/b[", "x", -1},
-           {"*x", "xxx", 1}, {"", "", 1}, {"[*]", "*", 1}}) {
+  for (const Case& c : std::vector<Case>{{"abc", "abc", 1},
+                                         {"*", "abc", 1},
+                                         {"*c", "abc", 1},
+                                         {"a*", "a", 1},
+                                         {"a*", "abc", 1},
+                                         {"a*", "ab/c", 0},
+                                         {"a*/b", "abc/b", 1},
+                                         {"a*/b", "a/c/b", 0},
+                                         {"a*b*c*d*e*/f", "axbxcxdxe/f", 1},
+                                         {"a*b*c*d*e*/f", "axbxcxdxexxx/f", 1},
+                                         {"a*b*c*d*e*/f", "axbxcxdxe/xxx/f", 0},
+                                         {"a*b?c*x", "abxbbxdbxebxczzx", 1},
+                                         {"a*b?c*x", "abxbbxdbxebxczzy", 0},
+                                         {"ab[c]", "abc", 1},
+                                         {"ab[b-d]", "abc", 1},
+                                         {"ab[e-g]", "abc", 0},
+                                         {"ab[^c]", "abc", 0},
+                                         {"ab[^b-d]", "abc", 0},
+                                         {"ab[^e-g]", "abc", 1},
+                                         {"a\\*b", "a*b", 1},
+                                         {"a\\*b", "ab", 0},
+                                         {"a?b", "a☺b", 1},
+                                         {"a[^a]b", "a☺b", 1},
+                                         {"a???b", "a☺b", 0},
+                                         {"[a-ζ]*", "α", 1},
+                                         {"*[a-ζ]", "A", 0},
+                                         {"a?b", "a/b", 0},
+                                         {"a*b", "a/b", 0},
+                                         {"[\\]a]", "]", 1},
+                                         {"[\\-]", "-", 1},
+                                         {"[x\\-]", "-", 1},
+                                         {"[]a]", "]", -1},
+                                         {"[-]", "-", -1},
+                                         {"[x-]", "x", -1},
+                                         {"[-x]", "x", -1},
+                                         {"\\", "a", -1},
+                                         {"[a-b-c]", "a", -1},
+                                         {"[", "a", -1},
+                                         {"[^", "a", -1},
+                                         {"[^bc", "a", -1},
+                                         {"a[", "a", -1},
+                                         {"a[", "ab", -1},
+                                         {"a[", "x", -1},
+                                         {"a/b[", "x", -1},
+                                         {"*x", "xxx", 1},
+                                         {"", "", 1},
+                                         {"[*]", "*", 1}}) {
     Result<bool> got = glob_match(c.pattern, c.name);
     EXPECT_EQ(got.ok() ? int{*got} : -1, c.want) << c.pattern << " on " << c.name;
   }
@@ -73,22 +124,56 @@ TEST(Patterns, MatchAsDocker) {
     const char* path;
     bool want;
   };
-  for (const Case& c : std::vector<Case>{
-           {"**", "file", true}, {"**", "dir/file", true}, {"**/", "file", true}, {"**/**", "dir/file", true},
-           {"dir/**", "dir/file", true}, {"dir/**", "dir/dir2/file", true}, {"**/dir", "dir/file", true},
-           {"**/dir2/*", "dir/dir2/file", true}, {"**/dir2/**", "dir/dir2/dir2/file", true}, {"**file", "file", true},
-           {"**file", "dir/file", true}, {"**/file", "dir/file", true}, {"**file", "dir/dir/file", true},
-           {"**/file*", "dir/dir/file", true}, {"**/file*", "dir/dir/file.txt", true}, {"**/file*txt", "dir/dir/file.txt", true},
-           {"**/file*.txt*", "dir/dir/file.txt", true}, {"**/file*.txt", "dir/file.txt/x", true}, {"**/**/*.txt", "a/b.txt", true},
-           {"**/**/*.txt2", "a/b.txt", false}, {"**/*.txt", "file.txt", true}, {"**/a*.txt", "dir/b.txt", false},
-           {"a**/*.txt", "a/file.txt", true}, {"a**/*.txt", "a/dir/file.txt", true}, {"a/*.txt", "a/file.txt", true},
-           {"a/*.txt", "a/dir/file.txt", false}, {"a/*.txt**", "a/file.txt", true}, {"a[b-d]e", "ae", false},
-           {"a[b-d]e", "ace", true}, {"a[b-d]e", "aae", false}, {"a[^b-d]e", "aze", true}, {".*", ".foo", true},
-           {".*", "foo", false}, {"abc.def", "abcdef", false}, {"abc.def", "abcZdef", false}, {"abc?def", "abcZdef", true},
-           {"abc?def", "abcdef", false}, {"a\\\\", "a\\", true}, {"**/foo/bar", "foo/bar", true}, {"**/foo/bar", "dir/foo/bar", true},
-           {"abc/**", "abc", false}, {"*/foo", "bar/foo", true}, {"**/.git*", "a/.gitignore", true}, {"a\\*b", "a*b", true},
-           {"x*y**z", "xyyz", true}, {"node_modules", "x/node_modules", false}, {"**/cache", "cachex", false},
-           {"a/**/b", "a/b", true}, {"a/**/b", "a/x/y/b/c", true}, {"a/**/b", "ab", false}}) {
+  for (const Case& c : std::vector<Case>{{"**", "file", true},
+                                         {"**", "dir/file", true},
+                                         {"**/", "file", true},
+                                         {"**/**", "dir/file", true},
+                                         {"dir/**", "dir/file", true},
+                                         {"dir/**", "dir/dir2/file", true},
+                                         {"**/dir", "dir/file", true},
+                                         {"**/dir2/*", "dir/dir2/file", true},
+                                         {"**/dir2/**", "dir/dir2/dir2/file", true},
+                                         {"**file", "file", true},
+                                         {"**file", "dir/file", true},
+                                         {"**/file", "dir/file", true},
+                                         {"**file", "dir/dir/file", true},
+                                         {"**/file*", "dir/dir/file", true},
+                                         {"**/file*", "dir/dir/file.txt", true},
+                                         {"**/file*txt", "dir/dir/file.txt", true},
+                                         {"**/file*.txt*", "dir/dir/file.txt", true},
+                                         {"**/file*.txt", "dir/file.txt/x", true},
+                                         {"**/**/*.txt", "a/b.txt", true},
+                                         {"**/**/*.txt2", "a/b.txt", false},
+                                         {"**/*.txt", "file.txt", true},
+                                         {"**/a*.txt", "dir/b.txt", false},
+                                         {"a**/*.txt", "a/file.txt", true},
+                                         {"a**/*.txt", "a/dir/file.txt", true},
+                                         {"a/*.txt", "a/file.txt", true},
+                                         {"a/*.txt", "a/dir/file.txt", false},
+                                         {"a/*.txt**", "a/file.txt", true},
+                                         {"a[b-d]e", "ae", false},
+                                         {"a[b-d]e", "ace", true},
+                                         {"a[b-d]e", "aae", false},
+                                         {"a[^b-d]e", "aze", true},
+                                         {".*", ".foo", true},
+                                         {".*", "foo", false},
+                                         {"abc.def", "abcdef", false},
+                                         {"abc.def", "abcZdef", false},
+                                         {"abc?def", "abcZdef", true},
+                                         {"abc?def", "abcdef", false},
+                                         {"a\\\\", "a\\", true},
+                                         {"**/foo/bar", "foo/bar", true},
+                                         {"**/foo/bar", "dir/foo/bar", true},
+                                         {"abc/**", "abc", false},
+                                         {"*/foo", "bar/foo", true},
+                                         {"**/.git*", "a/.gitignore", true},
+                                         {"a\\*b", "a*b", true},
+                                         {"x*y**z", "xyyz", true},
+                                         {"node_modules", "x/node_modules", false},
+                                         {"**/cache", "cachex", false},
+                                         {"a/**/b", "a/b", true},
+                                         {"a/**/b", "a/x/y/b/c", true},
+                                         {"a/**/b", "ab", false}}) {
     auto matcher = PatternMatcher::make({c.pattern});
     ASSERT_TRUE(matcher.ok()) << c.pattern;
     EXPECT_EQ(matcher->matches_or_parent(c.path), c.want) << c.pattern << " on " << c.path;
@@ -136,7 +221,8 @@ TEST(Patterns, FiveHundredPatternsAreCheap) {
     std::string dir = fmt::format("dir{}", d), below = dir + "/sub";
     matcher->matches(dir, {}, &top);
     matcher->matches(below, top, &sub);
-    for (int f = 0; f < 100; ++f) hits += matcher->matches(fmt::format("{}/file{}.{}", below, f, f % 10 ? "go" : "tmp"), sub, &file);
+    for (int f = 0; f < 100; ++f)
+      hits += matcher->matches(fmt::format("{}/file{}.{}", below, f, f % 10 ? "go" : "tmp"), sub, &file);
   }
   auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
   EXPECT_EQ(hits, 1000);

@@ -139,7 +139,8 @@ bool compiled_matches(const Compiled& compiled, std::string_view path) {
     case Compiled::kExact: return path == compiled.text;
     case Compiled::kPrefix: return path.substr(0, compiled.text.size()) == compiled.text;
     case Compiled::kSuffix:
-      if (path.size() >= compiled.text.size() && path.substr(path.size() - compiled.text.size()) == compiled.text) return true;
+      if (path.size() >= compiled.text.size() && path.substr(path.size() - compiled.text.size()) == compiled.text)
+        return true;
       return compiled.text[0] == '/' && path == std::string_view(compiled.text).substr(1);
     case Compiled::kTokens: return match_tokens(compiled.tokens, path);
     case Compiled::kRegexp: return re2::RE2::FullMatch(re2::StringPiece(path.data(), path.size()), *compiled.regexp);
@@ -245,7 +246,8 @@ void PatternMatcher::Index::place(std::uint32_t number) {
 void PatternMatcher::Index::gather(std::string_view path, Candidates& out) const {
   auto found = [&](std::uint32_t pattern) { out.push_back({pattern, static_cast<std::uint32_t>(path.size())}); };
   if (!exact.empty()) {
-    if (auto it = exact.find(as_absl(path)); it != exact.end()) std::for_each(it->second.begin(), it->second.end(), found);
+    if (auto it = exact.find(as_absl(path)); it != exact.end())
+      std::for_each(it->second.begin(), it->second.end(), found);
   }
   std::size_t from = 0, to = path.size();
   by_prefix.walk([&] { return from < path.size() ? static_cast<unsigned char>(path[from++]) : -1; }, found);

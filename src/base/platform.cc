@@ -11,18 +11,20 @@
 namespace kiln {
 namespace {
 
-constexpr std::array kOsNames = {"aix",   "android", "darwin", "dragonfly", "freebsd", "illumos", "ios",    "js",
+constexpr std::array kOsNames = {"aix",   "android", "darwin", "dragonfly", "freebsd", "illumos", "ios",     "js",
                                  "linux", "nacl",    "netbsd", "openbsd",   "plan9",   "solaris", "windows", "zos"};
-constexpr std::array kArchNames = {"386",      "amd64",  "arm",     "arm64", "loong64", "mips",  "mipsle",
-                                   "mips64",   "mips64le", "ppc",   "ppc64", "ppc64le", "riscv", "riscv64",
-                                   "s390",     "s390x",  "wasm",    "sparc64"};
+constexpr std::array kArchNames = {"386",    "amd64",   "arm",      "arm64", "loong64", "mips",
+                                   "mipsle", "mips64",  "mips64le", "ppc",   "ppc64",   "ppc64le",
+                                   "riscv",  "riscv64", "s390",     "s390x", "wasm",    "sparc64"};
 
 bool known_os(std::string_view name) {
-  for (auto n : kOsNames) if (name == n) return true;
+  for (auto n : kOsNames)
+    if (name == n) return true;
   return false;
 }
 bool known_arch(std::string_view name) {
-  for (auto n : kArchNames) if (name == n) return true;
+  for (auto n : kArchNames)
+    if (name == n) return true;
   return false;
 }
 
@@ -45,8 +47,10 @@ void normalize_arch(std::string& arch, std::string& variant) {
     arch = "arm";
     variant = "v6";
   } else if (arch == "arm") {
-    if (variant.empty() || variant == "7") variant = "v7";
-    else if (variant == "5" || variant == "6" || variant == "8") variant = "v" + variant;
+    if (variant.empty() || variant == "7")
+      variant = "v7";
+    else if (variant == "5" || variant == "6" || variant == "8")
+      variant = "v" + variant;
   }
 }
 
@@ -71,7 +75,12 @@ Status parse_os(std::string_view text, std::string_view part, Platform& out) {
     options = part.substr(open + 1, part.size() - open - 2);
   }
   if (!valid_component(name)) {
-    return user_error(Code::kInvalidArgument, fmt::format("\"{}\" is an invalid OS component of \"{}\": OSAndVersion specifier component must match \"^([A-Za-z0-9_-]+)(?:\\\\(([A-Za-z0-9_.-]*)((?:\\\\+[A-Za-z0-9_.-]+)*)\\\\))?$\": invalid argument", part, text));
+    return user_error(
+        Code::kInvalidArgument,
+        fmt::format(
+            "\"{}\" is an invalid OS component of \"{}\": OSAndVersion specifier component must match "
+            "\"^([A-Za-z0-9_-]+)(?:\\\\(([A-Za-z0-9_.-]*)((?:\\\\+[A-Za-z0-9_.-]+)*)\\\\))?$\": invalid argument",
+            part, text));
   }
   out.os = name;
   if (!options.empty()) {
@@ -107,7 +116,10 @@ Result<Platform> Platform::parse(std::string_view text) {
   Platform out;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (i > 0 && !valid_component(parts[i])) {
-      return user_error(Code::kInvalidArgument, fmt::format("\"{}\" is an invalid component of \"{}\": platform specifier component must match \"^[A-Za-z0-9_.-]+$\": invalid argument", parts[i], text));
+      return user_error(Code::kInvalidArgument,
+                        fmt::format("\"{}\" is an invalid component of \"{}\": platform specifier component must match "
+                                    "\"^[A-Za-z0-9_.-]+$\": invalid argument",
+                                    parts[i], text));
     }
   }
   KILN_RETURN_IF_ERROR(parse_os(text, parts[0], out));
@@ -180,7 +192,8 @@ int best_platform(const std::vector<Platform>& have, const Platform& wanted_raw)
   for (const auto& candidate : order) {
     for (std::size_t i = 0; i < have.size(); ++i) {
       if (!have[i].same_as(candidate)) continue;
-      if (!wanted.os_version.empty() && !have[i].os_version.empty() && have[i].os_version != wanted.os_version) continue;
+      if (!wanted.os_version.empty() && !have[i].os_version.empty() && have[i].os_version != wanted.os_version)
+        continue;
       return static_cast<int>(i);
     }
   }

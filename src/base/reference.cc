@@ -76,7 +76,8 @@ bool valid_tag(std::string_view tag) {
 }
 
 bool is_identifier(std::string_view text) {
-  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) { return digit(c) || (c >= 'a' && c <= 'f'); });
+  return text.size() == 64 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return digit(c) || (c >= 'a' && c <= 'f'); });
 }
 
 // The first component is a domain only when it looks like one; else the name is Docker Hub's.
@@ -87,8 +88,8 @@ std::pair<std::string, std::string> split_domain(std::string_view text) {
   }
   std::string domain(text.substr(0, slash));
   std::string rest(text.substr(slash + 1));
-  bool looks_like_domain = domain == "localhost" || domain.find_first_of(".:") != std::string::npos ||
-                           to_lower(domain) != domain;
+  bool looks_like_domain =
+      domain == "localhost" || domain.find_first_of(".:") != std::string::npos || to_lower(domain) != domain;
   if (!looks_like_domain) {
     rest = std::string(text);
     domain = kDefaultDomain;

@@ -46,9 +46,7 @@ Status make_error(Fault fault, Code code, std::string_view message) {
 }
 
 Status user_error(Code code, std::string_view message) { return make_error(Fault::kUser, code, message); }
-Status environment_error(Code code, std::string_view message) {
-  return make_error(Fault::kEnvironment, code, message);
-}
+Status environment_error(Code code, std::string_view message) { return make_error(Fault::kEnvironment, code, message); }
 Status peer_error(Code code, std::string_view message) { return make_error(Fault::kPeer, code, message); }
 Status engine_error(std::string_view message) { return make_error(Fault::kEngine, Code::kInternal, message); }
 
@@ -67,7 +65,9 @@ std::optional<int> errno_of(const Status& status) {
   return value;
 }
 
-Status cancelled(std::string_view what) { return Status(Code::kCancelled, absl::string_view(what.data(), what.size())); }
+Status cancelled(std::string_view what) {
+  return Status(Code::kCancelled, absl::string_view(what.data(), what.size()));
+}
 bool is_cancelled(const Status& status) { return status.code() == Code::kCancelled; }
 bool is_not_found(const Status& status) { return status.code() == Code::kNotFound; }
 

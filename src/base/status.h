@@ -69,14 +69,13 @@ std::optional<std::string> get_detail(const Status& status, std::string_view typ
 #define KILN_CONCAT_(a, b) KILN_CONCAT_INNER_(a, b)
 
 // Returns from the enclosing function when `expr` (a Status) is an error.
-#define KILN_RETURN_IF_ERROR(expr)                          \
-  do {                                                      \
+#define KILN_RETURN_IF_ERROR(expr)                                                     \
+  do {                                                                                 \
     if (::kiln::Status kiln_status_ = (expr); !kiln_status_.ok()) return kiln_status_; \
   } while (false)
 
 // KILN_ASSIGN_OR_RETURN(auto x, f()): unwraps a Result or returns its error.
-#define KILN_ASSIGN_OR_RETURN(lhs, expr) \
-  KILN_ASSIGN_OR_RETURN_IMPL_(KILN_CONCAT_(kiln_result_, __LINE__), lhs, expr)
+#define KILN_ASSIGN_OR_RETURN(lhs, expr) KILN_ASSIGN_OR_RETURN_IMPL_(KILN_CONCAT_(kiln_result_, __LINE__), lhs, expr)
 #define KILN_ASSIGN_OR_RETURN_IMPL_(tmp, lhs, expr) \
   auto tmp = (expr);                                \
   if (!tmp.ok()) return std::move(tmp).status();    \

@@ -22,8 +22,7 @@ std::optional<bool> parse_bool(std::string_view text) {
 std::optional<std::uint64_t> parse_unsigned(std::string_view text, int base, std::uint64_t max) {
   std::uint64_t value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size() || value > max)
-    return std::nullopt;
+  if (text.empty() || error != std::errc() || end != text.data() + text.size() || value > max) return std::nullopt;
   return value;
 }
 
@@ -36,9 +35,7 @@ std::optional<std::int64_t> parse_integer(std::string_view text) {
 }
 
 Result<std::int64_t> parse_size(std::string_view text) {
-  auto invalid = [&] {
-    return user_error(Code::kInvalidArgument, fmt::format("invalid size: '{}'", text));
-  };
+  auto invalid = [&] { return user_error(Code::kInvalidArgument, fmt::format("invalid size: '{}'", text)); };
   double number = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || number < 0 || !std::isfinite(number)) return invalid();
@@ -48,8 +45,7 @@ Result<std::int64_t> parse_size(std::string_view text) {
     static constexpr std::string_view kUnits = "kmgtp";
     auto at = kUnits.find(unit[0]);
     std::string_view rest = std::string_view(unit).substr(1);
-    if (at == std::string_view::npos || !(rest.empty() || rest == "b" || rest == "ib"))
-      return invalid();
+    if (at == std::string_view::npos || !(rest.empty() || rest == "b" || rest == "ib")) return invalid();
     power = static_cast<int>(at) + 1;
   }
   double bytes = number * std::pow(1024.0, power);
@@ -59,8 +55,7 @@ Result<std::int64_t> parse_size(std::string_view text) {
 
 Result<std::vector<std::string>> parse_csv(std::string_view line) {
   auto fault = [&](std::size_t at, std::string_view what) {
-    return user_error(Code::kInvalidArgument,
-                      fmt::format("parse error on line 1, column {}: {}", at + 1, what));
+    return user_error(Code::kInvalidArgument, fmt::format("parse error on line 1, column {}: {}", at + 1, what));
   };
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
   std::vector<std::string> fields;
@@ -78,8 +73,7 @@ Result<std::vector<std::string>> parse_csv(std::string_view line) {
         field.push_back(line[at]);
       }
       ++at;
-      if (at < line.size() && line[at] != ',')
-        return fault(at, "extraneous or missing \" in quoted-field");
+      if (at < line.size() && line[at] != ',') return fault(at, "extraneous or missing \" in quoted-field");
     } else {
       std::size_t comma = std::min(line.find(',', at), line.size());
       field = line.substr(at, comma - at);

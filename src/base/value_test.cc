@@ -15,10 +15,8 @@ std::string reference(std::string_view text) {
   if (!r->ok()) return "error: " + std::string(message_of(r->status()));
   const GitReference& g = **r;
   std::string out = g.remote + " " + g.short_name;
-  for (auto [name, value] : {std::pair{"ref", g.ref},
-                             {"checksum", g.checksum},
-                             {"subdir", g.subdir},
-                             {"mtime", g.mtime}}) {
+  for (auto [name, value] :
+       {std::pair{"ref", g.ref}, {"checksum", g.checksum}, {"subdir", g.subdir}, {"mtime", g.mtime}}) {
     if (!value.empty()) out += std::string(" ") + name + "=" + value;
   }
   if (g.looks_local) out += " local";
@@ -37,8 +35,7 @@ TEST(GitReferences, are_told_from_paths_and_downloads) {
   EXPECT_EQ(reference("github.com/a/b?tag=v1"), "github.com/a/b b ref=refs/tags/v1 local");
   EXPECT_EQ(reference("https://u:p@example.com/a/b.git#x/y:c/../d"),
             "https://u:p@example.com/a/b.git b ref=x/y subdir=d");
-  EXPECT_EQ(reference("git@example.com:a/b.git?subdir=/s#v1"),
-            "git@example.com:a/b.git b ref=v1 subdir=/s");
+  EXPECT_EQ(reference("git@example.com:a/b.git?subdir=/s#v1"), "git@example.com:a/b.git b ref=v1 subdir=/s");
 }
 
 TEST(GitReferences, take_query_keys_that_do_not_conflict) {
@@ -52,8 +49,7 @@ TEST(GitReferences, take_query_keys_that_do_not_conflict) {
 }
 
 TEST(GitReferences, have_a_fragment_form) {
-  EXPECT_EQ(git_fragment_form("https://h/b.git?ref=v1&subdir=/s", GitSubdir::kKeep),
-            "https://h/b.git#v1:s");
+  EXPECT_EQ(git_fragment_form("https://h/b.git?ref=v1&subdir=/s", GitSubdir::kKeep), "https://h/b.git#v1:s");
   EXPECT_EQ(git_fragment_form("https://h/b.git#:s", GitSubdir::kDrop), "https://h/b.git");
   EXPECT_EQ(git_fragment_form("/tmp/x", GitSubdir::kKeep), "/tmp/x");
 }

@@ -8,9 +8,7 @@ namespace {
 std::int64_t to_ns(Time time) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
 }
-Time from_ns(std::int64_t ns) {
-  return Time(std::chrono::duration_cast<Time::duration>(std::chrono::nanoseconds(ns)));
-}
+Time from_ns(std::int64_t ns) { return Time(std::chrono::duration_cast<Time::duration>(std::chrono::nanoseconds(ns))); }
 
 // Rows of a query as values; a fault is told once and ends the rows.
 template <typename Row, typename Read, typename... Args>
@@ -50,10 +48,9 @@ std::vector<std::string> record_migrations() {
 }
 
 std::vector<KeyId> DbRecordStore::targets(const KeyId& from, const Link& link) const {
-  return rows<KeyId>(db_,
-                     "SELECT to_key FROM key_link WHERE from_key=?1 AND input=?2 AND out_key=?3 AND selector=?4",
-                     [](const db::Statement& row) { return text_at(row, 0); }, from, link.input, link.out_key,
-                     link.selector);
+  return rows<KeyId>(
+      db_, "SELECT to_key FROM key_link WHERE from_key=?1 AND input=?2 AND out_key=?3 AND selector=?4",
+      [](const db::Statement& row) { return text_at(row, 0); }, from, link.input, link.out_key, link.selector);
 }
 
 bool DbRecordStore::knows(const KeyId& key) const {
@@ -63,12 +60,17 @@ bool DbRecordStore::knows(const KeyId& key) const {
 }
 
 std::vector<Record> DbRecordStore::records(const KeyId& key) const {
-  return rows<Record>(db_, "SELECT record, created FROM key_record WHERE key=?1 ORDER BY created DESC",
-                      [](const db::Statement& row) { return Record{text_at(row, 0), from_ns(row.integer(1))}; }, key);
+  return rows<Record>(
+      db_, "SELECT record, created FROM key_record WHERE key=?1 ORDER BY created DESC",
+      [](const db::Statement& row) {
+        return Record{text_at(row, 0), from_ns(row.integer(1))};
+      },
+      key);
 }
 
 void DbRecordStore::add_record(const KeyId& key, const Record& record) {
-  warn_unless_ok(db_.run("INSERT OR REPLACE INTO key_record VALUES(?1, ?2, ?3)", key, record.id, to_ns(record.created)));
+  warn_unless_ok(
+      db_.run("INSERT OR REPLACE INTO key_record VALUES(?1, ?2, ?3)", key, record.id, to_ns(record.created)));
 }
 
 void DbRecordStore::add_link(const KeyId& from, const Link& link, const KeyId& to) {
@@ -99,8 +101,9 @@ Status DbRecordStore::sweep(std::vector<KeyId> suspects) {
 
 void DbRecordStore::forget(const std::string& record_id) {
   warn_unless_ok(db_.write([&](db::Database& db) -> Status {
-    auto keys = rows<KeyId>(db, "SELECT key FROM key_record WHERE record=?1",
-                            [](const db::Statement& row) { return text_at(row, 0); }, record_id);
+    auto keys = rows<KeyId>(
+        db, "SELECT key FROM key_record WHERE record=?1", [](const db::Statement& row) { return text_at(row, 0); },
+        record_id);
     KILN_RETURN_IF_ERROR(db.run("DELETE FROM key_record WHERE record=?1", record_id));
     return sweep(std::move(keys));
   }));

@@ -15,9 +15,7 @@
 namespace kiln::client {
 namespace {
 
-Status fault(std::string message) {
-  return user_error(Code::kInvalidArgument, message);
-}
+Status fault(std::string message) { return user_error(Code::kInvalidArgument, message); }
 
 // "key=value" fields of a comma list; keys in lower case.
 Result<std::vector<std::pair<std::string, std::string>>> parse_fields(std::string_view text) {
@@ -33,22 +31,19 @@ Result<std::vector<std::pair<std::string, std::string>>> parse_fields(std::strin
 
 Status complete_gha(CacheEntry& entry, const EnvironmentLookup& environment) {
   Attributes& a = entry.attributes;
-  bool second =
-      a.contains("version")
-          ? a["version"] == "2"
-          : parse_bool(environment("ACTIONS_CACHE_SERVICE_V2").value_or("")).value_or(false);
+  bool second = a.contains("version")
+                    ? a["version"] == "2"
+                    : parse_bool(environment("ACTIONS_CACHE_SERVICE_V2").value_or("")).value_or(false);
   if (auto url = environment("ACTIONS_RESULTS_URL"); url && second) a.try_emplace("url_v2", *url);
   if (auto url = environment("ACTIONS_CACHE_URL")) {
     a.try_emplace("url", *url);
   } else if (auto results = environment("ACTIONS_RESULTS_URL")) {
     a.try_emplace("url", *results);
   }
-  if (!a.contains("url") && !a.contains("url_v2"))
-    return fault("cache with type gha requires url parameter to be set");
+  if (!a.contains("url") && !a.contains("url_v2")) return fault("cache with type gha requires url parameter to be set");
   if (a.contains("token")) return ok();
   auto token = environment("ACTIONS_RUNTIME_TOKEN");
-  if (!token)
-    return fault("cache with type gha requires token parameter or $ACTIONS_RUNTIME_TOKEN");
+  if (!token) return fault("cache with type gha requires token parameter or $ACTIONS_RUNTIME_TOKEN");
   a["token"] = *token;
   return ok();
 }
@@ -67,27 +62,22 @@ Place place_of(const OutputEntry& output) {
 Status set_place(OutputEntry& output, const std::string& dest, Stdout stdout_kind) {
   switch (place_of(output)) {
     case Place::kNone:
-      if (!dest.empty())
-        return fault(fmt::format("output {} is not supported by {} exporter", dest, output.type));
+      if (!dest.empty()) return fault(fmt::format("output {} is not supported by {} exporter", dest, output.type));
       return ok();
     case Place::kDir:
-      if (dest.empty())
-        return fault(fmt::format("output directory is required for {} exporter", output.type));
+      if (dest.empty()) return fault(fmt::format("output directory is required for {} exporter", output.type));
       output.dir = dest;
       return ok();
-    case Place::kStream:
-      break;
+    case Place::kStream: break;
   }
   if (!dest.empty() && dest != "-") {
     struct stat stat {};
-    if (::stat(dest.c_str(), &stat) == 0 && S_ISDIR(stat.st_mode))
-      return fault("destination file is a directory");
+    if (::stat(dest.c_str(), &stat) == 0 && S_ISDIR(stat.st_mode)) return fault("destination file is a directory");
     output.file = dest;
     return ok();
   }
   if (stdout_kind == Stdout::kTerminal) {
-    return fault(fmt::format(
-        "output file is required for {} exporter. refusing to write to console", output.type));
+    return fault(fmt::format("output file is required for {} exporter. refusing to write to console", output.type));
   }
   output.to_stdout = true;
   return ok();
@@ -95,8 +85,7 @@ Status set_place(OutputEntry& output, const std::string& dest, Stdout stdout_kin
 
 }  // namespace
 
-Result<CacheEntry> parse_cache(std::string_view text, CacheUse use,
-                               const EnvironmentLookup& environment) {
+Result<CacheEntry> parse_cache(std::string_view text, CacheUse use, const EnvironmentLookup& environment) {
   CacheEntry entry;
   if (text.find("type=") == std::string_view::npos) {
     entry.type = "registry";
@@ -105,8 +94,8 @@ Result<CacheEntry> parse_cache(std::string_view text, CacheUse use,
     KILN_ASSIGN_OR_RETURN(auto fields, parse_fields(text));
     for (auto& [key, value] : fields) (key == "type" ? entry.type : entry.attributes[key]) = value;
     if (entry.type.empty())
-      return fault(fmt::format("{} requires type=<type>",
-                               use == CacheUse::kExport ? "--export-cache" : "--import-cache"));
+      return fault(
+          fmt::format("{} requires type=<type>", use == CacheUse::kExport ? "--export-cache" : "--import-cache"));
   }
   if (use == CacheUse::kExport) entry.attributes.try_emplace("mode", "min");
   if (entry.type == "gha") KILN_RETURN_IF_ERROR(complete_gha(entry, environment));
@@ -119,8 +108,7 @@ Result<OutputEntry> parse_output(std::string_view text, Stdout stdout_kind) {
   for (auto& [key, value] : fields) (key == "type" ? output.type : output.attributes[key]) = value;
   if (output.type.empty()) return fault("--output requires type=<type>");
   if (auto wrong = output.attributes.find("output"); wrong != output.attributes.end()) {
-    return fault(
-        fmt::format("output={0} not supported for --output, you meant dest={0}?", wrong->second));
+    return fault(fmt::format("output={0} not supported for --output, you meant dest={0}?", wrong->second));
   }
   std::string dest;
   if (auto at = output.attributes.find("dest"); at != output.attributes.end()) dest = at->second;
@@ -137,12 +125,10 @@ Result<SecretEntry> parse_secret(std::string_view text, const EnvironmentLookup&
   std::string type;
   for (const std::string& field : *fields) {
     auto [raw_key, value] = split_once(field, '=');
-    if (raw_key.size() == field.size())
-      return fault(fmt::format("invalid field '{}' must be a key=value pair", field));
+    if (raw_key.size() == field.size()) return fault(fmt::format("invalid field '{}' must be a key=value pair", field));
     std::string key = to_lower(raw_key);
     if (key == "type") {
-      if (value != "file" && value != "env")
-        return fault(fmt::format("unsupported secret type {}", quote(value)));
+      if (value != "file" && value != "env") return fault(fmt::format("unsupported secret type {}", quote(value)));
       type = value;
     } else if (key == "id") {
       secret.id = value;
@@ -178,8 +164,7 @@ Result<AgentEntry> parse_agent(std::string_view text) {
     }
   }
   if (agent.raw && agent.paths.size() != 1)
-    return fault(
-        fmt::format("raw mode must supply exactly one socket path for {}", quote(agent.id)));
+    return fault(fmt::format("raw mode must supply exactly one socket path for {}", quote(agent.id)));
   return agent;
 }
 
@@ -196,8 +181,7 @@ Result<RegistryTls> parse_registry_tls(std::string_view text) {
   if (tls.host.empty()) return fault("--registry-auth-tlscontext requires host=<host>");
   bool pair = !tls.cert.empty() && !tls.key.empty();
   if (tls.ca.empty() && !tls.insecure && !pair) {
-    return fault(
-        "--registry-auth-tlscontext requires ca=<ca> or cert=<cert>,key=<key> or insecure=true");
+    return fault("--registry-auth-tlscontext requires ca=<ca> or cert=<cert>,key=<key> or insecure=true");
   }
   if (!tls.ca.empty() && tls.cert.empty() != tls.key.empty())
     return fault("--registry-auth-tlscontext requires cert=<cert>,key=<key>");
@@ -219,15 +203,12 @@ Result<Attributes> parse_pairs(const std::vector<std::string>& words) {
   return out;
 }
 
-Result<Attributes> parse_options(const std::vector<std::string>& words,
-                                 const EnvironmentLookup& environment) {
+Result<Attributes> parse_options(const std::vector<std::string>& words, const EnvironmentLookup& environment) {
   static constexpr std::string_view kBuildArg = "build-arg:";
   std::vector<std::string> resolved;
-  if (auto epoch = environment("SOURCE_DATE_EPOCH"))
-    resolved.push_back("build-arg:SOURCE_DATE_EPOCH=" + *epoch);
+  if (auto epoch = environment("SOURCE_DATE_EPOCH")) resolved.push_back("build-arg:SOURCE_DATE_EPOCH=" + *epoch);
   for (const std::string& word : words) {
-    bool bare = word.starts_with(kBuildArg) && word.size() > kBuildArg.size() &&
-                word.find('=') == std::string::npos;
+    bool bare = word.starts_with(kBuildArg) && word.size() > kBuildArg.size() && word.find('=') == std::string::npos;
     if (!bare) {
       resolved.push_back(word);
     } else if (auto value = environment(word.substr(kBuildArg.size()))) {
@@ -249,8 +230,7 @@ Result<std::string> parse_source_policy(std::string_view json) {
 
 Result<std::string> without_cache(const std::string& bytes) {
   pb::Definition definition;
-  if (!definition.ParseFromString(bytes))
-    return fault("failed to parse llb proto op: the input is no definition");
+  if (!definition.ParseFromString(bytes)) return fault("failed to parse llb proto op: the input is no definition");
   for (const std::string& vertex : definition.def()) {
     (*definition.mutable_metadata())[Digest::of(vertex).str()].set_ignore_cache(true);
   }
@@ -261,9 +241,8 @@ std::string metadata_json(const Attributes& response) {
   nlohmann::ordered_json out = nlohmann::ordered_json::object();
   for (const auto& [key, value] : response) {
     std::optional<std::string> decoded = content::base64_decode(value);
-    nlohmann::ordered_json object = decoded
-                                        ? nlohmann::ordered_json::parse(*decoded, nullptr, false)
-                                        : nlohmann::ordered_json();
+    nlohmann::ordered_json object =
+        decoded ? nlohmann::ordered_json::parse(*decoded, nullptr, false) : nlohmann::ordered_json();
     if (object.is_object() && !object.empty()) {
       out[key] = std::move(object);
     } else {

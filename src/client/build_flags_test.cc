@@ -27,18 +27,15 @@ std::string shown(const Attributes& attributes) {
 }
 
 TEST(Caches, are_csv_or_a_plain_reference) {
-  EXPECT_EQ(
-      shown(parse_cache("type=registry,ref=h/a", CacheUse::kExport, environment())->attributes),
-      "mode=min;ref=h/a;");
+  EXPECT_EQ(shown(parse_cache("type=registry,ref=h/a", CacheUse::kExport, environment())->attributes),
+            "mode=min;ref=h/a;");
   EXPECT_EQ(parse_cache("h/a/b:1", CacheUse::kImport, environment())->type, "registry");
-  EXPECT_EQ(error(parse_cache("ref=x,type=", CacheUse::kImport, environment())),
-            "--import-cache requires type=<type>");
+  EXPECT_EQ(error(parse_cache("ref=x,type=", CacheUse::kImport, environment())), "--import-cache requires type=<type>");
   auto github = environment({{"ACTIONS_CACHE_SERVICE_V2", "True"},
                              {"ACTIONS_CACHE_URL", "u1"},
                              {"ACTIONS_RESULTS_URL", "u2"},
                              {"ACTIONS_RUNTIME_TOKEN", "t"}});
-  EXPECT_EQ(shown(parse_cache("type=gha", CacheUse::kImport, github)->attributes),
-            "token=t;url=u1;url_v2=u2;");
+  EXPECT_EQ(shown(parse_cache("type=gha", CacheUse::kImport, github)->attributes), "token=t;url=u1;url_v2=u2;");
   EXPECT_FALSE(parse_cache("type=gha", CacheUse::kImport, environment()).ok());
 }
 
@@ -46,8 +43,7 @@ TEST(Outputs, know_where_they_may_go) {
   EXPECT_EQ(parse_output("type=local,dest=out", Stdout::kTerminal)->dir, "out");
   EXPECT_TRUE(parse_output("type=tar", Stdout::kOther)->to_stdout);
   EXPECT_EQ(parse_output("type=oci,tar=false,dest=d", Stdout::kOther)->dir, "d");
-  EXPECT_EQ(shown(parse_output("type=image,name=a,push=true", Stdout::kOther)->attributes),
-            "name=a;push=true;");
+  EXPECT_EQ(shown(parse_output("type=image,name=a,push=true", Stdout::kOther)->attributes), "name=a;push=true;");
   EXPECT_EQ(error(parse_output("type=tar", Stdout::kTerminal)),
             "invalid output option: output: output file is required for tar exporter. refusing to "
             "write to console");
@@ -90,10 +86,9 @@ TEST(Entitlements, and_registry_tls_are_checked) {
 }
 
 TEST(Metadata, unpacks_objects_only) {
-  EXPECT_EQ(
-      metadata_json({{"a", "eyJmb28iOm51bGx9"}, {"b", "W10="}, {"c", "e30="}, {"d", "sha256:x"}}),
-      "{\n  \"a\": {\n    \"foo\": null\n  },\n  \"b\": \"W10=\",\n  \"c\": \"e30=\",\n  \"d\": "
-      "\"sha256:x\"\n}");
+  EXPECT_EQ(metadata_json({{"a", "eyJmb28iOm51bGx9"}, {"b", "W10="}, {"c", "e30="}, {"d", "sha256:x"}}),
+            "{\n  \"a\": {\n    \"foo\": null\n  },\n  \"b\": \"W10=\",\n  \"c\": \"e30=\",\n  \"d\": "
+            "\"sha256:x\"\n}");
 }
 
 TEST(Addresses, name_the_program_that_reaches_them) {

@@ -71,15 +71,13 @@ struct BuildRequest {
   std::vector<RegistryTls> registry_tls;
   std::string source_policy;  // serialised sourcepolicy.Policy
   bool proxy_network = false;
-  bool explain = false;  // each step's log says why the step was not found
-  std::string
-      shared_key;  // names the place the local directories are, for their cache at the daemon
+  bool explain = false;    // each step's log says why the step was not found
+  std::string shared_key;  // names the place the local directories are, for their cache at the daemon
 };
 
 enum class CacheUse { kExport, kImport };
 // "type=registry,ref=…" or just a reference. gha takes URL and token from the environment.
-Result<CacheEntry> parse_cache(std::string_view text, CacheUse use,
-                               const EnvironmentLookup& environment);
+Result<CacheEntry> parse_cache(std::string_view text, CacheUse use, const EnvironmentLookup& environment);
 // A terminal refuses a stream on stdout.
 enum class Stdout { kTerminal, kOther };
 Result<OutputEntry> parse_output(std::string_view text, Stdout stdout_kind);
@@ -94,8 +92,7 @@ Status check_entitlement(std::string_view text);
 Result<Attributes> parse_pairs(const std::vector<std::string>& words);
 // --opt: like parse_pairs, but `build-arg:NAME` takes its value from the environment and is dropped
 // when that has none; SOURCE_DATE_EPOCH of the environment becomes a build argument.
-Result<Attributes> parse_options(const std::vector<std::string>& words,
-                                 const EnvironmentLookup& environment);
+Result<Attributes> parse_options(const std::vector<std::string>& words, const EnvironmentLookup& environment);
 // A JSON source policy ({"rules": [...]}) as the message's bytes.
 Result<std::string> parse_source_policy(std::string_view json);
 // The definition with "ignore cache" set on every vertex.

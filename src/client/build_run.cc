@@ -25,9 +25,7 @@ namespace {
 namespace control = moby::buildkit::v1;
 namespace gateway = moby::buildkit::v1::frontend;
 
-Status fault(std::string message) {
-  return user_error(Code::kInvalidArgument, message);
-}
+Status fault(std::string message) { return user_error(Code::kInvalidArgument, message); }
 
 // What remains to be done with directories once the build is through.
 struct Aftermath {
@@ -44,8 +42,7 @@ std::string attribute(const Attributes& attributes, const char* key) {
 // Fills what the session offers and the request that names it.
 class Preparation {
  public:
-  Preparation(const BuildRequest& request, const BuildHooks& hooks)
-      : request_(request), hooks_(hooks) {}
+  Preparation(const BuildRequest& request, const BuildHooks& hooks) : request_(request), hooks_(hooks) {}
 
   Status prepare() {
     KILN_RETURN_IF_ERROR(offer_dirs());
@@ -83,10 +80,8 @@ class Preparation {
     };
     for (const auto& [name, dir] : request_.local_dirs) {
       session::DirTree::Map map = owned_by_root;
-      Result<std::shared_ptr<session::DirTree>> tree =
-          session::DirTree::at(dir, session::TreeFilter{}, map);
-      if (!tree.ok())
-        return annotate(tree.status(), fmt::format("local directory {}", quote(name)));
+      Result<std::shared_ptr<session::DirTree>> tree = session::DirTree::at(dir, session::TreeFilter{}, map);
+      if (!tree.ok()) return annotate(tree.status(), fmt::format("local directory {}", quote(name)));
       offers.dirs[name] = *std::move(tree);
     }
     if (request_.definition.empty()) return ok();
@@ -97,8 +92,7 @@ class Preparation {
     for (const std::string& bytes : definition.def()) {
       pb::Op op;
       if (!op.ParseFromString(bytes)) return fault("failed to parse llb proto op");
-      std::string_view source =
-          op.has_source() ? std::string_view(op.source().identifier()) : std::string_view();
+      std::string_view source = op.has_source() ? std::string_view(op.source().identifier()) : std::string_view();
       if (source.starts_with("local://") && !offers.dirs.contains(std::string(source.substr(8)))) {
         return fault(fmt::format("local directory {} not enabled", source.substr(8)));
       }
@@ -112,8 +106,7 @@ class Preparation {
       bool layout = !output.dir.empty() && output.type != "local";
       if (layout) {
         if (offers.contents.contains("export"))
-          return fault(
-              "oci store key \"export\" already exists: only one output may be a layout directory");
+          return fault("oci store key \"export\" already exists: only one output may be a layout directory");
         KILN_ASSIGN_OR_RETURN(offers.contents["export"], open_layout(output.dir, Make::kYes));
         aftermath.image_layouts.push_back(output.dir);
       } else if (!output.dir.empty()) {
@@ -146,8 +139,7 @@ class Preparation {
         KILN_ASSIGN_OR_RETURN(offers.contents["local:" + dir], open_layout(dir, Make::kYes));
         std::string tag = attribute(cache.attributes, "tag");
         aftermath.cache_tags[dir] = tag.empty() ? "latest" : tag;
-        if (parse_bool(attribute(cache.attributes, "reset")).value_or(false))
-          aftermath.cache_resets.push_back(dir);
+        if (parse_bool(attribute(cache.attributes, "reset")).value_or(false)) aftermath.cache_resets.push_back(dir);
       }
       add_cache(*solve.mutable_cache()->add_exports(), cache.type, cache.attributes);
     }
@@ -171,8 +163,7 @@ class Preparation {
     // A frontend that solves graphs of its own is told in its options.
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const auto& cache : solve.cache().imports()) {
-      list.push_back({{"Type", cache.type()},
-                      {"Attrs", Attributes(cache.attrs().begin(), cache.attrs().end())}});
+      list.push_back({{"Type", cache.type()}, {"Attrs", Attributes(cache.attrs().begin(), cache.attrs().end())}});
     }
     (*solve.mutable_frontendattrs())["cache-imports"] = list.dump();
     return ok();
@@ -182,14 +173,12 @@ class Preparation {
   Result<bool> find_local_cache(const std::string& dir, Attributes& attributes) {
     Result<std::shared_ptr<content::BlobStore>> store = open_layout(dir, Make::kNo);
     if (!store.ok()) {
-      hooks_.warned(
-          fmt::format("local cache import at {} not found: {}", dir, message_of(store.status())));
+      hooks_.warned(fmt::format("local cache import at {} not found: {}", dir, message_of(store.status())));
       return false;
     }
     if (attribute(attributes, "digest").empty()) {
       std::string tag = attribute(attributes, "tag");
-      Result<std::optional<content::Descriptor>> manifest =
-          find_in_index(dir, tag.empty() ? "latest" : tag);
+      Result<std::optional<content::Descriptor>> manifest = find_in_index(dir, tag.empty() ? "latest" : tag);
       if (!manifest.ok() || !*manifest) {
         hooks_.warned(fmt::format("local cache import at {}: no entry {} in index.json", dir,
                                   quote(tag.empty() ? "latest" : tag)));
@@ -218,10 +207,8 @@ class Preparation {
   Status fill() {
     solve.set_ref(request_.ref);
     solve.set_frontend(request_.frontend);
-    solve.mutable_frontendattrs()->insert(request_.frontend_attributes.begin(),
-                                          request_.frontend_attributes.end());
-    if (!request_.definition.empty() &&
-        !solve.mutable_definition()->ParseFromString(request_.definition)) {
+    solve.mutable_frontendattrs()->insert(request_.frontend_attributes.begin(), request_.frontend_attributes.end());
+    if (!request_.definition.empty() && !solve.mutable_definition()->ParseFromString(request_.definition)) {
       return fault("failed to parse llb proto op: the input is no definition");
     }
     bool first = true;
@@ -229,14 +216,11 @@ class Preparation {
       add_cache(*solve.add_exporters(), output.type, output.attributes);
       if (std::exchange(first, false)) {
         solve.set_exporterdeprecated(output.type);
-        solve.mutable_exporterattrsdeprecated()->insert(output.attributes.begin(),
-                                                        output.attributes.end());
+        solve.mutable_exporterattrsdeprecated()->insert(output.attributes.begin(), output.attributes.end());
       }
     }
-    for (const std::string& entitlement : request_.entitlements)
-      solve.add_entitlements(entitlement);
-    if (!request_.source_policy.empty() &&
-        !solve.mutable_sourcepolicy()->ParseFromString(request_.source_policy)) {
+    for (const std::string& entitlement : request_.entitlements) solve.add_entitlements(entitlement);
+    if (!request_.source_policy.empty() && !solve.mutable_sourcepolicy()->ParseFromString(request_.source_policy)) {
       return fault("the source policy is not readable");
     }
     solve.set_proxynetwork(request_.proxy_network);
@@ -297,8 +281,8 @@ Status lost_connection(const Status& status) {
 
 enum class Explain { kNo, kYes };
 
-Status call_solve(const Connection& connection, const control::SolveRequest& request, Attributes& response, Explain explain,
-                  std::stop_token stop) {
+Status call_solve(const Connection& connection, const control::SolveRequest& request, Attributes& response,
+                  Explain explain, std::stop_token stop) {
   Fields metadata;
   if (explain == Explain::kYes) metadata.emplace_back("kiln-explain", "1");
   control::SolveResponse reply;
@@ -310,8 +294,7 @@ Status call_solve(const Connection& connection, const control::SolveRequest& req
 }
 
 // Both ends of a build that answers to us: Solve holds it open, the frontend is called meanwhile.
-Status solve_subrequest(const Connection& connection,
-                        control::SolveRequest request, BuildOutcome& outcome,
+Status solve_subrequest(const Connection& connection, control::SolveRequest request, BuildOutcome& outcome,
                         std::stop_token stop) {
   Subrequest inner(connection, request);
   request.set_frontend("");
@@ -340,21 +323,17 @@ Status finish(const Aftermath& aftermath, const Attributes& response) {
     for (const auto& [dir, tag] : aftermath.cache_tags)
       KILN_RETURN_IF_ERROR(add_to_index(dir, descriptor, {{tag, NameKind::kTag}}));
   }
-  std::optional<std::string> image =
-      content::base64_decode(attribute(response, "containerimage.descriptor"));
+  std::optional<std::string> image = content::base64_decode(attribute(response, "containerimage.descriptor"));
   if (image && !image->empty()) {
     KILN_ASSIGN_OR_RETURN(content::Descriptor descriptor, content::parse_descriptor(*image));
     std::vector<IndexName> names = {{"latest", NameKind::kTag}};
     if (std::string list = attribute(response, "image.name"); !list.empty()) {
       names.clear();
-      for (std::string_view name : split(list, ','))
-        names.push_back({std::string(name), NameKind::kName});
+      for (std::string_view name : split(list, ',')) names.push_back({std::string(name), NameKind::kName});
     }
-    for (const std::string& dir : aftermath.image_layouts)
-      KILN_RETURN_IF_ERROR(add_to_index(dir, descriptor, names));
+    for (const std::string& dir : aftermath.image_layouts) KILN_RETURN_IF_ERROR(add_to_index(dir, descriptor, names));
   }
-  for (const std::string& dir : aftermath.cache_resets)
-    KILN_RETURN_IF_ERROR(drop_unreferenced(dir));
+  for (const std::string& dir : aftermath.cache_resets) KILN_RETURN_IF_ERROR(drop_unreferenced(dir));
   return ok();
 }
 
@@ -406,29 +385,27 @@ class StatusFollower {
 
 }  // namespace
 
-Result<BuildOutcome> run_build(const Connection& connection,
-                               const BuildRequest& request, const BuildHooks& hooks,
+Result<BuildOutcome> run_build(const Connection& connection, const BuildRequest& request, const BuildHooks& hooks,
                                std::stop_token stop) {
   Preparation prepared(request, hooks);
   KILN_RETURN_IF_ERROR(prepared.prepare());
-  KILN_ASSIGN_OR_RETURN(std::unique_ptr<session::ClientSession> session,
-                        session::ClientSession::open(connection.wire(), "kiln", request.shared_key,
-                                                     std::move(prepared.offers)));
+  KILN_ASSIGN_OR_RETURN(
+      std::unique_ptr<session::ClientSession> session,
+      session::ClientSession::open(connection.wire(), "kiln", request.shared_key, std::move(prepared.offers)));
   prepared.solve.set_session(session->id());
   StatusFollower follower(connection, request.ref, hooks);
   BuildOutcome outcome;
   bool asks = request.frontend_attributes.contains("requestid");
   Status solved = asks ? solve_subrequest(connection, prepared.solve, outcome, stop)
                        : call_solve(connection, prepared.solve, outcome.response,
-                                  request.explain ? Explain::kYes : Explain::kNo, stop);
+                                    request.explain ? Explain::kYes : Explain::kNo, stop);
   session->close();
   Status followed = follower.drain();
   if (!solved.ok()) {
     if (stop.stop_requested()) return cancelled();
     return solved;
   }
-  if (!followed.ok())
-    hooks.warned(fmt::format("the progress of the build broke off: {}", message_of(followed)));
+  if (!followed.ok()) hooks.warned(fmt::format("the progress of the build broke off: {}", message_of(followed)));
   KILN_RETURN_IF_ERROR(finish(prepared.aftermath, outcome.response));
   return outcome;
 }

@@ -30,8 +30,7 @@ struct BuildHooks {
 };
 
 // Blocking; Cancelled soon after a stop. Errors of the daemon begin with "failed to solve".
-Result<BuildOutcome> run_build(const Connection& connection,
-                               const BuildRequest& request, const BuildHooks& hooks,
+Result<BuildOutcome> run_build(const Connection& connection, const BuildRequest& request, const BuildHooks& hooks,
                                std::stop_token stop);
 
 }  // namespace kiln::client

@@ -46,8 +46,7 @@ class CacheMetrics {
   // The misses, a line each, and the sums as JSON.
   std::string report(std::int64_t duration_ms) const {
     std::string out;
-    int total = 0, completed = 0, user_total = 0, cached = 0, user_completed = 0, from = 0,
-        miss = 0;
+    int total = 0, completed = 0, user_total = 0, cached = 0, user_completed = 0, from = 0, miss = 0;
     for (const auto& [digest, seen] : vertices_) {
       ++total;
       completed += seen.completed;
@@ -78,8 +77,8 @@ class CacheMetrics {
     bool from = false, cached = false, completed = false;
   };
   static bool is_overhead(std::string_view name) {
-    return name.starts_with("[internal]") || name.starts_with("[auth]") ||
-           name.starts_with("importing cache") || name.starts_with("exporting ");
+    return name.starts_with("[internal]") || name.starts_with("[auth]") || name.starts_with("importing cache") ||
+           name.starts_with("exporting ");
   }
   std::map<Digest, Seen> vertices_;
 };
@@ -87,8 +86,7 @@ class CacheMetrics {
 Status print_subrequest(const Attributes& metadata) {
   if (auto text = metadata.find("result.txt"); text != metadata.end()) return print(text->second);
   for (const auto& [key, value] : metadata) {
-    if (key.starts_with("result."))
-      KILN_RETURN_IF_ERROR(print(fmt::format("{}\n{}\n", key, value)));
+    if (key.starts_with("result.")) KILN_RETURN_IF_ERROR(print(fmt::format("{}\n{}\n", key, value)));
   }
   return ok();
 }
@@ -96,8 +94,7 @@ Status print_subrequest(const Attributes& metadata) {
 // A lint or other answer may carry the exit status its asker should give.
 Status subrequest_verdict(const Attributes& metadata) {
   auto code = metadata.find("result.statuscode");
-  if (code == metadata.end() || trim(code->second).empty() || trim(code->second) == "0")
-    return ok();
+  if (code == metadata.end() || trim(code->second).empty() || trim(code->second) == "0") return ok();
   return user_error(Code::kFailedPrecondition, "the check found faults");
 }
 
@@ -106,8 +103,7 @@ Status write_results(const BuildFiles& files, const BuildOutcome& outcome) {
     KILN_RETURN_IF_ERROR(host::replace_file(files.metadata, metadata_json(outcome.response), 0666));
   auto digest = outcome.response.find("containerimage.digest");
   std::string image = digest == outcome.response.end() ? "" : digest->second;
-  if (!files.image_id.empty())
-    KILN_RETURN_IF_ERROR(host::replace_file(files.image_id, image, 0666));
+  if (!files.image_id.empty()) KILN_RETURN_IF_ERROR(host::replace_file(files.image_id, image, 0666));
   if (files.print_digest && !image.empty()) KILN_RETURN_IF_ERROR(print(image + "\n"));
   return print_subrequest(outcome.subrequest);
 }
@@ -128,8 +124,7 @@ Status build_and_report(const Invocation& call, BuildRequest request, const Buil
   KILN_ASSIGN_OR_RETURN(std::shared_ptr<TraceFile> trace, TraceFile::open(files.trace));
   // A file that cannot be written is told before anything is built.
   if (is_metrics_file(files.cache_metrics)) KILN_RETURN_IF_ERROR(write_metrics(files.cache_metrics, ""));
-  KILN_ASSIGN_OR_RETURN(std::unique_ptr<ProgressView> view,
-                        make_view(files.progress, STDERR_FILENO, call.environment));
+  KILN_ASSIGN_OR_RETURN(std::unique_ptr<ProgressView> view, make_view(files.progress, STDERR_FILENO, call.environment));
   request.ref = new_id();
   auto metrics = std::make_shared<CacheMetrics>();
   ViewPump pump(std::move(view), tick_of(call.environment));
@@ -147,8 +142,7 @@ Status build_and_report(const Invocation& call, BuildRequest request, const Buil
   KILN_RETURN_IF_ERROR(outcome.status());
   KILN_RETURN_IF_ERROR(write_results(files, *outcome));
   if (!files.cache_metrics.empty()) {
-    auto taken =
-        std::chrono::duration_cast<std::chrono::milliseconds>(system_clock().now() - start);
+    auto taken = std::chrono::duration_cast<std::chrono::milliseconds>(system_clock().now() - start);
     KILN_RETURN_IF_ERROR(write_metrics(files.cache_metrics, metrics->report(taken.count())));
   }
   return files.fail_on_findings ? subrequest_verdict(outcome->subrequest) : ok();

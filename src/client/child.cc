@@ -74,8 +74,7 @@ Result<Ran> run_program(const std::vector<std::string>& argv, std::string_view i
   host::Fd in_read(in[0]), in_write(in[1]);
   if (pipe2(out, O_CLOEXEC) != 0) return errno_error(errno, "pipe");
   host::Fd out_read(out[0]), out_write(out[1]);
-  KILN_ASSIGN_OR_RETURN(Child child,
-                        Child::start(argv, {.in = in_read.get(), .out = out_write.get()}));
+  KILN_ASSIGN_OR_RETURN(Child child, Child::start(argv, {.in = in_read.get(), .out = out_write.get()}));
   in_read.reset();
   out_write.reset();
   (void)host::write_all(in_write.get(), input);  // a program need not read what it is given

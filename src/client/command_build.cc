@@ -14,12 +14,10 @@ constexpr std::size_t kDefinitionMax = 512 << 20;
 Status read_definition(const Invocation& call, BuildRequest& request) {
   struct stat input {};
   if (fstat(STDIN_FILENO, &input) != 0 || S_ISCHR(input.st_mode))
-    return user_error(Code::kInvalidArgument,
-                      "please specify --frontend or pipe LLB definition to stdin");
+    return user_error(Code::kInvalidArgument, "please specify --frontend or pipe LLB definition to stdin");
   KILN_ASSIGN_OR_RETURN(request.definition, host::read_to_end(STDIN_FILENO, kDefinitionMax));
   if (request.definition.empty()) {
-    return user_error(Code::kInvalidArgument,
-                      "empty definition sent to build. Specify --frontend instead?");
+    return user_error(Code::kInvalidArgument, "empty definition sent to build. Specify --frontend instead?");
   }
   if (call.line.on("no-cache")) {
     KILN_ASSIGN_OR_RETURN(request.definition, without_cache(request.definition));
@@ -28,8 +26,7 @@ Status read_definition(const Invocation& call, BuildRequest& request) {
 }
 
 template <typename Entry, typename Parse>
-Status parse_all(const CommandLine& line, std::string_view option, std::vector<Entry>& out,
-                 Parse parse) {
+Status parse_all(const CommandLine& line, std::string_view option, std::vector<Entry>& out, Parse parse) {
   for (const std::string& text : line.list(option)) {
     KILN_ASSIGN_OR_RETURN(Entry entry, parse(text));
     out.push_back(std::move(entry));
@@ -42,27 +39,22 @@ Status read_flags(const Invocation& call, BuildRequest& request) {
   Stdout stdout_kind = isatty(STDOUT_FILENO) ? Stdout::kTerminal : Stdout::kOther;
   KILN_RETURN_IF_ERROR(parse_all(line, "registry-auth-tlscontext", request.registry_tls,
                                  [](auto& text) { return parse_registry_tls(text); }));
+  KILN_RETURN_IF_ERROR(parse_all(line, "ssh", request.agents, [](auto& text) { return parse_agent(text); }));
   KILN_RETURN_IF_ERROR(
-      parse_all(line, "ssh", request.agents, [](auto& text) { return parse_agent(text); }));
-  KILN_RETURN_IF_ERROR(parse_all(line, "secret", request.secrets,
-                                 [&](auto& text) { return parse_secret(text, call.environment); }));
-  for (const std::string& entitlement : line.list("allow"))
-    KILN_RETURN_IF_ERROR(check_entitlement(entitlement));
+      parse_all(line, "secret", request.secrets, [&](auto& text) { return parse_secret(text, call.environment); }));
+  for (const std::string& entitlement : line.list("allow")) KILN_RETURN_IF_ERROR(check_entitlement(entitlement));
   request.entitlements = line.list("allow");
-  KILN_RETURN_IF_ERROR(parse_all(line, "output", request.outputs,
-                                 [&](auto& text) { return parse_output(text, stdout_kind); }));
-  KILN_RETURN_IF_ERROR(parse_all(line, "export-cache", request.cache_exports, [&](auto& text) {
-    return parse_cache(text, CacheUse::kExport, call.environment);
-  }));
-  KILN_RETURN_IF_ERROR(parse_all(line, "import-cache", request.cache_imports, [&](auto& text) {
-    return parse_cache(text, CacheUse::kImport, call.environment);
-  }));
+  KILN_RETURN_IF_ERROR(
+      parse_all(line, "output", request.outputs, [&](auto& text) { return parse_output(text, stdout_kind); }));
+  KILN_RETURN_IF_ERROR(parse_all(line, "export-cache", request.cache_exports,
+                                 [&](auto& text) { return parse_cache(text, CacheUse::kExport, call.environment); }));
+  KILN_RETURN_IF_ERROR(parse_all(line, "import-cache", request.cache_imports,
+                                 [&](auto& text) { return parse_cache(text, CacheUse::kImport, call.environment); }));
   if (std::string path = line.text("source-policy-file"); !path.empty()) {
     KILN_ASSIGN_OR_RETURN(std::string json, host::read_file(path, 64 << 20));
     Result<std::string> policy = parse_source_policy(json);
     if (!policy.ok())
-      return annotate(policy.status(),
-                      fmt::format("failed to unmarshal source-policy-file \"{}\"", path));
+      return annotate(policy.status(), fmt::format("failed to unmarshal source-policy-file \"{}\"", path));
     request.source_policy = *std::move(policy);
   }
   request.frontend = line.text("frontend");
@@ -73,13 +65,15 @@ Status read_flags(const Invocation& call, BuildRequest& request) {
     out = *std::move(pairs);
     return ok();
   };
-  KILN_RETURN_IF_ERROR(named(parse_options(line.list("opt"), call.environment), "invalid opt",
-                             request.frontend_attributes));
+  KILN_RETURN_IF_ERROR(
+      named(parse_options(line.list("opt"), call.environment), "invalid opt", request.frontend_attributes));
   KILN_RETURN_IF_ERROR(named(parse_pairs(line.list("local")), "invalid local", request.local_dirs));
   for (const std::string& layout : line.list("oci-layout")) {
     if (layout.find('=') == std::string::npos) {
-      return user_error(Code::kInvalidArgument,
-                        fmt::format("invalid oci-layout: oci-layout option must be 'id=path/to/layout', instead had invalid {}", layout));
+      return user_error(
+          Code::kInvalidArgument,
+          fmt::format("invalid oci-layout: oci-layout option must be 'id=path/to/layout', instead had invalid {}",
+                      layout));
     }
   }
   return named(parse_pairs(line.list("oci-layout")), "invalid oci-layout", request.oci_layouts);

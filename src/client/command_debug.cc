@@ -30,9 +30,7 @@ std::string platforms_of(const types::WorkerRecord& worker) {
 }
 
 Json version_json(const types::BuildkitVersion& version) {
-  Json out = {{"package", version.package()},
-              {"version", version.version()},
-              {"revision", version.revision()}};
+  Json out = {{"package", version.package()}, {"version", version.version()}, {"revision", version.revision()}};
   if (!version.dockerfileversion().empty()) out["dockerfileVersion"] = version.dockerfileversion();
   return out;
 }
@@ -51,9 +49,8 @@ Json worker_json(const types::WorkerRecord& worker) {
   for (const auto& p : worker.gcpolicy()) {
     out["gcPolicy"].push_back(
         {{"all", p.all()},
-         {"filter", p.filters().empty()
-                        ? Json()
-                        : Json(std::vector<std::string>(p.filters().begin(), p.filters().end()))},
+         {"filter",
+          p.filters().empty() ? Json() : Json(std::vector<std::string>(p.filters().begin(), p.filters().end()))},
          {"keepDuration", p.keepduration()},
          {"reservedSpace", p.reservedspace()},
          {"maxUsedSpace", p.maxusedspace()},
@@ -75,8 +72,7 @@ std::string devices_text(const types::WorkerRecord& worker) {
   std::string out = "Devices:\n";
   for (const auto& device : worker.cdidevices()) {
     out += fmt::format("\tName:\t{}\n", device.name());
-    out += device.ondemand() ? "\tOnDemand:\ttrue\n"
-                             : fmt::format("\tAutoAllow:\t{}\n", device.autoallow());
+    out += device.ondemand() ? "\tOnDemand:\ttrue\n" : fmt::format("\tAutoAllow:\t{}\n", device.autoallow());
     for (const auto& [key, value] : sorted(device.annotations()))
       out += fmt::format("\tAnnotations:\t{}:\t{}\n", key, value);
   }
@@ -85,21 +81,17 @@ std::string devices_text(const types::WorkerRecord& worker) {
 
 std::string worker_text(const types::WorkerRecord& worker) {
   const auto& version = worker.buildkitversion();
-  std::string out =
-      fmt::format("ID:\t{}\nPlatforms:\t{}\nBuildKit:\t{} {} {}\n", worker.id(),
-                  platforms_of(worker), version.package(), version.version(), version.revision());
-  if (!version.dockerfileversion().empty())
-    out += fmt::format("Dockerfile:\t{}\n", version.dockerfileversion());
+  std::string out = fmt::format("ID:\t{}\nPlatforms:\t{}\nBuildKit:\t{} {} {}\n", worker.id(), platforms_of(worker),
+                                version.package(), version.version(), version.revision());
+  if (!version.dockerfileversion().empty()) out += fmt::format("Dockerfile:\t{}\n", version.dockerfileversion());
   out += "Labels:\n";
-  for (const auto& [key, value] : sorted(worker.labels()))
-    out += fmt::format("\t{}:\t{}\n", key, value);
+  for (const auto& [key, value] : sorted(worker.labels())) out += fmt::format("\t{}:\t{}\n", key, value);
   out += devices_text(worker);
   int number = 0;
   for (const auto& rule : worker.gcpolicy()) {
     out += fmt::format("GC Policy rule#{}:\n\tAll:\t{}\n", number++, rule.all());
     if (!rule.filters().empty()) out += fmt::format("\tFilters:\t{}\n", join(rule.filters(), " "));
-    if (rule.keepduration() > 0)
-      out += fmt::format("\tKeep duration:\t{}\n", go_duration(rule.keepduration()));
+    if (rule.keepduration() > 0) out += fmt::format("\tKeep duration:\t{}\n", go_duration(rule.keepduration()));
     if (rule.reservedspace() > 0)
       out += fmt::format("\tReserved space:\t{}\n", human_bytes_short(rule.reservedspace()));
     if (rule.minfreespace() > 0)
@@ -127,8 +119,7 @@ Status run_workers(const Invocation& call) {
   std::string out;
   if (!call.line.on("verbose")) out = "ID\tPLATFORMS\n";
   for (const auto& worker : response.record()) {
-    out += call.line.on("verbose") ? worker_text(worker)
-                                   : fmt::format("{}\t{}\n", worker.id(), platforms_of(worker));
+    out += call.line.on("verbose") ? worker_text(worker) : fmt::format("{}\t{}\n", worker.id(), platforms_of(worker));
   }
   return print(align_columns(out, Fill::kTabs));
 }
@@ -142,10 +133,8 @@ Status run_info(const Invocation& call) {
   if (std::string format = call.line.text("format"); !format.empty()) {
     return print_formatted(format, Json{{"buildkitVersion", version_json(version)}}.dump());
   }
-  std::string out = fmt::format("BuildKit:\t{} {} {}\n", version.package(), version.version(),
-                                version.revision());
-  if (!version.dockerfileversion().empty())
-    out += fmt::format("Dockerfile:\t{}\n", version.dockerfileversion());
+  std::string out = fmt::format("BuildKit:\t{} {} {}\n", version.package(), version.version(), version.revision());
+  if (!version.dockerfileversion().empty()) out += fmt::format("Dockerfile:\t{}\n", version.dockerfileversion());
   return print(align_columns(out, Fill::kBlanks));
 }
 
@@ -157,8 +146,9 @@ Status each_piece(const Invocation& call, const Connection& connection, const st
   blobs::ReadContentRequest request;
   request.set_digest(digest);
   blobs::ReadContentResponse response;
-  return connection.call_each("/containerd.services.content.v1.Content/Read", request, response,
-                              [&] { return take(response.data()); }, call.stop);
+  return connection.call_each(
+      "/containerd.services.content.v1.Content/Read", request, response, [&] { return take(response.data()); },
+      call.stop);
 }
 
 }  // namespace
@@ -167,8 +157,7 @@ Status print_blob(const Invocation& call, const Connection& connection, const st
   return each_piece(call, connection, digest, [](const std::string& piece) { return print(piece); });
 }
 
-Result<std::string> read_blob(const Invocation& call, const Connection& connection,
-                              const std::string& digest) {
+Result<std::string> read_blob(const Invocation& call, const Connection& connection, const std::string& digest) {
   std::string out;
   KILN_RETURN_IF_ERROR(each_piece(call, connection, digest, [&](const std::string& piece) {
     out += piece;
@@ -178,8 +167,7 @@ Result<std::string> read_blob(const Invocation& call, const Connection& connecti
 }
 
 Status run_get(const Invocation& call) {
-  if (call.line.arguments().empty())
-    return user_error(Code::kInvalidArgument, "blob digest must be specified");
+  if (call.line.arguments().empty()) return user_error(Code::kInvalidArgument, "blob digest must be specified");
   KILN_ASSIGN_OR_RETURN(Digest digest, Digest::parse(call.line.arguments()[0]));
   KILN_ASSIGN_OR_RETURN(auto connection, connect(call));
   return print_blob(call, *connection, digest.str());
@@ -187,13 +175,11 @@ Status run_get(const Invocation& call) {
 
 Status run_ctl(const Invocation& call) {
   const CommandLine& line = call.line;
-  if (line.arguments().empty())
-    return user_error(Code::kInvalidArgument, "build ref must be specified");
+  if (line.arguments().empty()) return user_error(Code::kInvalidArgument, "build ref must be specified");
   bool pin = line.on("pin"), unpin = line.on("unpin"), remove = line.on("delete");
   if (!pin && !unpin && !remove)
     return user_error(Code::kInvalidArgument, "must specify one of --pin, --unpin, --delete");
-  if (pin && unpin)
-    return user_error(Code::kInvalidArgument, "cannot specify both --pin and --unpin");
+  if (pin && unpin) return user_error(Code::kInvalidArgument, "cannot specify both --pin and --unpin");
   if (remove && (pin || unpin))
     return user_error(Code::kInvalidArgument, "cannot specify --delete with --pin or --unpin");
   KILN_ASSIGN_OR_RETURN(auto connection, connect(call));

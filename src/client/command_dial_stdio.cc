@@ -18,8 +18,7 @@ namespace {
 Result<host::Fd> dial(const std::string& address) {
   constexpr std::string_view kUnix = "unix://";
   if (!address.starts_with(kUnix)) {
-    return user_error(Code::kInvalidArgument,
-                      fmt::format("invalid address {} (expected unix://)", address));
+    return user_error(Code::kInvalidArgument, fmt::format("invalid address {} (expected unix://)", address));
   }
   std::string path = address.substr(kUnix.size());
   sockaddr_un name{};

@@ -26,8 +26,7 @@ struct Vertex {
 
 Result<std::string> read_input(const Invocation& call) {
   const auto& arguments = call.line.arguments();
-  if (arguments.empty() || arguments[0] == "-")
-    return host::read_to_end(STDIN_FILENO, kDefinitionMax);
+  if (arguments.empty() || arguments[0] == "-") return host::read_to_end(STDIN_FILENO, kDefinitionMax);
   return host::read_file(arguments[0], kDefinitionMax);
 }
 
@@ -47,14 +46,12 @@ Json op_json(const pb::Op& op) {
 }
 
 std::string action_name(const pb::FileAction& action) {
-  if (action.has_copy())
-    return fmt::format("copy{{src={}, dest={}}}", action.copy().src(), action.copy().dest());
+  if (action.has_copy()) return fmt::format("copy{{src={}, dest={}}}", action.copy().src(), action.copy().dest());
   if (action.has_mkfile()) return fmt::format("mkfile{{path={}}}", action.mkfile().path());
   if (action.has_mkdir()) return fmt::format("mkdir{{path={}}}", action.mkdir().path());
   if (action.has_rm()) return fmt::format("rm{{path={}}}", action.rm().path());
   if (action.has_symlink())
-    return fmt::format("symlink{{oldpath={}, newpath={}}}", action.symlink().oldpath(),
-                       action.symlink().newpath());
+    return fmt::format("symlink{{oldpath={}, newpath={}}}", action.symlink().oldpath(), action.symlink().newpath());
   return "";
 }
 
@@ -85,13 +82,12 @@ std::string dot_text(const std::vector<Vertex>& vertices) {
   std::string out = "digraph {\n";
   for (const Vertex& vertex : vertices) {
     auto [name, shape] = name_and_shape(vertex);
-    out +=
-        fmt::format("  {} [label={} shape={}];\n", quote(vertex.digest), quote(name), quote(shape));
+    out += fmt::format("  {} [label={} shape={}];\n", quote(vertex.digest), quote(name), quote(shape));
   }
   for (const Vertex& vertex : vertices) {
     for (int i = 0; i < vertex.op.inputs_size(); ++i) {
-      out += fmt::format("  {} -> {} [label={}];\n", quote(vertex.op.inputs(i).digest()),
-                         quote(vertex.digest), quote(edge_label(vertex.op, i)));
+      out += fmt::format("  {} -> {} [label={}];\n", quote(vertex.op.inputs(i).digest()), quote(vertex.digest),
+                         quote(edge_label(vertex.op, i)));
     }
   }
   return out + "}\n";
@@ -107,8 +103,7 @@ Status run_dump_llb(const Invocation& call) {
   std::vector<Vertex> vertices;
   for (const std::string& dt : definition.def()) {
     Vertex& vertex = vertices.emplace_back();
-    if (!vertex.op.ParseFromString(dt))
-      return user_error(Code::kInvalidArgument, "failed to parse op");
+    if (!vertex.op.ParseFromString(dt)) return user_error(Code::kInvalidArgument, "failed to parse op");
     vertex.digest = Digest::of(dt).str();
     auto metadata = definition.metadata().find(vertex.digest);
     if (metadata != definition.metadata().end()) vertex.metadata = &metadata->second;
@@ -117,8 +112,7 @@ Status run_dump_llb(const Invocation& call) {
   std::string out;
   for (const Vertex& vertex : vertices) {
     Json line = {{"Op", op_json(vertex.op)}, {"Digest", vertex.digest}};
-    line["OpMetadata"] =
-        vertex.metadata ? Json::parse(message_json(*vertex.metadata)) : Json::object();
+    line["OpMetadata"] = vertex.metadata ? Json::parse(message_json(*vertex.metadata)) : Json::object();
     out += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   }
   return print(out);

@@ -15,11 +15,11 @@ namespace {
 namespace control = moby::buildkit::v1;
 
 // Calls back for each event until the stream ends or an error comes back.
-Status each_event(const Invocation& call, const Connection& connection,
-                  const control::BuildHistoryRequest& request,
+Status each_event(const Invocation& call, const Connection& connection, const control::BuildHistoryRequest& request,
                   const std::function<Status(const control::BuildHistoryEvent&)>& visit) {
   control::BuildHistoryEvent event;
-  return connection.call_each(kControl + "ListenBuildHistory", request, event, [&] { return visit(event); }, call.stop);
+  return connection.call_each(
+      kControl + "ListenBuildHistory", request, event, [&] { return visit(event); }, call.stop);
 }
 
 control::BuildHistoryRequest all_records() {
@@ -34,8 +34,8 @@ std::string record_row(const control::BuildHistoryEvent& event, Pinned pinned) {
   const auto& record = event.record();
   std::string created = record.has_createdat() ? rfc3339_local(record.createdat()) : "";
   std::string completed = record.has_completedat() ? rfc3339_local(record.completedat()) : "";
-  return fmt::format("{}\t{}\t{}\t{}\t{}{}\n", control::BuildHistoryEventType_Name(event.type()),
-                     record.ref(), created, completed, record.generation(),
+  return fmt::format("{}\t{}\t{}\t{}\t{}{}\n", control::BuildHistoryEventType_Name(event.type()), record.ref(), created,
+                     completed, record.generation(),
                      pinned == Pinned::kHide ? ""
                      : record.pinned()       ? "\t*"
                                              : "\t");
@@ -61,8 +61,7 @@ std::string result_text(const control::BuildResultInfo& result, const std::strin
 
 std::string event_text(const control::BuildHistoryEvent& event) {
   const auto& record = event.record();
-  std::string out = fmt::format("event: {} ref:{}\n",
-                                control::BuildHistoryEventType_Name(event.type()), record.ref());
+  std::string out = fmt::format("event: {} ref:{}\n", control::BuildHistoryEventType_Name(event.type()), record.ref());
   if (record.numtotalsteps() != 0)
     out += fmt::format("  cache: {}/{}\n", record.numcachedsteps(), record.numtotalsteps());
   if (record.numwarnings() != 0) out += fmt::format("  warnings: {}\n", record.numwarnings());
@@ -99,15 +98,13 @@ Status print_trace(const Invocation& call, const Connection& connection, const s
   request.set_earlyexit(true);
   std::string digest;
   bool found = false;
-  KILN_RETURN_IF_ERROR(
-      each_event(call, connection, request, [&](const control::BuildHistoryEvent& event) {
-        found = true;
-        digest = event.record().trace().digest();
-        return ok();
-      }));
+  KILN_RETURN_IF_ERROR(each_event(call, connection, request, [&](const control::BuildHistoryEvent& event) {
+    found = true;
+    digest = event.record().trace().digest();
+    return ok();
+  }));
   if (!found) return user_error(Code::kNotFound, fmt::format("ref {} not found", ref));
-  if (digest.empty())
-    return user_error(Code::kNotFound, fmt::format("ref {} does not have trace", ref));
+  if (digest.empty()) return user_error(Code::kNotFound, fmt::format("ref {} does not have trace", ref));
   return print_blob(call, connection, digest);
 }
 
@@ -118,8 +115,8 @@ Status run_histories(const Invocation& call) {
   KILN_ASSIGN_OR_RETURN(auto connection, connect(call));
   // Each record is shown as it comes, so columns are aligned with the head for the first only.
   std::string out = format ? "" : "TYPE\tREF\tCREATED\tCOMPLETED\tGENERATION\tPINNED\n";
-  KILN_RETURN_IF_ERROR(each_event(
-      call, *connection, all_records(), [&](const control::BuildHistoryEvent& event) -> Status {
+  KILN_RETURN_IF_ERROR(
+      each_event(call, *connection, all_records(), [&](const control::BuildHistoryEvent& event) -> Status {
         if (!format) {
           out += record_row(event, Pinned::kShow);
           return print(align_columns(std::exchange(out, ""), Fill::kTabs));
@@ -134,11 +131,10 @@ Status run_prune_histories(const Invocation& call) {
   KILN_ASSIGN_OR_RETURN(std::optional<GoTemplate> format, format_of(call));
   KILN_ASSIGN_OR_RETURN(auto connection, connect(call));
   std::vector<control::BuildHistoryEvent> events;
-  KILN_RETURN_IF_ERROR(
-      each_event(call, *connection, all_records(), [&](const control::BuildHistoryEvent& event) {
-        if (event.has_record() && !event.record().pinned()) events.push_back(event);
-        return ok();
-      }));
+  KILN_RETURN_IF_ERROR(each_event(call, *connection, all_records(), [&](const control::BuildHistoryEvent& event) {
+    if (event.has_record() && !event.record().pinned()) events.push_back(event);
+    return ok();
+  }));
   std::string out = format ? "" : "TYPE\tREF\tCREATED\tCOMPLETED\tGENERATION\n";
   Status first_failure;
   for (const control::BuildHistoryEvent& event : events) {
@@ -162,15 +158,13 @@ Status run_monitor(const Invocation& call) {
   control::BuildHistoryRequest request;
   request.set_activeonly(!call.line.on("completed"));
   request.set_ref(call.line.text("ref"));
-  Status status =
-      each_event(call, *connection, request,
-                 [](const control::BuildHistoryEvent& event) { return print(event_text(event)); });
+  Status status = each_event(call, *connection, request,
+                             [](const control::BuildHistoryEvent& event) { return print(event_text(event)); });
   return call.stop.stop_requested() ? ok() : status;
 }
 
 Status run_logs(const Invocation& call) {
-  if (call.line.arguments().empty())
-    return user_error(Code::kInvalidArgument, "build ref must be specified");
+  if (call.line.arguments().empty()) return user_error(Code::kInvalidArgument, "build ref must be specified");
   const std::string& ref = call.line.arguments()[0];
   KILN_ASSIGN_OR_RETURN(auto connection, connect(call));
   if (call.line.on("trace")) return print_trace(call, *connection, ref);
@@ -178,8 +172,7 @@ Status run_logs(const Invocation& call) {
                         make_view(call.line.text("progress"), STDOUT_FILENO, call.environment));
   ViewPump pump(std::move(view), tick_of(call.environment));
   Status status = follow_status(
-      *connection, ref, [&](const ProgressUpdate& update) { pump.push(update); },
-      call.stop);
+      *connection, ref, [&](const ProgressUpdate& update) { pump.push(update); }, call.stop);
   pump.finish();
   return status;
 }

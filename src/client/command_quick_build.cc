@@ -16,9 +16,7 @@
 namespace kiln::client {
 namespace {
 
-Status fault(std::string message) {
-  return user_error(Code::kInvalidArgument, message);
-}
+Status fault(std::string message) { return user_error(Code::kInvalidArgument, message); }
 
 bool is_dir(const std::string& path) {
   struct stat stat {};
@@ -26,9 +24,8 @@ bool is_dir(const std::string& path) {
 }
 
 bool is_remote(std::string_view context) {
-  return context.starts_with("http://") || context.starts_with("https://") ||
-         context.starts_with("git://") || context.starts_with("docker-image://") ||
-         parse_git_reference(context).has_value();
+  return context.starts_with("http://") || context.starts_with("https://") || context.starts_with("git://") ||
+         context.starts_with("docker-image://") || parse_git_reference(context).has_value();
 }
 
 std::string absolute(const std::string& path) {
@@ -145,15 +142,14 @@ class QuickBuild {
   Status read_context() {
     const auto& arguments = line_.arguments();
     if (arguments.size() != 1) {
-      return fault(arguments.empty() ? "build needs a context: a directory (often '.'), an "
-                                       "address, or - for standard input; see 'kiln build --help'"
-                                     : fmt::format("build takes one context, found {}: {}",
-                                                   arguments.size(), join(arguments, " ")));
+      return fault(arguments.empty()
+                       ? "build needs a context: a directory (often '.'), an "
+                         "address, or - for standard input; see 'kiln build --help'"
+                       : fmt::format("build takes one context, found {}: {}", arguments.size(), join(arguments, " ")));
     }
     const std::string& context = arguments[0];
     std::string file = line_.text("file");
-    if (context == "-" && file == "-")
-      return fault("context and Dockerfile cannot both come from standard input");
+    if (context == "-" && file == "-") return fault("context and Dockerfile cannot both come from standard input");
     if (context == "-") {
       std::string path = new_id();
       request_.uploads["/" + path] = "-";
@@ -161,8 +157,7 @@ class QuickBuild {
     } else if (is_remote(context) && !is_dir(context)) {
       request_.frontend_attributes["context"] = context;
     } else {
-      if (!is_dir(context))
-        return user_error(Code::kNotFound, fmt::format("context '{}' is not a directory", context));
+      if (!is_dir(context)) return user_error(Code::kNotFound, fmt::format("context '{}' is not a directory", context));
       request_.local_dirs["context"] = context;
       request_.shared_key = Digest::of(absolute(context)).str();
     }
@@ -185,8 +180,8 @@ class QuickBuild {
     }
     std::string path = file.empty() ? context + "/Dockerfile" : file;
     if (!host::exists(path)) {
-      return user_error(Code::kNotFound, fmt::format("there is no Dockerfile at '{}'{}", path,
-                                                     file.empty() ? "; name it with -f" : ""));
+      return user_error(Code::kNotFound,
+                        fmt::format("there is no Dockerfile at '{}'{}", path, file.empty() ? "; name it with -f" : ""));
     }
     if (is_dir(path)) return fault(fmt::format("'{}' is a directory, not a Dockerfile", path));
     request_.local_dirs["dockerfile"] = std::string(dir_name(path));
@@ -208,8 +203,7 @@ class QuickBuild {
     bool push = line_.on("push");
     if (push && tags.empty() && request_.outputs.empty())
       return fault("--push needs a name; give one with -t registry/name:tag");
-    if ((push || !tags.empty()) && !has_image_output())
-      request_.outputs.push_back({.type = "image", .attributes = {}});
+    if ((push || !tags.empty()) && !has_image_output()) request_.outputs.push_back({.type = "image", .attributes = {}});
     for (OutputEntry& output : request_.outputs) {
       if (output.type != "image" && output.type != "oci" && output.type != "docker") continue;
       if (!tags.empty()) output.attributes.try_emplace("name", join(tags, ","));
@@ -218,15 +212,13 @@ class QuickBuild {
       for (const auto& [key, value] : annotations) output.attributes["annotation." + key] = value;
     }
     bool wants_digest = line_.on("quiet") || !line_.text("iidfile").empty();
-    if (wants_digest && request_.outputs.empty())
-      request_.outputs.push_back({.type = "image", .attributes = {}});
+    if (wants_digest && request_.outputs.empty()) request_.outputs.push_back({.type = "image", .attributes = {}});
     return ok();
   }
 
   bool has_image_output() const {
-    return std::any_of(request_.outputs.begin(), request_.outputs.end(), [](const OutputEntry& o) {
-      return o.type == "image" || o.type == "oci" || o.type == "docker";
-    });
+    return std::any_of(request_.outputs.begin(), request_.outputs.end(),
+                       [](const OutputEntry& o) { return o.type == "image" || o.type == "oci" || o.type == "docker"; });
   }
 
   Status read_lists() {
@@ -239,17 +231,14 @@ class QuickBuild {
       request_.agents.push_back(std::move(agent));
     }
     for (const std::string& text : line_.list("cache-to")) {
-      KILN_ASSIGN_OR_RETURN(CacheEntry cache,
-                            parse_cache(text, CacheUse::kExport, call_.environment));
+      KILN_ASSIGN_OR_RETURN(CacheEntry cache, parse_cache(text, CacheUse::kExport, call_.environment));
       request_.cache_exports.push_back(std::move(cache));
     }
     for (const std::string& text : line_.list("cache-from")) {
-      KILN_ASSIGN_OR_RETURN(CacheEntry cache,
-                            parse_cache(text, CacheUse::kImport, call_.environment));
+      KILN_ASSIGN_OR_RETURN(CacheEntry cache, parse_cache(text, CacheUse::kImport, call_.environment));
       request_.cache_imports.push_back(std::move(cache));
     }
-    for (const std::string& text : line_.list("allow"))
-      KILN_RETURN_IF_ERROR(check_entitlement(text));
+    for (const std::string& text : line_.list("allow")) KILN_RETURN_IF_ERROR(check_entitlement(text));
     request_.entitlements = line_.list("allow");
     request_.explain = line_.on("explain");
     if (std::string path = line_.text("source-policy-file"); !path.empty()) {
@@ -279,10 +268,8 @@ class QuickBuild {
       } else if (is_remote(source) || source.starts_with("target:")) {
         option = source;
       } else {
-        return user_error(
-            Code::kNotFound,
-            fmt::format("build context {} is neither a directory nor an address: '{}'", quote(name),
-                        source));
+        return user_error(Code::kNotFound, fmt::format("build context {} is neither a directory nor an address: '{}'",
+                                                       quote(name), source));
       }
     }
     return ok();
@@ -296,8 +283,7 @@ class QuickBuild {
     } else if (method == "outline" || method == "targets") {
       request_.frontend_attributes["requestid"] = "frontend." + method;
     } else {
-      return fault(fmt::format("unknown --call {}; there are build, check, outline and targets",
-                               quote(method)));
+      return fault(fmt::format("unknown --call {}; there are build, check, outline and targets", quote(method)));
     }
     request_.outputs.clear();
     return ok();
@@ -311,8 +297,6 @@ class QuickBuild {
 
 }  // namespace
 
-Status run_quick_build(const Invocation& call) {
-  return QuickBuild(call).run();
-}
+Status run_quick_build(const Invocation& call) { return QuickBuild(call).run(); }
 
 }  // namespace kiln::client

@@ -25,9 +25,8 @@ Json usage_json(const control::UsageRecord& r) {
   out["createdAt"] = rfc3339(r.createdat());
   out["lastUsedAt"] = r.has_lastusedat() ? Json(rfc3339(r.lastusedat())) : Json();
   out["usageCount"] = r.usagecount();
-  out["parents"] = r.parents().empty()
-                       ? Json()
-                       : Json(std::vector<std::string>(r.parents().begin(), r.parents().end()));
+  out["parents"] =
+      r.parents().empty() ? Json() : Json(std::vector<std::string>(r.parents().begin(), r.parents().end()));
   out["description"] = r.description();
   out["recordType"] = r.recordtype();
   out["shared"] = r.shared();
@@ -38,8 +37,7 @@ std::string verbose_rows(const control::UsageRecord& r) {
   std::string out = fmt::format("ID:\t{}\n", r.id());
   if (!r.parents().empty()) out += fmt::format("Parents:\t{}\n", join(r.parents(), ";"));
   out += fmt::format("Created at:\t{}\nMutable:\t{}\nReclaimable:\t{}\nShared:\t{}\nSize:\t{}\n",
-                     go_time(r.createdat()), r.mutable_(), !r.inuse(), r.shared(),
-                     human_bytes(r.size()));
+                     go_time(r.createdat()), r.mutable_(), !r.inuse(), r.shared(), human_bytes(r.size()));
   if (!r.description().empty()) out += fmt::format("Description:\t{}\n", r.description());
   out += fmt::format("Usage count:\t{}\n", r.usagecount());
   if (r.has_lastusedat()) out += fmt::format("Last used:\t{}\n", go_time(r.lastusedat()));
@@ -52,8 +50,7 @@ constexpr std::string_view kHeader = "ID\tRECLAIMABLE\tSIZE\tLAST ACCESSED\n";
 std::string ago(const control::UsageRecord& r) {
   if (!r.has_lastusedat()) return "";
   std::int64_t seconds =
-      std::chrono::duration_cast<std::chrono::seconds>(system_clock().now().time_since_epoch())
-          .count() -
+      std::chrono::duration_cast<std::chrono::seconds>(system_clock().now().time_since_epoch()).count() -
       r.lastusedat().seconds();
   if (seconds < 60) return fmt::format("{}s ago", std::max<std::int64_t>(seconds, 0));
   if (seconds < 3600) return fmt::format("{}m ago", seconds / 60);
@@ -76,11 +73,8 @@ std::string summary(const std::vector<control::UsageRecord>& records) {
     if (r.shared()) shared += r.size();
   }
   std::string out;
-  if (shared > 0)
-    out += fmt::format("Shared:\t{}\nPrivate:\t{}\n", human_bytes(shared),
-                       human_bytes(total - shared));
-  return out + fmt::format("Reclaimable:\t{}\nTotal:\t{}\n", human_bytes(reclaimable),
-                           human_bytes(total));
+  if (shared > 0) out += fmt::format("Shared:\t{}\nPrivate:\t{}\n", human_bytes(shared), human_bytes(total - shared));
+  return out + fmt::format("Reclaimable:\t{}\nTotal:\t{}\n", human_bytes(reclaimable), human_bytes(total));
 }
 
 }  // namespace
@@ -93,9 +87,8 @@ Status run_disk_usage(const Invocation& call) {
   Status status = connection->call(kControl + "DiskUsage", {}, request, response, call.stop);
   if (!status.ok()) return annotate(status, "failed to call diskusage");
   std::vector<control::UsageRecord> records(response.record().begin(), response.record().end());
-  std::sort(records.begin(), records.end(), [](const auto& a, const auto& b) {
-    return std::pair(a.size(), a.id()) < std::pair(b.size(), b.id());
-  });
+  std::sort(records.begin(), records.end(),
+            [](const auto& a, const auto& b) { return std::pair(a.size(), a.id()) < std::pair(b.size(), b.id()); });
   if (std::string format = call.line.text("format"); !format.empty()) {
     Json list = Json::array();
     for (const auto& record : records) list.push_back(usage_json(record));
@@ -117,9 +110,7 @@ Status run_prune(const Invocation& call) {
   }
   KILN_ASSIGN_OR_RETURN(auto connection, connect(call));
   control::PruneRequest request;
-  auto bytes = [&](const char* option) {
-    return static_cast<std::int64_t>(line.number(option) * 1e6);
-  };
+  auto bytes = [&](const char* option) { return static_cast<std::int64_t>(line.number(option) * 1e6); };
   for (const std::string& filter : line.list("filter")) request.add_filter(filter);
   request.set_all(line.on("all"));
   request.set_keepduration(line.duration("keep-duration").count());
@@ -141,9 +132,7 @@ Status run_prune(const Invocation& call) {
   };
   Status status = connection->call_each(kControl + "Prune", request, record, each, call.stop);
   if (!status.ok()) return annotate(status, "failed to call prune");
-  return format
-             ? ok()
-             : print(align_columns(fmt::format("Total:\t{}\n", human_bytes(total)), Fill::kTabs));
+  return format ? ok() : print(align_columns(fmt::format("Total:\t{}\n", human_bytes(total)), Fill::kTabs));
 }
 
 }  // namespace kiln::client

@@ -11,19 +11,13 @@ Option text(std::string name, std::string help, std::string value = "value") {
   return {.name = std::move(name), .help = std::move(help), .value_name = std::move(value)};
 }
 Option list(std::string name, std::string help, std::string value = "value") {
-  return {.name = std::move(name),
-          .kind = K::kList,
-          .help = std::move(help),
-          .value_name = std::move(value)};
+  return {.name = std::move(name), .kind = K::kList, .help = std::move(help), .value_name = std::move(value)};
 }
 Option flag(std::string name, std::string help) {
   return {.name = std::move(name), .kind = K::kSwitch, .help = std::move(help)};
 }
 Option file(std::string name, std::string help) {
-  return {.name = std::move(name),
-          .help = std::move(help),
-          .value_name = "file",
-          .completion = Completion::kFile};
+  return {.name = std::move(name), .help = std::move(help), .value_name = "file", .completion = Completion::kFile};
 }
 Option with_alias(Option option, std::string aliases) {
   option.aliases = std::move(aliases);
@@ -35,18 +29,13 @@ Option with_fallback(Option option, std::string fallback) {
 }
 
 Option format_option() {
-  return text("format", "Format the output using the given Go template, e.g. '{{json .}}'",
-              "template");
+  return text("format", "Format the output using the given Go template, e.g. '{{json .}}'", "template");
 }
-Option filter_option() {
-  return with_alias(list("filter", "Filter records", "filter"), "f");
-}
-Option verbose_option() {
-  return with_alias(flag("verbose", "Verbose output"), "v");
-}
+Option filter_option() { return with_alias(list("filter", "Filter records", "filter"), "f"); }
+Option verbose_option() { return with_alias(flag("verbose", "Verbose output"), "v"); }
 Option progress_option() {
-  Option option = with_fallback(
-      text("progress", "How progress is shown; plain shows the steps' output", "mode"), "auto");
+  Option option =
+      with_fallback(text("progress", "How progress is shown; plain shows the steps' output", "mode"), "auto");
   option.choices = {"auto", "plain", "tty", "rawjson", "quiet"};
   return option;
 }
@@ -54,9 +43,7 @@ Option progress_option() {
 std::vector<Option> global_options() {
   return {flag("debug", "Tell more when something fails"),
           text("addr", "Address of the daemon (env: BUILDKIT_HOST)", "address"),
-          with_fallback(
-              {.name = "log-format", .help = "Form of log messages", .choices = {"text", "json"}},
-              "text"),
+          with_fallback({.name = "log-format", .help = "Form of log messages", .choices = {"text", "json"}}, "text"),
           text("tlsservername", "Name of the daemon for certificate validation", "name"),
           file("tlscacert", "CA certificate for validation"),
           file("tlscert", "Client certificate"),
@@ -75,56 +62,49 @@ std::vector<Option> global_options() {
 }
 
 Command build_command(std::string name, std::string aliases) {
-  return {
-      .name = std::move(name),
-      .aliases = std::move(aliases),
-      .summary = "build a graph, or what a frontend makes of its input",
-      .description =
-          "To build a Dockerfile and push the image:\n"
-          "  build --frontend dockerfile.v0 --opt target=foo --opt build-arg:foo=bar --local "
-          "context=. "
-          "--local dockerfile=. --output type=image,name=docker.io/username/image,push=true\n"
-          "Without --frontend a graph (an LLB definition) is read from standard input.",
-      .options =
-          {with_alias(
-               list(
-                   "output",
-                   "Where the result goes, e.g. type=image,name=docker.io/username/image,push=true",
-                   "spec"),
-               "o"),
-           progress_option(),
-           file("trace", "Write the build's events to a file, one JSON object a line"),
-           list("local", "Let the build read a local directory", "name=dir"),
-           list("oci-layout", "Let the build read a local OCI layout", "name=dir"),
-           text("frontend", "Frontend that makes the graph", "name"),
-           list("opt", "Option of the frontend, e.g. target=foo or build-arg:foo=bar", "key=value"),
-           flag("no-cache", "Run every step anew"),
-           list("export-cache",
-                "Where the build cache goes, e.g. type=registry,ref=example.com/foo/bar or "
-                "type=local,dest=dir",
-                "spec"),
-           list("import-cache",
-                "Where build cache comes from, e.g. type=registry,ref=example.com/foo/bar or "
-                "type=local,src=dir",
-                "spec"),
-           list("secret", "Secret for the build: id=name,src=file or id=name,env=VARIABLE", "spec"),
-           list("allow", "Allow an extra privilege: network.host, security.insecure, device",
-                "entitlement"),
-           list("ssh",
-                "Agent or socket for the build: default|<id>[=<socket>[,raw=false]|<key>[,<key>]]",
-                "spec"),
-           file("metadata-file", "Write what the exporters tell (digests, names) to a JSON file"),
-           file("source-policy-file", "Read a source policy from a JSON file"),
-           flag("proxy-network", "Enforce the proxy network"),
-           file("ref-file", "Write the build's reference to a file"),
-           list("registry-auth-tlscontext",
-                "TLS when asking a registry for tokens: "
-                "host=https://h:2376,insecure=false,ca=f,cert=f,key=f",
-                "spec"),
-           file("debug-json-cache-metrics",
-                "Write cache metrics as JSON to a file, 'stdout' or 'stderr'"),
-           flag("explain", "Say in each step's log why it was not found in the cache")},
-      .id = kBuild};
+  return {.name = std::move(name),
+          .aliases = std::move(aliases),
+          .summary = "build a graph, or what a frontend makes of its input",
+          .description =
+              "To build a Dockerfile and push the image:\n"
+              "  build --frontend dockerfile.v0 --opt target=foo --opt build-arg:foo=bar --local "
+              "context=. "
+              "--local dockerfile=. --output type=image,name=docker.io/username/image,push=true\n"
+              "Without --frontend a graph (an LLB definition) is read from standard input.",
+          .options = {with_alias(list("output",
+                                      "Where the result goes, e.g. type=image,name=docker.io/username/image,push=true",
+                                      "spec"),
+                                 "o"),
+                      progress_option(),
+                      file("trace", "Write the build's events to a file, one JSON object a line"),
+                      list("local", "Let the build read a local directory", "name=dir"),
+                      list("oci-layout", "Let the build read a local OCI layout", "name=dir"),
+                      text("frontend", "Frontend that makes the graph", "name"),
+                      list("opt", "Option of the frontend, e.g. target=foo or build-arg:foo=bar", "key=value"),
+                      flag("no-cache", "Run every step anew"),
+                      list("export-cache",
+                           "Where the build cache goes, e.g. type=registry,ref=example.com/foo/bar or "
+                           "type=local,dest=dir",
+                           "spec"),
+                      list("import-cache",
+                           "Where build cache comes from, e.g. type=registry,ref=example.com/foo/bar or "
+                           "type=local,src=dir",
+                           "spec"),
+                      list("secret", "Secret for the build: id=name,src=file or id=name,env=VARIABLE", "spec"),
+                      list("allow", "Allow an extra privilege: network.host, security.insecure, device", "entitlement"),
+                      list("ssh", "Agent or socket for the build: default|<id>[=<socket>[,raw=false]|<key>[,<key>]]",
+                           "spec"),
+                      file("metadata-file", "Write what the exporters tell (digests, names) to a JSON file"),
+                      file("source-policy-file", "Read a source policy from a JSON file"),
+                      flag("proxy-network", "Enforce the proxy network"),
+                      file("ref-file", "Write the build's reference to a file"),
+                      list("registry-auth-tlscontext",
+                           "TLS when asking a registry for tokens: "
+                           "host=https://h:2376,insecure=false,ca=f,cert=f,key=f",
+                           "spec"),
+                      file("debug-json-cache-metrics", "Write cache metrics as JSON to a file, 'stdout' or 'stderr'"),
+                      flag("explain", "Say in each step's log why it was not found in the cache")},
+          .id = kBuild};
 }
 
 Command quick_build_command() {
@@ -138,51 +118,43 @@ Command quick_build_command() {
           "input.\n"
           "  kiln build -t registry.example/app:1 --push .\n"
           "Without a reachable daemon kiln starts one of its own, which leaves when it is idle.",
-      .options =
-          {with_alias(
-               file("file", "The Dockerfile (default: CONTEXT/Dockerfile); - for standard input"),
-               "f"),
-           with_alias(list("tag", "Name of the image", "name"), "t"),
-           text("target", "Stage to build", "stage"),
-           list("build-arg", "Build argument; without =value it is taken from the environment",
-                "name=value"),
-           list("secret", "Secret for the build: id=name,src=file or id=name,env=VARIABLE", "spec"),
-           list("ssh", "Agent or key for the build: default|<id>[=<socket>|<key>[,<key>]]", "spec"),
-           list("platform", "Platform to build for, e.g. linux/arm64", "platform"),
-           flag("no-cache", "Run every step anew"),
-           list("no-cache-filter", "Run the steps of these stages anew", "stage"),
-           flag("push", "Push the image"),
-           flag("pull", "Look for newer base images"),
-           with_alias(
-               list("output", "Where the result goes, e.g. type=local,dest=out or just a directory",
-                    "spec"),
-               "o"),
-           list("cache-to",
-                "Where the build cache goes, e.g. type=registry,ref=example.com/foo/bar", "spec"),
-           list("cache-from", "Where build cache comes from", "spec"),
-           list("build-context",
-                "Another context for FROM and COPY --from: name=path|docker-image://ref|url",
-                "name=source"),
-           list("label", "Label of the image", "key=value"),
-           list("annotation", "Annotation of the image's manifest", "key=value"),
-           list("attest", "Attestation, e.g. type=sbom", "spec"),
-           text("provenance", "Shorthand for --attest type=provenance", "mode"),
-           text("sbom", "Shorthand for --attest type=sbom", "spec"),
-           list("add-host", "Extra line of the steps' hosts file", "host:ip"),
-           text("network", "Network of the steps: default, none, host", "mode"),
-           text("shm-size", "Size of the steps' /dev/shm", "size"),
-           list("ulimit", "Limit of the steps", "name=soft[:hard]"),
-           list("allow", "Allow an extra privilege: network.host, security.insecure, device",
-                "entitlement"),
-           text("call", "Ask instead of building: check, outline, targets", "method"),
-           flag("check", "Check the Dockerfile; the same as --call=check"),
-           with_alias(flag("quiet", "Print only the image's digest"), "q"),
-           progress_option(),
-           file("metadata-file", "Write what the exporters tell (digests, names) to a JSON file"),
-           file("iidfile", "Write the image's digest to a file"),
-           file("source-policy-file", "Read a source policy from a JSON file"),
-           file("trace", "Write the build's events to a file, one JSON object a line"),
-           flag("explain", "Say in each step's log why it was not found in the cache")},
+      .options = {with_alias(file("file", "The Dockerfile (default: CONTEXT/Dockerfile); - for standard input"), "f"),
+                  with_alias(list("tag", "Name of the image", "name"), "t"),
+                  text("target", "Stage to build", "stage"),
+                  list("build-arg", "Build argument; without =value it is taken from the environment", "name=value"),
+                  list("secret", "Secret for the build: id=name,src=file or id=name,env=VARIABLE", "spec"),
+                  list("ssh", "Agent or key for the build: default|<id>[=<socket>|<key>[,<key>]]", "spec"),
+                  list("platform", "Platform to build for, e.g. linux/arm64", "platform"),
+                  flag("no-cache", "Run every step anew"),
+                  list("no-cache-filter", "Run the steps of these stages anew", "stage"),
+                  flag("push", "Push the image"),
+                  flag("pull", "Look for newer base images"),
+                  with_alias(
+                      list("output", "Where the result goes, e.g. type=local,dest=out or just a directory", "spec"),
+                      "o"),
+                  list("cache-to", "Where the build cache goes, e.g. type=registry,ref=example.com/foo/bar", "spec"),
+                  list("cache-from", "Where build cache comes from", "spec"),
+                  list("build-context", "Another context for FROM and COPY --from: name=path|docker-image://ref|url",
+                       "name=source"),
+                  list("label", "Label of the image", "key=value"),
+                  list("annotation", "Annotation of the image's manifest", "key=value"),
+                  list("attest", "Attestation, e.g. type=sbom", "spec"),
+                  text("provenance", "Shorthand for --attest type=provenance", "mode"),
+                  text("sbom", "Shorthand for --attest type=sbom", "spec"),
+                  list("add-host", "Extra line of the steps' hosts file", "host:ip"),
+                  text("network", "Network of the steps: default, none, host", "mode"),
+                  text("shm-size", "Size of the steps' /dev/shm", "size"),
+                  list("ulimit", "Limit of the steps", "name=soft[:hard]"),
+                  list("allow", "Allow an extra privilege: network.host, security.insecure, device", "entitlement"),
+                  text("call", "Ask instead of building: check, outline, targets", "method"),
+                  flag("check", "Check the Dockerfile; the same as --call=check"),
+                  with_alias(flag("quiet", "Print only the image's digest"), "q"),
+                  progress_option(),
+                  file("metadata-file", "Write what the exporters tell (digests, names) to a JSON file"),
+                  file("iidfile", "Write the image's digest to a file"),
+                  file("source-policy-file", "Read a source policy from a JSON file"),
+                  file("trace", "Write the build's events to a file, one JSON object a line"),
+                  flag("explain", "Say in each step's log why it was not found in the cache")},
       .id = kQuickBuild,
       .completion = Completion::kDirectory};
 }
@@ -200,8 +172,9 @@ Command check_command() {
       .name = "check",
       .summary = "look for doubtful and wrong places in a Dockerfile",
       .arguments = "[CONTEXT]",
-      .description = "Needs no daemon. Base images are not looked up then, so rules that depend on them are passed over.\n"
-                     "Ends with 0 when nothing was found, 1 when something was, 2 when the check could not be made.",
+      .description =
+          "Needs no daemon. Base images are not looked up then, so rules that depend on them are passed over.\n"
+          "Ends with 0 when nothing was found, 1 when something was, 2 when the check could not be made.",
       .options = dockerfile_options(),
       .id = kCheck,
       .completion = Completion::kDirectory};
@@ -218,8 +191,9 @@ Command explain_command() {
       .name = "explain",
       .summary = "show what a build would do, before it does anything",
       .arguments = "[CONTEXT|Dockerfile]",
-      .description = "Stages and steps, what can run side by side, what each step's cache key is made of, what the upload\n"
-                     "of the context would hold, and what a change would make run again. Needs no daemon.",
+      .description =
+          "Stages and steps, what can run side by side, what each step's cache key is made of, what the upload\n"
+          "of the context would hold, and what a change would make run again. Needs no daemon.",
       .options = dockerfile_options(),
       .id = kExplain,
       .completion = Completion::kFile};
@@ -230,7 +204,8 @@ Command explain_command() {
   Option format = with_fallback(text("format", "Form of the answer", "form"), "text");
   format.choices = {"text", "json", "dot", "svg"};
   command.options.push_back(std::move(format));
-  command.options.push_back(flag("with-images", "Ask registries for base images, for their environment and ONBUILD triggers"));
+  command.options.push_back(
+      flag("with-images", "Ask registries for base images, for their environment and ONBUILD triggers"));
   return command;
 }
 
@@ -284,23 +259,17 @@ Command debug_command() {
            .completion = Completion::kFile},
           {.name = "dump-metadata",
            .summary = "print the daemon's metadata; the daemon must not run",
-           .options = {{.name = "root",
-                        .help = "State directory",
-                        .value_name = "dir",
-                        .completion = Completion::kDirectory}},
+           .options =
+               {{.name = "root", .help = "State directory", .value_name = "dir", .completion = Completion::kDirectory}},
            .id = kDebugDumpMetadata},
           {.name = "workers",
            .summary = "list workers",
            .options = {filter_option(), verbose_option(), format_option()},
            .id = kDebugWorkers},
-          {.name = "info",
-           .summary = "tell the daemon's version",
-           .options = {format_option()},
-           .id = kDebugInfo},
+          {.name = "info", .summary = "tell the daemon's version", .options = {format_option()}, .id = kDebugInfo},
           {.name = "monitor",
            .summary = "follow builds as they start and end",
-           .options = {flag("completed", "Show completed builds too"),
-                       text("ref", "Only this build", "ref")},
+           .options = {flag("completed", "Show completed builds too"), text("ref", "Only this build", "ref")},
            .id = kDebugMonitor},
           {.name = "logs",
            .summary = "show the progress and logs of a build",
@@ -313,10 +282,7 @@ Command debug_command() {
            .options = {flag("pin", "Keep the record"), flag("unpin", "Let the record be collected"),
                        flag("delete", "Delete the record")},
            .id = kDebugCtl},
-          {.name = "get",
-           .summary = "print a blob of the content store",
-           .arguments = "<digest>",
-           .id = kDebugGet},
+          {.name = "get", .summary = "print a blob of the content store", .arguments = "<digest>", .id = kDebugGet},
           why_command(),
           {.name = "histories",
            .summary = "list records of builds",
@@ -325,32 +291,28 @@ Command debug_command() {
 }
 
 std::vector<Command> common_commands() {
-  return {{.name = "du",
-           .summary = "disk usage",
-           .options = {filter_option(), verbose_option(), format_option()},
-           .id = kDiskUsage},
-          prune_command(),
-          {.name = "prune-histories",
-           .summary = "delete the records of builds that are not pinned",
-           .options = {format_option()},
-           .id = kPruneHistories},
-          debug_command(),
-          {.name = "dial-stdio",
-           .summary = "carry standard input and output to the daemon; for programs",
-           .hidden = true,
-           .id = kDialStdio},
-          {.name = "completion",
-           .summary = "print a completion script",
-           .arguments = "bash|zsh|fish",
-           .id = kCompletion},
-          {.name = "man", .summary = "print the manual page", .hidden = true, .id = kMan}};
+  return {
+      {.name = "du",
+       .summary = "disk usage",
+       .options = {filter_option(), verbose_option(), format_option()},
+       .id = kDiskUsage},
+      prune_command(),
+      {.name = "prune-histories",
+       .summary = "delete the records of builds that are not pinned",
+       .options = {format_option()},
+       .id = kPruneHistories},
+      debug_command(),
+      {.name = "dial-stdio",
+       .summary = "carry standard input and output to the daemon; for programs",
+       .hidden = true,
+       .id = kDialStdio},
+      {.name = "completion", .summary = "print a completion script", .arguments = "bash|zsh|fish", .id = kCompletion},
+      {.name = "man", .summary = "print the manual page", .hidden = true, .id = kMan}};
 }
 
 Command make_table(std::string name, std::vector<Command> builds) {
-  Command root{.name = std::move(name),
-               .summary = "build utility",
-               .options = global_options(),
-               .commands = std::move(builds)};
+  Command root{
+      .name = std::move(name), .summary = "build utility", .options = global_options(), .commands = std::move(builds)};
   for (Command& command : common_commands()) root.commands.push_back(std::move(command));
   if (root.name == "kiln") root.commands.push_back(why_command());
   return root;
@@ -360,8 +322,7 @@ Command make_table(std::string name, std::vector<Command> builds) {
 
 const Command& kiln_table() {
   static const Command table =
-      make_table(
-      "kiln", {quick_build_command(), build_command("solve", ""), check_command(), explain_command()});
+      make_table("kiln", {quick_build_command(), build_command("solve", ""), check_command(), explain_command()});
   return table;
 }
 

@@ -29,21 +29,18 @@ Status each_record(const Invocation& call, const Connection& connection, const s
 }
 
 // The record of `ref`, or of the build that ended last.
-Result<control::BuildHistoryRecord> find_record(const Invocation& call,
-                                                const Connection& connection,
+Result<control::BuildHistoryRecord> find_record(const Invocation& call, const Connection& connection,
                                                 const std::string& ref) {
   std::optional<control::BuildHistoryRecord> found;
   auto later = [](const google::protobuf::Timestamp& a, const google::protobuf::Timestamp& b) {
     return std::pair(a.seconds(), a.nanos()) >= std::pair(b.seconds(), b.nanos());
   };
-  KILN_RETURN_IF_ERROR(
-      each_record(call, connection, ref, [&](const control::BuildHistoryRecord& record) {
-        if (!found || later(record.completedat(), found->completedat())) found = record;
-      }));
+  KILN_RETURN_IF_ERROR(each_record(call, connection, ref, [&](const control::BuildHistoryRecord& record) {
+    if (!found || later(record.completedat(), found->completedat())) found = record;
+  }));
   if (!found) {
-    return user_error(Code::kNotFound,
-                      ref.empty() ? "no build has ended yet"
-                                  : fmt::format("no build '{}'; 'debug histories' lists them", ref));
+    return user_error(Code::kNotFound, ref.empty() ? "no build has ended yet"
+                                                   : fmt::format("no build '{}'; 'debug histories' lists them", ref));
   }
   return *found;
 }
@@ -61,8 +58,7 @@ Result<Json> misses_of(const Invocation& call, const Connection& connection,
   auto digest = record.logs().annotations().find(kMissesAnnotation);
   if (digest == record.logs().annotations().end()) {
     return user_error(Code::kNotFound,
-                      fmt::format("the daemon kept nothing about the misses of build '{}'",
-                                  record.ref()));
+                      fmt::format("the daemon kept nothing about the misses of build '{}'", record.ref()));
   }
   KILN_ASSIGN_OR_RETURN(std::string text, read_blob(call, connection, digest->second));
   Json misses = Json::parse(text, nullptr, false);
@@ -72,16 +68,14 @@ Result<Json> misses_of(const Invocation& call, const Connection& connection,
 }
 
 std::string text_at(const Json& object, const char* key) {
-  return object.is_object() && object.contains(key) && object[key].is_string()
-             ? object[key].get<std::string>()
-             : std::string();
+  return object.is_object() && object.contains(key) && object[key].is_string() ? object[key].get<std::string>()
+                                                                               : std::string();
 }
 
 void keep_only(Json& steps, const std::string& wanted) {
   Json kept = Json::array();
   for (auto& step : steps) {
-    if (text_at(step, "name").find(wanted) != std::string::npos ||
-        text_at(step, "vertex").starts_with(wanted))
+    if (text_at(step, "name").find(wanted) != std::string::npos || text_at(step, "vertex").starts_with(wanted))
       kept.push_back(step);
   }
   steps = std::move(kept);
@@ -105,8 +99,7 @@ std::string steps_text(const Json& steps) {
 
 Status run_why(const Invocation& call) {
   const std::vector<std::string>& words = call.line.arguments();
-  if (words.size() > 2)
-    return user_error(Code::kInvalidArgument, "give at most a build and a step");
+  if (words.size() > 2) return user_error(Code::kInvalidArgument, "give at most a build and a step");
   KILN_ASSIGN_OR_RETURN(auto connection, connect(call));
   std::string ref = words.empty() ? "" : words[0], wanted = words.size() > 1 ? words[1] : "";
   Result<control::BuildHistoryRecord> record = find_record(call, *connection, ref);
@@ -126,10 +119,8 @@ Status run_why(const Invocation& call) {
     return format == "json" ? print(json + "\n") : print_formatted(format, json);
   }
   if (misses["steps"].empty()) {
-    return print(wanted.empty() ? fmt::format("every step of build {} was found in the cache\n",
-                                              record->ref())
-                                : fmt::format("no step like '{}' of build {} had to run\n", wanted,
-                                              record->ref()));
+    return print(wanted.empty() ? fmt::format("every step of build {} was found in the cache\n", record->ref())
+                                : fmt::format("no step like '{}' of build {} had to run\n", wanted, record->ref()));
   }
   return print(steps_text(misses["steps"]));
 }

@@ -29,8 +29,7 @@ Result<ConnectOptions> options_of(const Invocation& call) {
   options.wait = line.on("wait") ? Wait::kYes : Wait::kNo;
   if (std::string dir = line.text("tlsdir"); !dir.empty()) {
     if (!options.tls_ca.empty() || !options.tls_cert.empty() || !options.tls_key.empty()) {
-      return user_error(Code::kInvalidArgument,
-                        "cannot specify tlsdir and tlscacert/tlscert/tlskey at the same time");
+      return user_error(Code::kInvalidArgument, "cannot specify tlsdir and tlscacert/tlscert/tlskey at the same time");
     }
     KILN_RETURN_IF_ERROR(read_tls_dir(dir, options));
   }
@@ -71,8 +70,7 @@ std::string daemon_program() {
 
 Places places(const EnvironmentLookup& environment) {
   if (geteuid() == 0) {
-    return {"unix:///run/buildkit/buildkitd.sock", "/run/kiln/kilnd.sock", "/var/lib/kiln",
-            "/run/kiln/kilnd.log"};
+    return {"unix:///run/buildkit/buildkitd.sock", "/run/kiln/kilnd.sock", "/var/lib/kiln", "/run/kiln/kilnd.log"};
   }
   auto or_else = [&](const char* name, std::string fallback) {
     std::string value = environment(name).value_or("");
@@ -88,19 +86,15 @@ Status start_own_daemon(const Places& places, std::stop_token stop) {
   std::string dir = places.own_socket.substr(0, places.own_socket.rfind('/'));
   KILN_RETURN_IF_ERROR(host::make_dirs(dir, 0700));
   // Two clients at once start one daemon.
-  KILN_ASSIGN_OR_RETURN(host::Fd lock,
-                        host::open_file(dir + "/start.lock", O_RDWR | O_CREAT, 0600));
+  KILN_ASSIGN_OR_RETURN(host::Fd lock, host::open_file(dir + "/start.lock", O_RDWR | O_CREAT, 0600));
   if (flock(lock.get(), LOCK_EX) != 0) return errno_error(errno, "lock the start of a daemon");
   if (answers(places.own_socket)) return ok();
-  KILN_ASSIGN_OR_RETURN(host::Fd log,
-                        host::open_file(places.own_log, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  KILN_ASSIGN_OR_RETURN(host::Fd log, host::open_file(places.own_log, O_WRONLY | O_CREAT | O_TRUNC, 0600));
   // setsid takes it out of this terminal, so that an interrupt here is none there.
-  std::vector<std::string> argv = {"setsid",      daemon_program(),
-                                   "--root",      places.own_root,
-                                   "--addr",      "unix://" + places.own_socket,
-                                   "--idle-exit", std::string(kIdleTime)};
-  KILN_ASSIGN_OR_RETURN(Child child,
-                        Child::start(argv, {.in = -1, .out = log.get(), .error = log.get()}));
+  std::vector<std::string> argv = {
+      "setsid",      daemon_program(),      "--root", places.own_root, "--addr", "unix://" + places.own_socket,
+      "--idle-exit", std::string(kIdleTime)};
+  KILN_ASSIGN_OR_RETURN(Child child, Child::start(argv, {.in = -1, .out = log.get(), .error = log.get()}));
   pid_t pid = child.pid();
   child.detach();
   for (int waited_ms = 0; waited_ms < 10'000; waited_ms += 5) {
@@ -111,10 +105,9 @@ Status start_own_daemon(const Places& places, std::stop_token stop) {
   }
   std::string said = host::read_file(places.own_log, 1 << 20).value_or("");
   std::vector<std::string_view> lines = split(trim(said), '\n');
-  return environment_error(
-      Code::kUnavailable,
-      fmt::format("no daemon is running and kilnd could not be started: {}; its log is '{}'",
-                  lines.back().empty() ? "it did not answer" : lines.back(), places.own_log));
+  return environment_error(Code::kUnavailable,
+                           fmt::format("no daemon is running and kilnd could not be started: {}; its log is '{}'",
+                                       lines.back().empty() ? "it did not answer" : lines.back(), places.own_log));
 }
 
 Result<std::unique_ptr<Connection>> connect(const Invocation& call) {
@@ -123,8 +116,8 @@ Result<std::unique_ptr<Connection>> connect(const Invocation& call) {
   if (options.address.empty()) {
     Places here = places(call.environment);
     options.address = here.default_address;
-    bool own = call.program.starts_with("kiln") &&
-               !answers(here.default_address.substr(std::string_view("unix://").size()));
+    bool own =
+        call.program.starts_with("kiln") && !answers(here.default_address.substr(std::string_view("unix://").size()));
     if (own) {
       KILN_RETURN_IF_ERROR(start_own_daemon(here, call.stop));
       options.address = "unix://" + here.own_socket;

@@ -105,7 +105,8 @@ Result<Dialled> dial(const Address& address, const ConnectOptions& options, cons
   const auto step = std::chrono::milliseconds(100);
   while (!dialled.wire->wait_greeted(std::min(patience.until, http2::Ticks::now() + step))) {
     if (patience.stop.stop_requested()) return cancelled();
-    if (dialled.wire->ended()) return unavailable(secure ? "no connection: refused, or TLS that does not fit" : "no answer");
+    if (dialled.wire->ended())
+      return unavailable(secure ? "no connection: refused, or TLS that does not fit" : "no answer");
     if (http2::Ticks::now() >= patience.until) return unavailable("no answer in time");
   }
   return dialled;

@@ -37,8 +37,7 @@ std::string underline(std::string_view text, const LineRange& range) {
 
 }  // namespace
 
-std::string source_excerpt(std::string_view filename, std::string_view data,
-                           const std::vector<LineRange>& ranges) {
+std::string source_excerpt(std::string_view filename, std::string_view data, const std::vector<LineRange>& ranges) {
   std::vector<std::string_view> lines = split(data, '\n');
   int count = static_cast<int>(lines.size()), first = 0, last = 0;
   for (const LineRange& range : ranges) {
@@ -56,9 +55,8 @@ std::string source_excerpt(std::string_view filename, std::string_view data,
   }
   std::string out = fmt::format("{}:{}{}\n--------------------\n", filename, marked_first, column_of(ranges));
   for (int line = first; line <= last; ++line) {
-    bool marked = std::any_of(ranges.begin(), ranges.end(), [&](const LineRange& r) {
-      return line >= r.first && line <= std::max(r.first, r.last);
-    });
+    bool marked = std::any_of(ranges.begin(), ranges.end(),
+                              [&](const LineRange& r) { return line >= r.first && line <= std::max(r.first, r.last); });
     std::string_view text = lines[static_cast<std::size_t>(line - 1)];
     if (text.ends_with('\r')) text.remove_suffix(1);
     out += fmt::format(" {:3} | {} {}\n", line, marked ? ">>>" : "   ", text);
@@ -86,15 +84,13 @@ std::string excerpt_of(const nlohmann::json& source) {
   if (!source.contains("info") || !source["info"].is_object()) return "";
   const auto& info = source["info"];
   auto text = [&](const char* key) {
-    return info.contains(key) && info[key].is_string() ? info[key].get<std::string>()
-                                                       : std::string();
+    return info.contains(key) && info[key].is_string() ? info[key].get<std::string>() : std::string();
   };
   std::vector<LineRange> ranges;
   if (source.contains("ranges") && source["ranges"].is_array()) {
     for (const auto& range : source["ranges"]) ranges.push_back(range_of(range));
   }
-  return source_excerpt(text("filename"), content::base64_decode(text("data")).value_or(""),
-                        ranges);
+  return source_excerpt(text("filename"), content::base64_decode(text("data")).value_or(""), ranges);
 }
 
 std::string policy_words(const nlohmann::json& decision) {
@@ -125,9 +121,8 @@ std::string error_report(const Status& status, Verbosity verbosity) {
       } else {
         others +=
             fmt::format("  {}: {}\n", type,
-                        value.is_discarded()
-                            ? fmt::format("{} bytes", detail.value().size())
-                            : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+                        value.is_discarded() ? fmt::format("{} bytes", detail.value().size())
+                                             : value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
       }
     }
   }

@@ -18,8 +18,8 @@ using Json = nlohmann::ordered_json;
 struct GoTemplate::Node {
   enum class Kind { kText, kValue, kRange, kIf, kWith, kList };
   Kind kind = Kind::kList;
-  std::string text;                // of text
-  std::vector<std::string> words;  // of an expression, or of a block's
+  std::string text;                    // of text
+  std::vector<std::string> words;      // of an expression, or of a block's
   std::vector<std::string> variables;  // that the value is given to: "$x", of a range also "$i", "$x"
   std::vector<Node> body;
   std::vector<Node> otherwise;
@@ -29,9 +29,7 @@ namespace {
 
 using Node = GoTemplate::Node;
 
-Status fault(std::string message) {
-  return user_error(Code::kInvalidArgument, fmt::format("template: {}", message));
-}
+Status fault(std::string message) { return user_error(Code::kInvalidArgument, fmt::format("template: {}", message)); }
 
 std::string unquoted(std::string_view text) {
   std::string out;
@@ -56,8 +54,7 @@ Result<std::vector<std::string>> words_of(std::string_view action) {
       ++i;
     } else if (c == '"' || c == '`') {
       std::size_t end = i + 1;
-      while (end < action.size() && action[end] != c)
-        end += c == '"' && action[end] == '\\' ? 2 : 1;
+      while (end < action.size() && action[end] != c) end += c == '"' && action[end] == '\\' ? 2 : 1;
       if (end >= action.size()) return fault("a string has no end");
       std::string_view body = action.substr(i + 1, end - i - 1);
       out.push_back("\"" + (c == '"' ? unquoted(body) : std::string(body)));
@@ -136,9 +133,7 @@ class Parser {
   Result<Node> action_node(std::vector<std::string> words, int depth) {
     Node node;
     if (words[0] == "range" || words[0] == "if" || words[0] == "with") {
-      node.kind = words[0] == "range" ? Node::Kind::kRange
-                  : words[0] == "if"  ? Node::Kind::kIf
-                                      : Node::Kind::kWith;
+      node.kind = words[0] == "range" ? Node::Kind::kRange : words[0] == "if" ? Node::Kind::kIf : Node::Kind::kWith;
       node.words.assign(words.begin() + 1, words.end());
       take_variables(node);
       if (node.words.empty()) return fault(fmt::format("missing value for {}", words[0]));
@@ -164,7 +159,8 @@ class Parser {
 
   // "$i , $e := X" and "$x = X".
   static void take_variables(Node& node) {
-    auto sign = std::find_if(node.words.begin(), node.words.end(), [](auto& word) { return word == ":=" || word == "="; });
+    auto sign =
+        std::find_if(node.words.begin(), node.words.end(), [](auto& word) { return word == ":=" || word == "="; });
     if (sign == node.words.end()) return;
     for (auto word = node.words.begin(); word != sign; ++word) {
       if (word->starts_with('$')) node.variables.push_back(*word);
@@ -249,8 +245,7 @@ class Renderer {
 
   Status range(const Node& node, const Json& value, const Json& dot) {
     if (value.is_null() || (value.is_structured() && printed(value).empty())) return list(node.otherwise, dot);
-    if (!value.is_structured())
-      return fault(fmt::format("range can't iterate over {}", shown(value)));
+    if (!value.is_structured()) return fault(fmt::format("range can't iterate over {}", shown(value)));
     std::int64_t index = 0;
     for (const auto& [key, item] : value.items()) {
       if (key == kSilentFields) continue;
@@ -312,14 +307,12 @@ class Renderer {
   }
 
   Result<Json> call(Words words, const Json& dot, const std::optional<Json>& piped) {
-    static constexpr std::string_view kFunctions[] = {"json", "len", "index", "printf", "println", "print", "not", "and",
-                                                      "or",   "eq",  "ne",    "lt",     "le",      "gt",    "ge"};
-    bool is_function =
-        std::find(std::begin(kFunctions), std::end(kFunctions), words[0]) != std::end(kFunctions);
+    static constexpr std::string_view kFunctions[] = {
+        "json", "len", "index", "printf", "println", "print", "not", "and", "or", "eq", "ne", "lt", "le", "gt", "ge"};
+    bool is_function = std::find(std::begin(kFunctions), std::end(kFunctions), words[0]) != std::end(kFunctions);
     KILN_ASSIGN_OR_RETURN(std::vector<Json> arguments, operands(is_function ? words.subspan(1) : words, dot));
     if (!is_function) {
-      if (arguments.size() != 1 || piped)
-        return fault(fmt::format("can't give argument to non-function {}", words[0]));
+      if (arguments.size() != 1 || piped) return fault(fmt::format("can't give argument to non-function {}", words[0]));
       return arguments[0];
     }
     if (piped) arguments.push_back(*piped);
@@ -330,12 +323,16 @@ class Renderer {
     if (arguments.size() < 2) return fault(fmt::format("wrong number of arguments for {}", name));
     const Json left = printed(arguments[0]), right = printed(arguments[1]);
     if (name == "eq") {
-      return Json(std::any_of(arguments.begin() + 1, arguments.end(), [&](const Json& one) { return printed(one) == left; }));
+      return Json(
+          std::any_of(arguments.begin() + 1, arguments.end(), [&](const Json& one) { return printed(one) == left; }));
     }
     if (name == "ne") return Json(left != right);
     const bool ordered = (left.is_number() && right.is_number()) || (left.is_string() && right.is_string());
     if (!ordered) return fault("incompatible types for comparison");
-    return Json(name == "lt" ? left < right : name == "le" ? left <= right : name == "gt" ? left > right : left >= right);
+    return Json(name == "lt"   ? left < right
+                : name == "le" ? left <= right
+                : name == "gt" ? left > right
+                               : left >= right);
   }
 
   static Result<Json> apply(const std::string& name, const std::vector<Json>& arguments) {
@@ -355,8 +352,7 @@ class Renderer {
     if (name.size() == 2) return compare(name, arguments);
     if (arguments.size() != (name == "index" ? 2u : 1u))
       return fault(fmt::format("wrong number of arguments for {}", name));
-    if (name == "json")
-      return Json(printed(arguments[0]).dump(-1, ' ', false, Json::error_handler_t::replace));
+    if (name == "json") return Json(printed(arguments[0]).dump(-1, ' ', false, Json::error_handler_t::replace));
     if (name == "not") return Json(!truth(arguments[0]));
     if (name == "len") {
       if (arguments[0].is_string()) return Json(arguments[0].get_ref<const std::string&>().size());
@@ -367,8 +363,8 @@ class Renderer {
       auto at = from.find(shown(arguments[1]));
       return at == from.end() ? Json("") : *at;
     }
-    if (from.is_array() && arguments[1].is_number_integer() &&
-        arguments[1].get<std::int64_t>() >= 0 && arguments[1].get<std::size_t>() < from.size()) {
+    if (from.is_array() && arguments[1].is_number_integer() && arguments[1].get<std::int64_t>() >= 0 &&
+        arguments[1].get<std::size_t>() < from.size()) {
       return from[arguments[1].get<std::size_t>()];
     }
     return fault(fmt::format("index {} is out of range", shown(arguments[1])));
@@ -401,7 +397,8 @@ class Renderer {
     if (auto number = parse_integer(word)) return Json(*number);
     if (word[0] == '$') {
       const std::string_view name = std::string_view(word).substr(0, word.find('.'));
-      auto found = std::find_if(variables_.rbegin(), variables_.rend(), [&](const auto& one) { return one.first == name; });
+      auto found =
+          std::find_if(variables_.rbegin(), variables_.rend(), [&](const auto& one) { return one.first == name; });
       if (found == variables_.rend()) return fault(fmt::format("undefined variable {}", quote(name)));
       return field(found->second, std::string_view(word).substr(name.size()), word);
     }

@@ -26,20 +26,17 @@ TEST(GoTemplate, prints_json_and_fields) {
 }
 
 TEST(GoTemplate, walks_lists_and_chooses) {
-  EXPECT_EQ(
-      rendered("{{range .}}{{.ID}}:{{len .Tags}}{{if .Size}}+{{else}}-{{end}} {{end}}", kData),
-      "a:2+ b:0- ");
+  EXPECT_EQ(rendered("{{range .}}{{.ID}}:{{len .Tags}}{{if .Size}}+{{else}}-{{end}} {{end}}", kData), "a:2+ b:0- ");
   EXPECT_EQ(rendered("{{range .}}x{{else}}none{{end}}", "[]"), "none");
-  EXPECT_EQ(rendered("{{range .}}{{with .labels}}{{index . \"k\"}}{{end}}{{end}}",
-                     R"([{"labels":{"k":"v"}}])"),
-            "v");
+  EXPECT_EQ(rendered("{{range .}}{{with .labels}}{{index . \"k\"}}{{end}}{{end}}", R"([{"labels":{"k":"v"}}])"), "v");
   EXPECT_EQ(rendered("{{range . -}}\n  {{.id | printf \"%s;\"}}\n{{- end}}", kData), "a;b;");
 }
 
 TEST(GoTemplate, knows_variables_comparisons_and_parentheses) {
   EXPECT_EQ(rendered("{{range $i, $e := .}}{{$i}}={{$e.ID}};{{end}}", kData), "0=a;1=b;");
-  EXPECT_EQ(rendered("{{range $e := .}}{{if eq $e.size 1}}one{{else if not $e.tags}}bare{{else}}?{{end}} {{end}}", kData),
-            "one bare ");
+  EXPECT_EQ(
+      rendered("{{range $e := .}}{{if eq $e.size 1}}one{{else if not $e.tags}}bare{{else}}?{{end}} {{end}}", kData),
+      "one bare ");
   EXPECT_EQ(rendered("{{range .}}{{if and (gt (len .tags) 1) (eq .id \"x\" \"a\")}}{{.id}}{{end}}{{end}}", kData), "a");
   EXPECT_EQ(rendered("{{$x := .a}}{{with .b}}{{$x}}{{.}}{{$.a}}{{end}}", R"({"a":1,"b":2})"), "121");
   EXPECT_EQ(rendered("{{range $k, $v := .}}{{$k}}:{{$v}} {{end}}", R"({"p":1,"q":2})"), "p:1 q:2 ");
@@ -47,8 +44,10 @@ TEST(GoTemplate, knows_variables_comparisons_and_parentheses) {
 }
 
 TEST(GoTemplate, finds_fields_that_are_not_printed) {
-  constexpr std::string_view data = R"({"type":1,"record":{"ref":"r","\u0001":{"attrs":{}}},"\u0001":{"type":"COMPLETE"}})";
-  EXPECT_EQ(rendered("{{.Type}} {{.Record.Attrs}} {{json .}}", data), R"(COMPLETE map[] {"type":1,"record":{"ref":"r"}})");
+  constexpr std::string_view data =
+      R"({"type":1,"record":{"ref":"r","\u0001":{"attrs":{}}},"\u0001":{"type":"COMPLETE"}})";
+  EXPECT_EQ(rendered("{{.Type}} {{.Record.Attrs}} {{json .}}", data),
+            R"(COMPLETE map[] {"type":1,"record":{"ref":"r"}})");
   EXPECT_EQ(rendered("{{.Record.Nope}}", data), "error: template: can't evaluate field Nope");
 }
 

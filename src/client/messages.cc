@@ -27,24 +27,15 @@ Json value_json(const pbuf::Message& m, const pbuf::FieldDescriptor* f, int inde
   using Field = pbuf::FieldDescriptor;
   const bool many = index >= 0;
   switch (f->cpp_type()) {
-    case Field::CPPTYPE_INT32:
-      return many ? r->GetRepeatedInt32(m, f, index) : r->GetInt32(m, f);
-    case Field::CPPTYPE_INT64:
-      return many ? r->GetRepeatedInt64(m, f, index) : r->GetInt64(m, f);
-    case Field::CPPTYPE_UINT32:
-      return many ? r->GetRepeatedUInt32(m, f, index) : r->GetUInt32(m, f);
-    case Field::CPPTYPE_UINT64:
-      return many ? r->GetRepeatedUInt64(m, f, index) : r->GetUInt64(m, f);
-    case Field::CPPTYPE_DOUBLE:
-      return many ? r->GetRepeatedDouble(m, f, index) : r->GetDouble(m, f);
-    case Field::CPPTYPE_FLOAT:
-      return many ? r->GetRepeatedFloat(m, f, index) : r->GetFloat(m, f);
-    case Field::CPPTYPE_BOOL:
-      return many ? r->GetRepeatedBool(m, f, index) : r->GetBool(m, f);
-    case Field::CPPTYPE_ENUM:
-      return many ? r->GetRepeatedEnumValue(m, f, index) : r->GetEnumValue(m, f);
-    case Field::CPPTYPE_MESSAGE:
-      return to_json(many ? r->GetRepeatedMessage(m, f, index) : r->GetMessage(m, f), unset);
+    case Field::CPPTYPE_INT32: return many ? r->GetRepeatedInt32(m, f, index) : r->GetInt32(m, f);
+    case Field::CPPTYPE_INT64: return many ? r->GetRepeatedInt64(m, f, index) : r->GetInt64(m, f);
+    case Field::CPPTYPE_UINT32: return many ? r->GetRepeatedUInt32(m, f, index) : r->GetUInt32(m, f);
+    case Field::CPPTYPE_UINT64: return many ? r->GetRepeatedUInt64(m, f, index) : r->GetUInt64(m, f);
+    case Field::CPPTYPE_DOUBLE: return many ? r->GetRepeatedDouble(m, f, index) : r->GetDouble(m, f);
+    case Field::CPPTYPE_FLOAT: return many ? r->GetRepeatedFloat(m, f, index) : r->GetFloat(m, f);
+    case Field::CPPTYPE_BOOL: return many ? r->GetRepeatedBool(m, f, index) : r->GetBool(m, f);
+    case Field::CPPTYPE_ENUM: return many ? r->GetRepeatedEnumValue(m, f, index) : r->GetEnumValue(m, f);
+    case Field::CPPTYPE_MESSAGE: return to_json(many ? r->GetRepeatedMessage(m, f, index) : r->GetMessage(m, f), unset);
     case Field::CPPTYPE_STRING: {
       std::string text = many ? r->GetRepeatedString(m, f, index) : r->GetString(m, f);
       return f->type() == Field::TYPE_BYTES ? content::base64_encode(text) : text;
@@ -80,7 +71,8 @@ Json silent_fields(const pbuf::Message& message) {
   for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
     const Field* field = message.GetDescriptor()->field(i);
     if (field->is_repeated()) {
-      if (reflection->FieldSize(message, field) == 0) out[field->name()] = field->is_map() ? Json::object() : Json::array();
+      if (reflection->FieldSize(message, field) == 0)
+        out[field->name()] = field->is_map() ? Json::object() : Json::array();
     } else if (field->cpp_type() == Field::CPPTYPE_ENUM) {
       out[field->name()] = reflection->GetEnum(message, field)->name();
     } else if (field->cpp_type() == Field::CPPTYPE_MESSAGE) {
@@ -121,9 +113,7 @@ Status print_formatted(const std::string& format, const std::string& json) {
   return print(text + "\n");
 }
 
-std::string rfc3339(const pbuf::Timestamp& time) {
-  return format_rfc3339(time_of(time));
-}
+std::string rfc3339(const pbuf::Timestamp& time) { return format_rfc3339(time_of(time)); }
 
 std::string rfc3339_local(const pbuf::Timestamp& time) {
   std::time_t seconds = time.seconds();
@@ -149,8 +139,7 @@ std::string go_duration(std::int64_t nanoseconds) {
   std::int64_t minutes = nanoseconds / 60'000'000'000;
   std::string rest = fmt::format("{:.9g}s", seconds - static_cast<double>(minutes) * 60);
   if (minutes == 0) return rest;
-  return minutes < 60 ? fmt::format("{}m{}", minutes, rest)
-                      : fmt::format("{}h{}m{}", minutes / 60, minutes % 60, rest);
+  return minutes < 60 ? fmt::format("{}m{}", minutes, rest) : fmt::format("{}h{}m{}", minutes / 60, minutes % 60, rest);
 }
 
 std::string message_json(const pbuf::Message& message) {

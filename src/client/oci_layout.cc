@@ -37,14 +37,12 @@ class UnlabeledStore final : public content::BlobStore {
   ~UnlabeledStore() override {
     inner_.reset();
     // What holds nothing goes.
-    for (const char* folder : {"/labels/sha256", "/labels/sha384", "/labels/sha512", "/labels", "/blobs/sha384", "/blobs/sha512"})
+    for (const char* folder :
+         {"/labels/sha256", "/labels/sha384", "/labels/sha512", "/labels", "/blobs/sha384", "/blobs/sha512"})
       rmdir((dir_ + folder).c_str());
   }
-  Result<std::optional<content::BlobInfo>> info(const Digest& digest) override {
-    return inner_->info(digest);
-  }
-  Result<std::unique_ptr<content::BlobReader>> open(const Digest& digest,
-                                                    std::int64_t offset) override {
+  Result<std::optional<content::BlobInfo>> info(const Digest& digest) override { return inner_->info(digest); }
+  Result<std::unique_ptr<content::BlobReader>> open(const Digest& digest, std::int64_t offset) override {
     return inner_->open(digest, offset);
   }
   Result<std::unique_ptr<content::BlobWriter>> ingest(std::string_view algorithm) override {
@@ -52,9 +50,7 @@ class UnlabeledStore final : public content::BlobStore {
     return std::make_unique<UnlabeledWriter>(std::move(writer));
   }
   Status remove(const Digest& digest) override { return inner_->remove(digest); }
-  Status walk(const std::function<Status(const content::BlobInfo&)>& visit) override {
-    return inner_->walk(visit);
-  }
+  Status walk(const std::function<Status(const content::BlobInfo&)>& visit) override { return inner_->walk(visit); }
   Status set_labels(const Digest&, const content::StringMap&) override { return ok(); }
 
  private:
@@ -69,8 +65,7 @@ class IndexLock {
     IndexLock lock;
     lock.path_ = dir + "/index.json.lock";
     KILN_ASSIGN_OR_RETURN(lock.file_, host::open_file(lock.path_, O_RDWR | O_CREAT, 0600));
-    if (flock(lock.file_.get(), LOCK_EX) != 0)
-      return errno_error(errno, fmt::format("lock '{}'", lock.path_));
+    if (flock(lock.file_.get(), LOCK_EX) != 0) return errno_error(errno, fmt::format("lock '{}'", lock.path_));
     return lock;
   }
   IndexLock() = default;
@@ -86,8 +81,7 @@ class IndexLock {
 
 Result<content::Index> read_index(const std::string& dir) {
   Result<std::string> text = host::read_file(dir + "/index.json", 64 << 20);
-  if (!text.ok() && is_not_found(text.status()))
-    return content::Index{.media_type = std::string(content::kOciIndex)};
+  if (!text.ok() && is_not_found(text.status())) return content::Index{.media_type = std::string(content::kOciIndex)};
   KILN_RETURN_IF_ERROR(text.status());
   if (text->empty()) return content::Index{.media_type = std::string(content::kOciIndex)};
   return content::parse_index(*text);
@@ -107,8 +101,7 @@ std::string reference_name(const std::string& name) {
   return mark == std::string::npos ? "" : name.substr(name[mark] == ':' ? mark + 1 : mark);
 }
 
-Status reach(content::BlobStore& store, const content::Descriptor& descriptor,
-             std::set<Digest>& seen) {
+Status reach(content::BlobStore& store, const content::Descriptor& descriptor, std::set<Digest>& seen) {
   if (!seen.insert(descriptor.digest).second) return ok();
   if (content::is_index_type(descriptor.media_type)) {
     KILN_ASSIGN_OR_RETURN(std::string text, content::read_blob(store, descriptor.digest));
@@ -131,8 +124,7 @@ Result<std::shared_ptr<content::BlobStore>> open_layout(const std::string& dir, 
   } else if (!host::exists(dir)) {
     return user_error(Code::kNotFound, fmt::format("directory '{}' does not exist", dir));
   }
-  KILN_ASSIGN_OR_RETURN(std::unique_ptr<content::FileBlobStore> store,
-                        content::FileBlobStore::open(dir));
+  KILN_ASSIGN_OR_RETURN(std::unique_ptr<content::FileBlobStore> store, content::FileBlobStore::open(dir));
   return std::make_shared<UnlabeledStore>(std::move(store), dir);
 }
 
@@ -154,12 +146,10 @@ Status add_to_index(const std::string& dir, const content::Descriptor& descripto
     named.annotations[std::string(kRefAnnotation)] = ref;
     index.manifests.push_back(std::move(named));
   }
-  return host::replace_file(dir + "/index.json",
-                            content::to_json(index, content::JsonLayout::kCompact));
+  return host::replace_file(dir + "/index.json", content::to_json(index, content::JsonLayout::kCompact));
 }
 
-Result<std::optional<content::Descriptor>> find_in_index(const std::string& dir,
-                                                         std::string_view tag) {
+Result<std::optional<content::Descriptor>> find_in_index(const std::string& dir, std::string_view tag) {
   KILN_ASSIGN_OR_RETURN(content::Index index, read_index(dir));
   for (std::string_view key : {kNameAnnotation, kRefAnnotation}) {
     for (const content::Descriptor& descriptor : index.manifests) {
@@ -173,8 +163,7 @@ Status drop_unreferenced(const std::string& dir) {
   KILN_ASSIGN_OR_RETURN(std::shared_ptr<content::BlobStore> store, open_layout(dir, Make::kNo));
   KILN_ASSIGN_OR_RETURN(content::Index index, read_index(dir));
   std::set<Digest> reached;
-  for (const content::Descriptor& manifest : index.manifests)
-    KILN_RETURN_IF_ERROR(reach(*store, manifest, reached));
+  for (const content::Descriptor& manifest : index.manifests) KILN_RETURN_IF_ERROR(reach(*store, manifest, reached));
   std::vector<Digest> gone;
   KILN_RETURN_IF_ERROR(store->walk([&](const content::BlobInfo& blob) {
     if (!reached.contains(blob.digest)) gone.push_back(blob.digest);

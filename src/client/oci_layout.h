@@ -28,11 +28,9 @@ struct IndexName {
   NameKind kind = NameKind::kTag;
 };
 // Puts the descriptor under each name in place of what had it before.
-Status add_to_index(const std::string& dir, const content::Descriptor& descriptor,
-                    const std::vector<IndexName>& names);
+Status add_to_index(const std::string& dir, const content::Descriptor& descriptor, const std::vector<IndexName>& names);
 // The entry of that tag or name; nothing when there is none or no index.
-Result<std::optional<content::Descriptor>> find_in_index(const std::string& dir,
-                                                         std::string_view tag);
+Result<std::optional<content::Descriptor>> find_in_index(const std::string& dir, std::string_view tag);
 // Removes the blobs that no manifest of the index reaches.
 Status drop_unreferenced(const std::string& dir);
 

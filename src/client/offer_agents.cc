@@ -49,8 +49,7 @@ Status read_message(int fd, std::string& out) {
   KILN_RETURN_IF_ERROR(read_exact(fd, head, 4));
   std::uint32_t size = 0;
   for (unsigned char byte : head) size = size << 8 | byte;
-  if (size == 0 || size > kMessageMax)
-    return peer_error(Code::kInvalidArgument, "agent message of a wrong size");
+  if (size == 0 || size > kMessageMax) return peer_error(Code::kInvalidArgument, "agent message of a wrong size");
   std::string body;
   KILN_RETURN_IF_ERROR(read_exact(fd, body, size));
   out = head + body;
@@ -82,19 +81,16 @@ class KeyAgent {
     std::string dir = "/tmp/kiln-agent-XXXXXX";
     if (!mkdtemp(dir.data())) return errno_error(errno, "make a directory for an ssh agent");
     agent->dir_ = dir;
-    KILN_ASSIGN_OR_RETURN(agent->process_,
-                          Child::start({"ssh-agent", "-D", "-a", agent->socket()}, {}));
+    KILN_ASSIGN_OR_RETURN(agent->process_, Child::start({"ssh-agent", "-D", "-a", agent->socket()}, {}));
     for (int i = 0; i < 200 && !host::exists(agent->socket()); ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     for (const std::string& key : keys) {
-      KILN_ASSIGN_OR_RETURN(Ran ran,
-                            run_program({"env", "SSH_AUTH_SOCK=" + agent->socket(),
-                                         "SSH_ASKPASS_REQUIRE=never", "ssh-add", "-q", key},
-                                        ""));
+      KILN_ASSIGN_OR_RETURN(Ran ran, run_program({"env", "SSH_AUTH_SOCK=" + agent->socket(),
+                                                  "SSH_ASKPASS_REQUIRE=never", "ssh-add", "-q", key},
+                                                 ""));
       if (ran.exit_status != 0) {
-        return user_error(
-            Code::kInvalidArgument,
-            fmt::format("failed to load ssh key '{}'; keys with a passphrase need an agent", key));
+        return user_error(Code::kInvalidArgument,
+                          fmt::format("failed to load ssh key '{}'; keys with a passphrase need an agent", key));
       }
     }
     return agent;
@@ -141,8 +137,7 @@ class FlagAgents final : public session::AgentSource {
     KILN_ASSIGN_OR_RETURN(host::Fd there, connect_socket(agent.socket));
     if (agent.raw) return there;
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-      return errno_error(errno, "socketpair");
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return errno_error(errno, "socketpair");
     host::Fd theirs(pair[0]);
     std::lock_guard lock(mutex_);
     Filter& filter = filters_.emplace_back();
@@ -180,11 +175,9 @@ Result<Agent> make_agent(const AgentEntry& entry, const EnvironmentLookup& envir
     paths = {*socket};
   }
   struct stat stat {};
-  if (::stat(paths[0].c_str(), &stat) != 0)
-    return errno_error(errno, fmt::format("ssh '{}'", paths[0]));
+  if (::stat(paths[0].c_str(), &stat) != 0) return errno_error(errno, fmt::format("ssh '{}'", paths[0]));
   if (S_ISSOCK(stat.st_mode)) {
-    if (paths.size() > 1)
-      return user_error(Code::kInvalidArgument, "only a single socket is allowed for an ssh agent");
+    if (paths.size() > 1) return user_error(Code::kInvalidArgument, "only a single socket is allowed for an ssh agent");
     return Agent{paths[0], entry.raw, nullptr};
   }
   KILN_ASSIGN_OR_RETURN(std::shared_ptr<KeyAgent> keys, KeyAgent::start(paths));
@@ -199,8 +192,7 @@ Result<std::shared_ptr<session::AgentSource>> make_agents(const std::vector<Agen
   std::map<std::string, Agent> agents;
   for (const AgentEntry& entry : entries) {
     std::string id = entry.id.empty() ? "default" : entry.id;
-    if (agents.contains(id))
-      return user_error(Code::kInvalidArgument, fmt::format("invalid duplicate ID {}", id));
+    if (agents.contains(id)) return user_error(Code::kInvalidArgument, fmt::format("invalid duplicate ID {}", id));
     KILN_ASSIGN_OR_RETURN(agents[id], make_agent(entry, environment));
   }
   return std::make_shared<FlagAgents>(std::move(agents));

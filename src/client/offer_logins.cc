@@ -56,17 +56,13 @@ class DockerLogins final : public session::LoginSource {
     std::lock_guard lock(mutex_);
     // Read anew: a helper or `docker login` may have changed it during the build.
     Result<std::string> text = host::read_file(path_, 16 << 20);
-    if (!text.ok())
-      return is_not_found(text.status()) ? Result<registry::Login>(registry::Login{})
-                                         : text.status();
+    if (!text.ok()) return is_not_found(text.status()) ? Result<registry::Login>(registry::Login{}) : text.status();
     Json config = Json::parse(*text, nullptr, false);
-    if (!config.is_object())
-      return user_error(Code::kInvalidArgument, fmt::format("'{}' is not valid JSON", path_));
+    if (!config.is_object()) return user_error(Code::kInvalidArgument, fmt::format("'{}' is not valid JSON", path_));
     bool hub = host == "docker.io" || host == "registry-1.docker.io" || host == "index.docker.io";
     std::string key = hub ? std::string(kHubKey) : host;
     std::string helper = text_of(config, "credsStore");
-    if (auto helpers = config.find("credHelpers");
-        helpers != config.end() && helpers->is_object()) {
+    if (auto helpers = config.find("credHelpers"); helpers != config.end() && helpers->is_object()) {
       for (const std::string& name : {key, host}) {
         if (std::string own = text_of(*helpers, name.c_str()); !own.empty()) helper = own;
       }
@@ -79,8 +75,7 @@ class DockerLogins final : public session::LoginSource {
   }
 
   // The password stays here: the daemon gets only the token.
-  Result<registry::Token> fetch_token(const registry::TokenRequest& request,
-                                      std::stop_token stop) override {
+  Result<registry::Token> fetch_token(const registry::TokenRequest& request, std::stop_token stop) override {
     KILN_ASSIGN_OR_RETURN(registry::Login held, login(request.host));
     registry::TokenRequest wanted = request;
     if (wanted.client_id.empty()) wanted.client_id = "buildkit-client";
@@ -97,8 +92,7 @@ class DockerLogins final : public session::LoginSource {
     Json seeds = Json::parse(host::read_file(file, 16 << 20).value_or("{}"), nullptr, false);
     if (!seeds.is_object()) seeds = Json::object();
     if (auto known = seeds.find(host); known != seeds.end() && known->is_object()) {
-      if (auto seed = content::base64_decode(text_of(*known, "Seed")); seed && !seed->empty())
-        return *seed;
+      if (auto seed = content::base64_decode(text_of(*known, "Seed")); seed && !seed->empty()) return *seed;
     }
     std::string seed = random_bytes(16);
     seeds[host] = {{"Seed", content::base64_encode(seed)}};
@@ -108,28 +102,24 @@ class DockerLogins final : public session::LoginSource {
   }
 
  private:
-  static Result<std::optional<registry::Login>> ask_helper(const std::string& helper,
-                                                           const std::string& key) {
+  static Result<std::optional<registry::Login>> ask_helper(const std::string& helper, const std::string& key) {
     Result<Ran> ran = run_program({"docker-credential-" + helper, "get"}, key);
     if (!ran.ok()) return annotate(ran.status(), fmt::format("credential helper '{}'", helper));
     Json answer = Json::parse(ran->output, nullptr, false);
     if (ran->exit_status != 0 || !answer.is_object()) {
-      if (ran->output.find("credentials not found") != std::string::npos)
-        return std::optional<registry::Login>();
-      return environment_error(Code::kUnavailable, fmt::format("credential helper '{}' failed: {}",
-                                                               helper, trim(ran->output)));
+      if (ran->output.find("credentials not found") != std::string::npos) return std::optional<registry::Login>();
+      return environment_error(Code::kUnavailable,
+                               fmt::format("credential helper '{}' failed: {}", helper, trim(ran->output)));
     }
     registry::Login login{text_of(answer, "Username"), text_of(answer, "Secret")};
     if (login.username == "<token>") login.username.clear();
     return std::optional(login);
   }
 
-  static registry::Login from_file(const Json& config, const std::string& key,
-                                   const std::string& host) {
+  static registry::Login from_file(const Json& config, const std::string& key, const std::string& host) {
     auto auths = config.find("auths");
     if (auths == config.end() || !auths->is_object()) return {};
-    if (auto exact = auths->find(key); exact != auths->end() && exact->is_object())
-      return stored_login(*exact);
+    if (auto exact = auths->find(key); exact != auths->end() && exact->is_object()) return stored_login(*exact);
     for (const auto& [name, entry] : auths->items()) {
       if (entry.is_object() && host_of(name) == host) return stored_login(entry);
     }
@@ -142,8 +132,7 @@ class DockerLogins final : public session::LoginSource {
       if (tls.host != host) continue;
       if (tls.insecure) out.verify = false;
       if (!tls.ca.empty()) out.ca_files.push_back(tls.ca);
-      if (!tls.cert.empty() && !tls.key.empty())
-        out.keypairs.push_back({.key = tls.key, .cert = tls.cert});
+      if (!tls.cert.empty() && !tls.key.empty()) out.keypairs.push_back({.key = tls.key, .cert = tls.cert});
     }
     return out;
   }
@@ -157,8 +146,7 @@ class DockerLogins final : public session::LoginSource {
 
 }  // namespace
 
-std::shared_ptr<session::LoginSource> make_logins(const EnvironmentLookup& environment,
-                                                  std::vector<RegistryTls> tls) {
+std::shared_ptr<session::LoginSource> make_logins(const EnvironmentLookup& environment, std::vector<RegistryTls> tls) {
   std::string dir = environment("DOCKER_CONFIG").value_or("");
   if (dir.empty()) dir = environment("HOME").value_or("") + "/.docker";
   return std::make_shared<DockerLogins>(dir, std::move(tls));

@@ -58,8 +58,7 @@ Result<std::shared_ptr<session::SecretSource>> make_secrets(const std::vector<Se
         return annotate(errno_error(errno, fmt::format("stat '{}'", entry.file)),
                         fmt::format("secret {}", quote(entry.id)));
       if (static_cast<std::size_t>(stat.st_size) > kSecretMax) {
-        return user_error(Code::kInvalidArgument,
-                          fmt::format("secret {} too big. max size 500KiB", entry.id));
+        return user_error(Code::kInvalidArgument, fmt::format("secret {} too big. max size 500KiB", entry.id));
       }
     }
     by_id[entry.id] = entry;

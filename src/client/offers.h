@@ -26,8 +26,7 @@ Result<std::shared_ptr<session::AgentSource>> make_agents(const std::vector<Agen
 
 // Logins of docker's configuration (DOCKER_CONFIG or ~/.docker/config.json): stored ones,
 // credential helpers, and the store. A missing file means anonymous.
-std::shared_ptr<session::LoginSource> make_logins(const EnvironmentLookup& environment,
-                                                  std::vector<RegistryTls> tls);
+std::shared_ptr<session::LoginSource> make_logins(const EnvironmentLookup& environment, std::vector<RegistryTls> tls);
 
 // A sink into a file, made when the first output comes, or into standard output.
 Result<std::unique_ptr<session::ExportSink>> open_file_sink(const std::string& path);

@@ -50,57 +50,35 @@ class SignalStop {
 };
 
 Status run_completion(const Invocation& call) {
-  if (call.line.arguments().size() != 1)
-    return user_error(Code::kInvalidArgument, "name the shell: bash, zsh or fish");
-  KILN_ASSIGN_OR_RETURN(std::string script, completion_script(*call.line.path()[0], call.program,
-                                                              call.line.arguments()[0]));
+  if (call.line.arguments().size() != 1) return user_error(Code::kInvalidArgument, "name the shell: bash, zsh or fish");
+  KILN_ASSIGN_OR_RETURN(std::string script,
+                        completion_script(*call.line.path()[0], call.program, call.line.arguments()[0]));
   return print(script);
 }
 
 Status run(const Invocation& call) {
   switch (call.line.command().id) {
-    case kBuild:
-      return run_build_command(call);
-    case kQuickBuild:
-      return run_quick_build(call);
-    case kDiskUsage:
-      return run_disk_usage(call);
-    case kPrune:
-      return run_prune(call);
-    case kPruneHistories:
-      return run_prune_histories(call);
-    case kDialStdio:
-      return run_dial_stdio(call);
-    case kDebugWorkers:
-      return run_workers(call);
-    case kDebugInfo:
-      return run_info(call);
-    case kDebugHistories:
-      return run_histories(call);
-    case kDebugLogs:
-      return run_logs(call);
-    case kDebugMonitor:
-      return run_monitor(call);
-    case kDebugCtl:
-      return run_ctl(call);
-    case kDebugGet:
-      return run_get(call);
-    case kDebugDumpLlb:
-      return run_dump_llb(call);
-    case kDebugDumpMetadata:
-      return run_dump_metadata(call);
-    case kCheck:
-      return run_check(call);
-    case kExplain:
-      return run_explain(call);
-    case kWhy:
-      return run_why(call);
-    case kCompletion:
-      return run_completion(call);
-    case kMan:
-      return print(man_page(*call.line.path()[0], call.program, kVersion, 1));
-    default:
-      return engine_error("the command has no action");
+    case kBuild: return run_build_command(call);
+    case kQuickBuild: return run_quick_build(call);
+    case kDiskUsage: return run_disk_usage(call);
+    case kPrune: return run_prune(call);
+    case kPruneHistories: return run_prune_histories(call);
+    case kDialStdio: return run_dial_stdio(call);
+    case kDebugWorkers: return run_workers(call);
+    case kDebugInfo: return run_info(call);
+    case kDebugHistories: return run_histories(call);
+    case kDebugLogs: return run_logs(call);
+    case kDebugMonitor: return run_monitor(call);
+    case kDebugCtl: return run_ctl(call);
+    case kDebugGet: return run_get(call);
+    case kDebugDumpLlb: return run_dump_llb(call);
+    case kDebugDumpMetadata: return run_dump_metadata(call);
+    case kCheck: return run_check(call);
+    case kExplain: return run_explain(call);
+    case kWhy: return run_why(call);
+    case kCompletion: return run_completion(call);
+    case kMan: return print(man_page(*call.line.path()[0], call.program, kVersion, 1));
+    default: return engine_error("the command has no action");
   }
 }
 
@@ -125,35 +103,26 @@ std::optional<int> exit_code_of(const Status& status) {
   return static_cast<int>(parse_integer(*text).value_or(1));
 }
 
-Status print(std::string_view text) {
-  return host::write_all(STDOUT_FILENO, text);
-}
+Status print(std::string_view text) { return host::write_all(STDOUT_FILENO, text); }
 
-void warn(std::string_view text) {
-  (void)host::write_all(STDERR_FILENO, fmt::format("warning: {}\n", text));
-}
+void warn(std::string_view text) { (void)host::write_all(STDERR_FILENO, fmt::format("warning: {}\n", text)); }
 
 int run_program_main(int argc, char** argv) {
   // gRPC's many threads would each begin an arena; what that takes from the kernel costs more than sharing one.
   ::mallopt(M_ARENA_MAX, 1);
   // gRPC writes its own view of a failure to stderr; ours is enough unless somebody asks.
   setenv("GRPC_VERBOSITY", "NONE", 0);
-  std::string program(
-      argc > 0 ? std::string_view(argv[0]).substr(std::string_view(argv[0]).rfind('/') + 1)
-               : "kiln");
+  std::string program(argc > 0 ? std::string_view(argv[0]).substr(std::string_view(argv[0]).rfind('/') + 1) : "kiln");
   const Command& table = program.starts_with("buildctl") ? buildctl_table() : kiln_table();
   std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
   Result<CommandLine> line = CommandLine::parse(table, arguments);
   if (!line.ok()) return fail(line.status(), Verbosity::kNormal);
   if (line->wants_version())
-    return print(fmt::format("{} {} {} {}\n", program, kPackage, kCompatibleVersion, kRevision)).ok()
-               ? 0
-               : 1;
+    return print(fmt::format("{} {} {} {}\n", program, kPackage, kCompatibleVersion, kRevision)).ok() ? 0 : 1;
   if (line->wants_help()) return print(help_text(line->path(), program)).ok() ? 0 : 1;
   if (std::string format = line->text("log-format"); format != "text" && format != "json") {
-    return fail(
-        user_error(Code::kInvalidArgument, fmt::format("unsupported log type \"{}\"", format)),
-        Verbosity::kNormal);
+    return fail(user_error(Code::kInvalidArgument, fmt::format("unsupported log type \"{}\"", format)),
+                Verbosity::kNormal);
   }
   SignalStop signals;
   Invocation call{*line, program, environment_variable, signals.token()};

@@ -55,12 +55,8 @@ std::optional<std::pair<double, std::string_view>> scaled(std::int64_t bytes) {
 
 }  // namespace
 
-std::unique_ptr<Output> make_fd_output(int fd) {
-  return std::make_unique<FdOutput>(fd);
-}
-std::unique_ptr<ProgressView> make_quiet_view() {
-  return std::make_unique<QuietView>();
-}
+std::unique_ptr<Output> make_fd_output(int fd) { return std::make_unique<FdOutput>(fd); }
+std::unique_ptr<ProgressView> make_quiet_view() { return std::make_unique<QuietView>(); }
 
 std::string human_bytes(std::int64_t bytes) {
   auto value = scaled(bytes);
@@ -72,17 +68,14 @@ std::string human_bytes_short(std::int64_t bytes) {
   return value ? fmt::format("{:g}{}", value->first, value->second) : fmt::format("{}B", bytes);
 }
 
-Result<std::unique_ptr<ProgressView>> make_view(std::string_view mode, int fd,
-                                                const EnvironmentLookup& environment) {
+Result<std::unique_ptr<ProgressView>> make_view(std::string_view mode, int fd, const EnvironmentLookup& environment) {
   std::string chosen(mode.empty() ? "auto" : mode);
   if (chosen == "auto") {
-    if (auto wanted = environment("BUILDKIT_PROGRESS"); wanted && !wanted->empty())
-      chosen = *wanted;
+    if (auto wanted = environment("BUILDKIT_PROGRESS"); wanted && !wanted->empty()) chosen = *wanted;
   }
   bool terminal = isatty(fd) == 1;
   if (chosen == "tty" && !terminal) {
-    return environment_error(Code::kFailedPrecondition,
-                             "--progress=tty needs a terminal; use plain, rawjson or quiet");
+    return environment_error(Code::kFailedPrecondition, "--progress=tty needs a terminal; use plain, rawjson or quiet");
   }
   if (chosen == "tty" || (chosen == "auto" && terminal))
     return make_tty_view(make_fd_output(fd), style_from(environment));
@@ -93,8 +86,7 @@ Result<std::unique_ptr<ProgressView>> make_view(std::string_view mode, int fd,
   if (chosen == "quiet" || chosen == "none") return make_quiet_view();
   return user_error(
       Code::kInvalidArgument,
-      fmt::format("invalid progress mode {}; there are auto, plain, tty, rawjson and quiet",
-                  quote(chosen)));
+      fmt::format("invalid progress mode {}; there are auto, plain, tty, rawjson and quiet", quote(chosen)));
 }
 
 }  // namespace kiln::client

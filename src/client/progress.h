@@ -43,8 +43,7 @@ using EnvironmentLookup = std::function<std::optional<std::string>(std::string_v
 // auto the variable BUILDKIT_PROGRESS decides. NO_COLOR, BUILDKIT_COLORS, BUILDKIT_TTY_LOG_LINES,
 // PROGRESS_NO_TRUNC are honoured. InvalidArgument for another mode, FailedPrecondition for tty
 // without a terminal.
-Result<std::unique_ptr<ProgressView>> make_view(std::string_view mode, int fd,
-                                                const EnvironmentLookup& environment);
+Result<std::unique_ptr<ProgressView>> make_view(std::string_view mode, int fd, const EnvironmentLookup& environment);
 
 // The update as one line of JSON without its end, as `rawjson` and --trace write it.
 std::string progress_json(const ProgressUpdate& update);

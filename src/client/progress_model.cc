@@ -9,9 +9,7 @@ namespace {
 
 constexpr std::size_t kTailMax = 64;
 
-double seconds_of(Duration duration) {
-  return std::chrono::duration<double>(duration).count();
-}
+double seconds_of(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 // "1.234 text": seconds since the step's start, more digits while they are few.
 std::string stamped(const Step& step, Time at, std::string_view text) {
@@ -59,9 +57,7 @@ bool Step::completed() const {
   return !joined.empty() && joined.back().stop;
 }
 
-bool Step::canceled() const {
-  return std::string_view(error).ends_with(kCanceledText);
-}
+bool Step::canceled() const { return std::string_view(error).ends_with(kCanceledText); }
 
 double Step::seconds(Time now) const {
   double sum = 0;
@@ -81,8 +77,7 @@ Step& ProgressModel::step_for(const Digest& id) {
 
 void ProgressModel::touch(Step& step, Time now) {
   if (step.activity++ == 0) step.active_since = now;
-  if (std::find(changed_.begin(), changed_.end(), &step) == changed_.end())
-    changed_.push_back(&step);
+  if (std::find(changed_.begin(), changed_.end(), &step) == changed_.end()) changed_.push_back(&step);
 }
 
 void ProgressModel::note_start(Step& step, Time start, Time now) {
@@ -99,8 +94,7 @@ void ProgressModel::apply(const event::Vertex& vertex, Time now) {
   Step& step = step_for(vertex.digest);
   // A step that ran may be told again by a build that only looks it up: that does not reset it.
   if (step.started() && !vertex.started) return;
-  bool news =
-      step.name != vertex.name || step.error != vertex.error || step.cached != vertex.cached;
+  bool news = step.name != vertex.name || step.error != vertex.error || step.cached != vertex.cached;
   step.name = vertex.name;
   step.error = vertex.error;
   step.cached = vertex.cached;
@@ -124,7 +118,8 @@ void ProgressModel::apply_member(const event::Vertex& vertex, Time now) {
   by_digest_[vertex.digest] = group;
   event::Vertex& member = group->members[vertex.digest];
   if (member.started && vertex.started && *member.started < *vertex.started) {
-    if (auto span = group->spans.find(*member.started); span != group->spans.end()) begun_anew(span->second, *vertex.started);
+    if (auto span = group->spans.find(*member.started); span != group->spans.end())
+      begun_anew(span->second, *vertex.started);
   }
   member = vertex;
   refresh_group(*group, now);
@@ -143,8 +138,7 @@ void ProgressModel::refresh_group(Step& group, Time now) {
       group.hidden = false;
       news = true;
     }
-    auto [span, added] =
-        group.spans.try_emplace(*member.started, Span{*member.started, std::nullopt});
+    auto [span, added] = group.spans.try_emplace(*member.started, Span{*member.started, std::nullopt});
     news |= added || span->second.stop != member.completed;
     span->second.stop = member.completed;
   }
@@ -162,8 +156,7 @@ void ProgressModel::apply(const event::VertexStatus& status, Time now) {
   if (at == by_digest_.end()) return;
   Step& step = *at->second;
   auto known = step.parts.find(status.id);
-  if (status.started && (known == step.parts.end() || !known->second.started))
-    step.part_order.push_back(status.id);
+  if (status.started && (known == step.parts.end() || !known->second.started)) step.part_order.push_back(status.id);
   step.parts[status.id] = status;
   step.parts_changed.insert(status.id);
   touch(step, now);
@@ -204,14 +197,12 @@ void ProgressModel::apply(const ProgressUpdate& update, Time now) {
 }
 
 int ProgressModel::count_total() const {
-  return static_cast<int>(
-      std::count_if(steps_.begin(), steps_.end(), [](const auto& step) { return !step->hidden; }));
+  return static_cast<int>(std::count_if(steps_.begin(), steps_.end(), [](const auto& step) { return !step->hidden; }));
 }
 
 int ProgressModel::count_completed() const {
-  return static_cast<int>(std::count_if(steps_.begin(), steps_.end(), [](const auto& step) {
-    return !step->hidden && step->completed();
-  }));
+  return static_cast<int>(
+      std::count_if(steps_.begin(), steps_.end(), [](const auto& step) { return !step->hidden && step->completed(); }));
 }
 
 std::string failed_logs(const ProgressModel& model, bool whole_lines) {

@@ -77,8 +77,7 @@ TEST(PlainView, prints_logs_with_their_time_and_joins_parts_of_a_line) {
 }
 
 TEST(PlainView, tells_parts_and_warnings) {
-  event::VertexStatus part{"sha256:x", Digest::trusted("a"), "", 500, 2000, kStart,
-                           kStart,     std::nullopt};
+  event::VertexStatus part{"sha256:x", Digest::trusted("a"), "", 500, 2000, kStart, kStart, std::nullopt};
   event::VertexStatus done = part;
   done.current = 2000;
   done.completed = done.timestamp = kStart + 1500ms;
@@ -95,11 +94,10 @@ TEST(PlainView, tells_parts_and_warnings) {
 TEST(PlainView, repeats_the_last_lines_of_a_failed_step) {
   event::Vertex failed = vertex("a", "RUN false", 0s, 1s);
   failed.error = "exit code: 1";
-  EXPECT_EQ(
-      plain({{.vertices = {vertex("a", "RUN false", 0s)}, .logs = {log("a", 100ms, "oops\n")}},
-             {.vertices = {failed}}}),
-      "#1 RUN false\n#1 0.100 oops\n#1 ERROR: exit code: 1\n------\n > RUN false:\n0.100 "
-      "oops\n------\n");
+  EXPECT_EQ(plain({{.vertices = {vertex("a", "RUN false", 0s)}, .logs = {log("a", 100ms, "oops\n")}},
+                   {.vertices = {failed}}}),
+            "#1 RUN false\n#1 0.100 oops\n#1 ERROR: exit code: 1\n------\n > RUN false:\n0.100 "
+            "oops\n------\n");
   failed.error = "context canceled";
   EXPECT_EQ(plain({{.vertices = {failed}}}), "#1 RUN false\n#1 CANCELED\n");
 }
@@ -111,27 +109,24 @@ TEST(PlainView, shows_a_group_as_one_step) {
 }
 
 TEST(PlainView, lets_running_steps_take_turns) {
-  std::string text = plain(
-      {{.vertices = {vertex("a", "A", 0s), vertex("b", "B", 0s)}, .logs = {log("a", 1s, "x\n")}},
-       {.vertices = {vertex("b", "B", 0s, 1s)}},
-       {.vertices = {vertex("a", "A", 0s, 2s)}}});
+  std::string text = plain({{.vertices = {vertex("a", "A", 0s), vertex("b", "B", 0s)}, .logs = {log("a", 1s, "x\n")}},
+                            {.vertices = {vertex("b", "B", 0s, 1s)}},
+                            {.vertices = {vertex("a", "A", 0s, 2s)}}});
   EXPECT_EQ(text, "#1 A\n#1 1.000 x\n#1 ...\n\n#2 B\n#2 DONE 1.0s\n\n#1 A\n#1 DONE 2.0s\n");
 }
 
 TEST(JsonView, writes_what_clients_of_the_api_write) {
   event::Vertex v = vertex("sha256:a", "n", 0s);
   v.inputs = {Digest::trusted("sha256:b")};
-  EXPECT_EQ(
-      progress_json({.vertices = {v}, .logs = {log("sha256:a", 1ms, "hi")}}),
-      R"({"vertexes":[{"digest":"sha256:a","inputs":["sha256:b"],"name":"n","started":"2015-08-19T16:00:00Z"}],)"
-      R"("logs":[{"vertex":"sha256:a","stream":1,"data":"aGk=","timestamp":"2015-08-19T16:00:00.001Z"}]})");
+  EXPECT_EQ(progress_json({.vertices = {v}, .logs = {log("sha256:a", 1ms, "hi")}}),
+            R"({"vertexes":[{"digest":"sha256:a","inputs":["sha256:b"],"name":"n","started":"2015-08-19T16:00:00Z"}],)"
+            R"("logs":[{"vertex":"sha256:a","stream":1,"data":"aGk=","timestamp":"2015-08-19T16:00:00.001Z"}]})");
 }
 
 TEST(TtyView, redraws_in_one_write_and_ends_finished) {
   std::string text;
   auto view = make_tty_view(std::make_unique<Page>(text), {});
-  view->update({.vertices = {vertex("a", "RUN a", 0s)},
-                .logs = {log("a", 1s, "\x1b[31mred\x1b[0m line\n")}});
+  view->update({.vertices = {vertex("a", "RUN a", 0s)}, .logs = {log("a", 1s, "\x1b[31mred\x1b[0m line\n")}});
   EXPECT_NE(text.find("[+] Building"), std::string::npos);
   EXPECT_NE(text.find("(0/1)"), std::string::npos);
   EXPECT_NE(text.find("=> => # red line"), std::string::npos);

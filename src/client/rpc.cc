@@ -14,9 +14,7 @@
 namespace kiln::client {
 namespace {
 
-Status fault(std::string message) {
-  return user_error(Code::kInvalidArgument, message);
-}
+Status fault(std::string message) { return user_error(Code::kInvalidArgument, message); }
 
 Result<Address> parse_address(std::string_view text) {
   Address address;
@@ -54,8 +52,7 @@ class WireConnection final : public Connection {
 Status unreachable(const ConnectOptions& options, std::string_view why) {
   return environment_error(
       Code::kUnavailable,
-      fmt::format("failed to reach '{}': {}; make sure the daemon is running there",
-                  options.address, why));
+      fmt::format("failed to reach '{}': {}; make sure the daemon is running there", options.address, why));
 }
 
 // One try after the other, if one is told to wait, until the daemon has said hello.
@@ -96,12 +93,9 @@ Status parse(const http2::Pieces& pieces, MessageLite& message) {
 Result<std::vector<std::string>> carrier_command(std::string_view text) {
   KILN_ASSIGN_OR_RETURN(Address address, parse_address(text));
   const std::string& scheme = address.scheme;
-  auto query = [&](const char* key) {
-    return address.query.contains(key) ? address.query[key] : std::string();
-  };
+  auto query = [&](const char* key) { return address.query.contains(key) ? address.query[key] : std::string(); };
   if (scheme == "unix" || scheme == "tcp") return std::vector<std::string>();
-  if (address.host.empty())
-    return fault(fmt::format("address '{}' names no container or host", text));
+  if (address.host.empty()) return fault(fmt::format("address '{}' names no container or host", text));
   std::vector<std::string> out;
   if (scheme == "docker-container") {
     out = {"docker"};
@@ -125,8 +119,7 @@ Result<std::vector<std::string>> carrier_command(std::string_view text) {
            "buildctl",
            "dial-stdio"};
   } else if (scheme == "ssh") {
-    if (address.user.find(':') != std::string::npos)
-      return fault("an ssh:// address must not hold a password");
+    if (address.user.find(':') != std::string::npos) return fault("an ssh:// address must not hold a password");
     auto [host, port] = split_once(address.host, ':');
     out = {"ssh"};
     if (!address.user.empty()) out.insert(out.end(), {"-l", address.user});
@@ -135,10 +128,10 @@ Result<std::vector<std::string>> carrier_command(std::string_view text) {
     if (!address.path.empty()) out.insert(out.end(), {"--addr", "unix://" + address.path});
     out.push_back("dial-stdio");
   } else {
-    return fault(fmt::format(
-        "unsupported address '{}': there are unix, tcp, docker-container, podman-container, "
-        "nerdctl-container, kube-pod and ssh",
-        text));
+    return fault(
+        fmt::format("unsupported address '{}': there are unix, tcp, docker-container, podman-container, "
+                    "nerdctl-container, kube-pod and ssh",
+                    text));
   }
   return out;
 }
@@ -149,17 +142,15 @@ Status read_tls_dir(const std::string& dir, ConnectOptions& options) {
       out = dir + "/" + name;
       if (host::exists(out)) return ok();
     }
-    return user_error(
-        Code::kNotFound,
-        fmt::format("directory did not contain one of the needed files: {} or {}", first, second));
+    return user_error(Code::kNotFound,
+                      fmt::format("directory did not contain one of the needed files: {} or {}", first, second));
   };
   KILN_RETURN_IF_ERROR(one_of("ca.pem", "ca.crt", options.tls_ca));
   KILN_RETURN_IF_ERROR(one_of("cert.pem", "tls.crt", options.tls_cert));
   return one_of("key.pem", "tls.key", options.tls_key);
 }
 
-Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& options,
-                                                     std::stop_token stop) {
+Result<std::unique_ptr<Connection>> Connection::open(const ConnectOptions& options, std::stop_token stop) {
   KILN_ASSIGN_OR_RETURN(Address address, parse_address(options.address));
   KILN_ASSIGN_OR_RETURN(std::vector<std::string> command, carrier_command(options.address));
   Result<Dialled> dialled = command.empty() ? dial_patiently(address, options, stop) : dial_program(command);

@@ -52,15 +52,14 @@ class Connection {
  public:
   // Unavailable (fault: environment) when nobody answers there; InvalidArgument for a bad address.
   // Blocking, cancellable.
-  static Result<std::unique_ptr<Connection>> open(const ConnectOptions& options,
-                                                  std::stop_token stop);
+  static Result<std::unique_ptr<Connection>> open(const ConnectOptions& options, std::stop_token stop);
   virtual ~Connection() = default;
 
   virtual const std::shared_ptr<http2::Connection>& wire() const = 0;
   // One question, one answer. Carries the trace parent of the environment beside the metadata; the
   // typed details of an error travel along for report_error. Blocking, cancellable.
-  Status call(const std::string& method, const Fields& metadata, const MessageLite& question,
-              MessageLite& answer, std::stop_token stop) const;
+  Status call(const std::string& method, const Fields& metadata, const MessageLite& question, MessageLite& answer,
+              std::stop_token stop) const;
   // One question, many answers: `each` is called with every one in `answer`; its error ends the call.
   Status call_each(const std::string& method, const MessageLite& question, MessageLite& answer,
                    const std::function<Status()>& each, std::stop_token stop) const;
@@ -85,7 +84,6 @@ struct LineRange {
   int begin = 0;
   int end = 0;
 };
-std::string source_excerpt(std::string_view filename, std::string_view data,
-                           const std::vector<LineRange>& ranges);
+std::string source_excerpt(std::string_view filename, std::string_view data, const std::vector<LineRange>& ranges);
 
 }  // namespace kiln::client

@@ -25,9 +25,7 @@ class UnicodeWidths {
   UnicodeWidths(const UnicodeWidths&) = delete;
   UnicodeWidths& operator=(const UnicodeWidths&) = delete;
 
-  int of(char32_t c) const {
-    return unicode_ == nullptr ? 1 : std::max(wcwidth(static_cast<wchar_t>(c)), 0);
-  }
+  int of(char32_t c) const { return unicode_ == nullptr ? 1 : std::max(wcwidth(static_cast<wchar_t>(c)), 0); }
 
  private:
   locale_t unicode_;

@@ -9,8 +9,13 @@ namespace {
 TEST(ScreenText, HasNothingThatMovesTheCursor) {
   EXPECT_EQ(printable("a\tb\x1b[31;1mred\x1b[0m\r\b\a\x7f end"), "a bred end");
   EXPECT_EQ(printable("\x1b[2J\x1b]0;title\x07"), "0;title");
-  EXPECT_EQ(printable("\xc2\x9b" "31m"), "31m");  // the one-byte form of ESC [, in UTF-8
-  EXPECT_EQ(printable("\xff" "a\xe5"), "\xef\xbf\xbd" "a\xef\xbf\xbd");
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "31m"),
+            "31m");  // the one-byte form of ESC [, in UTF-8
+  EXPECT_EQ(printable("\xff"
+                      "a\xe5"),
+            "\xef\xbf\xbd"
+            "a\xef\xbf\xbd");
   EXPECT_EQ(printable("x\x1b["), "x");
   EXPECT_EQ(printable("x\x1b"), "x");
 }

@@ -27,8 +27,7 @@ event::Vertex vertex_of(const moby::buildkit::v1::Vertex& v) {
   out.error = v.error();
   set_span(v, out);
   if (v.has_progressgroup())
-    out.group = event::ProgressGroup{v.progressgroup().id(), v.progressgroup().name(),
-                                     v.progressgroup().weak()};
+    out.group = event::ProgressGroup{v.progressgroup().id(), v.progressgroup().name(), v.progressgroup().weak()};
   return out;
 }
 
@@ -47,8 +46,8 @@ event::VertexWarning warning_of(const moby::buildkit::v1::VertexWarning& w) {
     out.source = std::move(source);
   }
   for (const auto& range : w.ranges()) {
-    out.ranges.push_back({{range.start().line(), range.start().character()},
-                          {range.end().line(), range.end().character()}});
+    out.ranges.push_back(
+        {{range.start().line(), range.start().character()}, {range.end().line(), range.end().character()}});
   }
   return out;
 }
@@ -70,8 +69,8 @@ ProgressUpdate update_of(const moby::buildkit::v1::StatusResponse& response) {
     out.statuses.push_back(std::move(status));
   }
   for (const auto& l : response.logs()) {
-    out.logs.push_back({Digest::trusted(l.vertex()), static_cast<event::LogStream>(l.stream()),
-                        time_of(l.timestamp()), l.msg()});
+    out.logs.push_back(
+        {Digest::trusted(l.vertex()), static_cast<event::LogStream>(l.stream()), time_of(l.timestamp()), l.msg()});
   }
   for (const auto& w : response.warnings()) out.warnings.push_back(warning_of(w));
   return out;

@@ -22,8 +22,7 @@ std::string align_columns(std::string_view text, Fill fill) {
       bool first = row == 0 || widths[row - 1].size() <= column;
       if (!first) continue;
       std::size_t width = 0, end = row;
-      for (; end < rows.size() && widths[end].size() > column; ++end)
-        width = std::max(width, rows[end][column].size());
+      for (; end < rows.size() && widths[end].size() > column; ++end) width = std::max(width, rows[end][column].size());
       width += 1;
       if (fill == Fill::kTabs) width = (width + kTab - 1) / kTab * kTab;
       for (std::size_t i = row; i < end; ++i) widths[i][column] = width;
@@ -35,8 +34,7 @@ std::string align_columns(std::string_view text, Fill fill) {
       out += rows[row][column];
       if (column >= widths[row].size()) continue;
       std::size_t gap = widths[row][column] - rows[row][column].size();
-      out.append(fill == Fill::kTabs ? (gap + kTab - 1) / kTab : gap,
-                 fill == Fill::kTabs ? '\t' : ' ');
+      out.append(fill == Fill::kTabs ? (gap + kTab - 1) / kTab : gap, fill == Fill::kTabs ? '\t' : ' ');
     }
     if (row + 1 < rows.size()) out += '\n';
   }

@@ -41,8 +41,10 @@ Result<Context> make_context(const ConnectOptions& options) {
     return user_error(Code::kInvalidArgument, "--tlscert and --tlskey belong together; give both");
   }
   if (options.tls_cert.empty()) return context;
-  if (::SSL_CTX_use_certificate_chain_file(context.get(), options.tls_cert.c_str()) != 1) return unfit(options.tls_cert);
-  if (::SSL_CTX_use_PrivateKey_file(context.get(), options.tls_key.c_str(), SSL_FILETYPE_PEM) != 1) return unfit(options.tls_key);
+  if (::SSL_CTX_use_certificate_chain_file(context.get(), options.tls_cert.c_str()) != 1)
+    return unfit(options.tls_cert);
+  if (::SSL_CTX_use_PrivateKey_file(context.get(), options.tls_key.c_str(), SSL_FILETYPE_PEM) != 1)
+    return unfit(options.tls_key);
   return context;
 }
 
@@ -147,8 +149,8 @@ TlsPipe::~TlsPipe() {
   if (thread_.joinable()) thread_.join();
 }
 
-Result<std::unique_ptr<TlsPipe>> TlsPipe::open(host::Fd socket, const std::string& place,
-                                               const ConnectOptions& options, const Patience& patience) {
+Result<std::unique_ptr<TlsPipe>> TlsPipe::open(host::Fd socket, const std::string& place, const ConnectOptions& options,
+                                               const Patience& patience) {
   KILN_ASSIGN_OR_RETURN(Context context, make_context(options));
   auto state = std::make_unique<State>();
   state->outer = std::move(socket);
@@ -165,14 +167,16 @@ Result<std::unique_ptr<TlsPipe>> TlsPipe::open(host::Fd socket, const std::strin
     short wants = 0;
     if (state->tls_result(done, wants) == State::Moved::kEnd) {
       const long verified = ::SSL_get_verify_result(ssl);
-      return environment_error(Code::kUnavailable,
-                               fmt::format("no connection: TLS that does not fit: {}",
-                                           verified == X509_V_OK ? tls_words() : ::X509_verify_cert_error_string(verified)));
+      return environment_error(
+          Code::kUnavailable,
+          fmt::format("no connection: TLS that does not fit: {}",
+                      verified == X509_V_OK ? tls_words() : ::X509_verify_cert_error_string(verified)));
     }
     KILN_RETURN_IF_ERROR(await_socket(state->outer.get(), wants, patience));
   }
   int pair[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) return errno_error(errno, "socketpair");
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+    return errno_error(errno, "socketpair");
   state->middle = host::Fd(pair[0]);
   std::unique_ptr<TlsPipe> pipe(new TlsPipe(std::move(state)));
   pipe->inner_ = host::Fd(pair[1]);

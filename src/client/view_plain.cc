@@ -20,14 +20,11 @@ constexpr Duration kPartPause = 5s;
 constexpr std::size_t kLastLines = 10;
 constexpr Duration kPause = 100ms;
 
-double seconds_of(Duration duration) {
-  return std::chrono::duration<double>(duration).count();
-}
+double seconds_of(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 class PlainView final : public ProgressView {
  public:
-  PlainView(std::unique_ptr<Output> out, bool truncate_names)
-      : out_(std::move(out)), truncate_(truncate_names) {}
+  PlainView(std::unique_ptr<Output> out, bool truncate_names) : out_(std::move(out)), truncate_(truncate_names) {}
 
   void update(const ProgressUpdate& update) override {
     Time now = system_clock().now();
@@ -50,8 +47,7 @@ class PlainView final : public ProgressView {
       if (step->hidden) continue;
       (step->completed() ? ended : running).push_back(step);
     }
-    std::stable_sort(ended.begin(), ended.end(),
-                     [](Step* a, Step* b) { return last_stop(a) < last_stop(b); });
+    std::stable_sort(ended.begin(), ended.end(), [](Step* a, Step* b) { return last_stop(a) < last_stop(b); });
     Step* before = current_;
     if (contains(ended, before)) print(*before);
     for (Step* step : ended) {
@@ -65,9 +61,7 @@ class PlainView final : public ProgressView {
     flush();
   }
 
-  static Time last_stop(const Step* step) {
-    return step->joined_spans().back().stop.value_or(Time{});
-  }
+  static Time last_stop(const Step* step) { return step->joined_spans().back().stop.value_or(Time{}); }
   static bool contains(const std::vector<Step*>& steps, const Step* step) {
     return step && std::find(steps.begin(), steps.end(), step) != steps.end();
   }
@@ -143,10 +137,9 @@ class PlainView final : public ProgressView {
       std::string key = step.id.str() + "\n" + id;
       auto told = told_.find(key);
       if (told != told_.end() && !part.completed) {
-        double progress = part.total > 0
-                              ? static_cast<double>(part.current - told->second.current) /
-                                    static_cast<double>(part.total)
-                              : 0;
+        double progress =
+            part.total > 0 ? static_cast<double>(part.current - told->second.current) / static_cast<double>(part.total)
+                           : 0;
         if (progress < kPartStep && part.timestamp - told->second.at < kPartPause) continue;
       }
       told_[key] = {part.current, part.timestamp};
@@ -215,9 +208,7 @@ class PlainView final : public ProgressView {
     }
   }
 
-  void line(const Step& step, std::string_view text) {
-    text_ += fmt::format("#{} {}\n", step.number, text);
-  }
+  void line(const Step& step, std::string_view text) { text_ += fmt::format("#{} {}\n", step.number, text); }
 
   void flush() {
     out_->write(text_);

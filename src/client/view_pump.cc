@@ -7,9 +7,7 @@ namespace kiln::client {
 ViewPump::ViewPump(std::unique_ptr<ProgressView> view, Duration tick)
     : view_(std::move(view)), tick_(tick), thread_([this](std::stop_token stop) { run(stop); }) {}
 
-ViewPump::~ViewPump() {
-  finish();
-}
+ViewPump::~ViewPump() { finish(); }
 
 void ViewPump::push(ProgressUpdate update) {
   std::lock_guard lock(mutex_);

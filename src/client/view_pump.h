@@ -18,8 +18,7 @@ namespace kiln::client {
 
 class ViewPump {
  public:
-  explicit ViewPump(std::unique_ptr<ProgressView> view,
-                    Duration tick = std::chrono::milliseconds(150));
+  explicit ViewPump(std::unique_ptr<ProgressView> view, Duration tick = std::chrono::milliseconds(150));
   ~ViewPump();
   void push(ProgressUpdate update);
   // Blocks until all is shown.

@@ -26,8 +26,7 @@ struct Row {
 
 class TtyView final : public ProgressView {
  public:
-  TtyView(std::unique_ptr<Output> out, TtyStyle style)
-      : out_(std::move(out)), style_(std::move(style)) {}
+  TtyView(std::unique_ptr<Output> out, TtyStyle style) : out_(std::move(out)), style_(std::move(style)) {}
 
   void update(const ProgressUpdate& update) override {
     Time now = system_clock().now();
@@ -66,11 +65,10 @@ class TtyView final : public ProgressView {
     int total = model_.count_total(), completed = model_.count_completed();
     double seconds = 0;
     if (model_.first_start())
-      seconds =
-          std::chrono::duration<double>(now - model_.clock_ahead() - *model_.first_start()).count();
+      seconds = std::chrono::duration<double>(now - model_.clock_ahead() - *model_.first_start()).count();
     bool finished = last && completed > 0 && completed == total;
-    return std::string(cut(fmt::format("[+] Building {:.1f}s ({}/{}){}", std::max(seconds, 0.0),
-                                       completed, total, finished ? " FINISHED" : ""),
+    return std::string(cut(fmt::format("[+] Building {:.1f}s ({}/{}){}", std::max(seconds, 0.0), completed, total,
+                                       finished ? " FINISHED" : ""),
                            width));
   }
 
@@ -82,8 +80,7 @@ class TtyView final : public ProgressView {
       // A step that is done is one line: its parts have nothing more to tell.
       if (!step->completed() || !step->error.empty()) add_parts(*step, now, rows);
       for (const event::VertexWarning& warning : step->warnings) {
-        rows.push_back({"WARN: " + printable(warning.short_text), "", step->seconds(now), true,
-                        style_.warning});
+        rows.push_back({"WARN: " + printable(warning.short_text), "", step->seconds(now), true, style_.warning});
       }
     }
     return rows;
@@ -94,22 +91,14 @@ class TtyView final : public ProgressView {
                             : !step.error.empty() ? "ERROR "
                             : step.cached         ? "CACHED "
                                                   : "";
-    const std::string& color = step.canceled()       ? style_.cancel
-                               : !step.error.empty() ? style_.error
-                                                     : style_.run;
-    return {fmt::format("{}{}", mark, printable(step.name)),
-            "",
-            step.seconds(now),
-            step.completed(),
-            color,
-            &step};
+    const std::string& color = step.canceled() ? style_.cancel : !step.error.empty() ? style_.error : style_.run;
+    return {fmt::format("{}{}", mark, printable(step.name)), "", step.seconds(now), step.completed(), color, &step};
   }
 
   void add_parts(const Step& step, Time now, std::vector<Row>& rows) const {
     for (const std::string& id : step.part_order) {
       const event::VertexStatus& part = step.parts.at(id);
-      double seconds =
-          std::chrono::duration<double>(part.completed.value_or(now) - *part.started).count();
+      double seconds = std::chrono::duration<double>(part.completed.value_or(now) - *part.started).count();
       std::string status;
       if (part.total != 0) {
         status = fmt::format("{} / {}", human_bytes(part.current), human_bytes(part.total));
@@ -117,12 +106,10 @@ class TtyView final : public ProgressView {
         status = human_bytes(part.current);
       }
       if (!part.completed && part.current > 0 && seconds > 0.5) {
-        status += fmt::format(
-            " {}/s",
-            human_bytes(static_cast<std::int64_t>(static_cast<double>(part.current) / seconds)));
+        status +=
+            fmt::format(" {}/s", human_bytes(static_cast<std::int64_t>(static_cast<double>(part.current) / seconds)));
       }
-      rows.push_back(
-          {"=> " + printable(id), status, seconds, part.completed.has_value(), style_.run});
+      rows.push_back({"=> " + printable(id), status, seconds, part.completed.has_value(), style_.run});
     }
   }
 
@@ -162,10 +149,8 @@ class TtyView final : public ProgressView {
     if (shows_status) text += " " + row.status;
     int padding = std::max(left - columns_of(text) + 1, 0);
     bool colored = row.done && !row.color.empty();
-    add(fmt::format("{} => {}{:{}}{}{}", colored ? row.color : "", text, "", padding, timer,
-                    colored ? "\x1b[0m" : ""));
-    for (std::size_t i =
-             row.log_lines ? row.step->tail.size() - static_cast<std::size_t>(row.log_lines) : 0;
+    add(fmt::format("{} => {}{:{}}{}{}", colored ? row.color : "", text, "", padding, timer, colored ? "\x1b[0m" : ""));
+    for (std::size_t i = row.log_lines ? row.step->tail.size() - static_cast<std::size_t>(row.log_lines) : 0;
          row.log_lines && i < row.step->tail.size(); ++i) {
       std::string line = printable(row.step->tail[i]);
       add(fmt::format("\x1b[2m => => # {}\x1b[0m", cut(line, width - 10)));
@@ -181,11 +166,10 @@ class TtyView final : public ProgressView {
 
 const std::map<std::string, int, std::less<>>& color_codes() {
   static const std::map<std::string, int, std::less<>> codes = {
-      {"default", 39},      {"black", 30},       {"red", 31},           {"green", 32},
-      {"yellow", 33},       {"blue", 34},        {"magenta", 35},       {"cyan", 36},
-      {"white", 37},        {"light-black", 90}, {"light-red", 91},     {"light-green", 92},
-      {"light-yellow", 93}, {"light-blue", 94},  {"light-magenta", 95}, {"light-cyan", 96},
-      {"light-white", 97}};
+      {"default", 39},    {"black", 30},       {"red", 31},          {"green", 32},      {"yellow", 33},
+      {"blue", 34},       {"magenta", 35},     {"cyan", 36},         {"white", 37},      {"light-black", 90},
+      {"light-red", 91},  {"light-green", 92}, {"light-yellow", 93}, {"light-blue", 94}, {"light-magenta", 95},
+      {"light-cyan", 96}, {"light-white", 97}};
   return codes;
 }
 

@@ -23,7 +23,9 @@ std::string base64_encode(std::string_view bytes) {
   out.reserve((bytes.size() + 2) / 3 * 4);
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     std::size_t n = bytes.size() - i;
-    auto at = [&](std::size_t k) { return k < n ? static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[i + k])) : 0u; };
+    auto at = [&](std::size_t k) {
+      return k < n ? static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[i + k])) : 0u;
+    };
     std::uint32_t word = at(0) << 16 | at(1) << 8 | at(2);
     out += kAlphabet[word >> 18];
     out += kAlphabet[word >> 12 & 63];

@@ -31,8 +31,7 @@ class BlobProvider {
 class StoreProvider final : public BlobProvider {
  public:
   explicit StoreProvider(BlobStore& store) : store_(store) {}  // outlives this
-  Result<std::unique_ptr<ByteSource>> open(const Descriptor& blob, std::int64_t offset,
-                                           std::stop_token stop) override;
+  Result<std::unique_ptr<ByteSource>> open(const Descriptor& blob, std::int64_t offset, std::stop_token stop) override;
 
  private:
   BlobStore& store_;
@@ -42,8 +41,7 @@ class StoreProvider final : public BlobProvider {
 class ChainProvider final : public BlobProvider {
  public:
   explicit ChainProvider(std::vector<BlobProvider*> providers) : providers_(std::move(providers)) {}
-  Result<std::unique_ptr<ByteSource>> open(const Descriptor& blob, std::int64_t offset,
-                                           std::stop_token stop) override;
+  Result<std::unique_ptr<ByteSource>> open(const Descriptor& blob, std::int64_t offset, std::stop_token stop) override;
 
  private:
   std::vector<BlobProvider*> providers_;

@@ -61,8 +61,8 @@ Status for_each_name(const std::string& path, Visit visit) {
 }
 
 Time time_of(const timespec& t) {
-  return Time(std::chrono::duration_cast<Time::duration>(std::chrono::seconds(t.tv_sec) +
-                                                         std::chrono::nanoseconds(t.tv_nsec)));
+  return Time(
+      std::chrono::duration_cast<Time::duration>(std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec)));
 }
 
 class FileBlobReader final : public BlobReader, public host::FileSource {
@@ -118,8 +118,8 @@ class FileBlobWriter final : public BlobWriter {
     if (path_.empty()) return engine_error("blob committed twice");
     Digest digest = hasher_.finish();
     if (!options.digest.empty() && digest != options.digest) {
-      return peer_error(Code::kFailedPrecondition, fmt::format("unexpected commit digest {}, expected {}",
-                                                               digest.str(), options.digest.str()));
+      return peer_error(Code::kFailedPrecondition,
+                        fmt::format("unexpected commit digest {}, expected {}", digest.str(), options.digest.str()));
     }
     if (options.size >= 0 && written_ != options.size) {
       return peer_error(Code::kFailedPrecondition,
@@ -188,7 +188,7 @@ StringMap FileBlobStore::read_labels(const Digest& digest) const {
 
 Result<std::optional<BlobInfo>> FileBlobStore::info(const Digest& digest) {
   if (digest.empty()) return std::optional<BlobInfo>();
-  struct stat st{};
+  struct stat st {};
   std::string path = path_of(digest);
   if (::stat(path.c_str(), &st) != 0) {
     if (errno == ENOENT) return std::optional<BlobInfo>();
@@ -206,7 +206,7 @@ Result<std::unique_ptr<BlobReader>> FileBlobStore::open(const Digest& digest, st
     }
     return errno_error(errno, fmt::format("open '{}'", path));
   }
-  struct stat st{};
+  struct stat st {};
   if (::fstat(fd, &st) != 0) st.st_size = 0;
   auto reader = std::make_unique<FileBlobReader>(fd, st.st_size, offset, std::move(path));
   if (offset < 0 || offset > st.st_size) {

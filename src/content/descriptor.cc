@@ -108,10 +108,14 @@ struct TypePair {
   std::string_view oci, docker;
 };
 constexpr TypePair kPairs[] = {
-    {kOciManifest, kDockerManifest},   {kOciIndex, kDockerManifestList},
-    {kOciConfig, kDockerConfig},       {kOciLayer, kDockerLayer},
-    {kOciLayerGzip, kDockerLayerGzip}, {kOciLayerZstd, kDockerLayerZstd},
-    {kOciForeignLayer, kDockerForeignLayer}, {kOciForeignLayerGzip, kDockerForeignLayerGzip},
+    {kOciManifest, kDockerManifest},
+    {kOciIndex, kDockerManifestList},
+    {kOciConfig, kDockerConfig},
+    {kOciLayer, kDockerLayer},
+    {kOciLayerGzip, kDockerLayerGzip},
+    {kOciLayerZstd, kDockerLayerZstd},
+    {kOciForeignLayer, kDockerForeignLayer},
+    {kOciForeignLayerGzip, kDockerForeignLayerGzip},
 };
 
 }  // namespace

@@ -102,7 +102,7 @@ Descriptor empty_json_descriptor();
 bool is_manifest_type(std::string_view media_type);  // OCI or Docker, one image
 bool is_index_type(std::string_view media_type);     // OCI index or Docker manifest list
 bool is_config_type(std::string_view media_type);
-bool is_layer_type(std::string_view media_type);     // any layer, foreign ones included
+bool is_layer_type(std::string_view media_type);          // any layer, foreign ones included
 bool is_foreign_layer_type(std::string_view media_type);  // "nondistributable"
 // The same kind of blob under the other family's name; unknown types stay. A foreign layer becomes
 // a plain one by to_distributable_type.

@@ -9,7 +9,8 @@ namespace {
 
 constexpr auto kSettlePatience = std::chrono::seconds(2);
 
-Result<std::optional<history::Descriptor>> write_text(history::History& history, const char* media_type, std::string text) {
+Result<std::optional<history::Descriptor>> write_text(history::History& history, const char* media_type,
+                                                      std::string text) {
   if (text.empty()) return std::optional<history::Descriptor>();
   StringSource bytes(std::move(text));
   KILN_ASSIGN_OR_RETURN(history::Descriptor blob, history.write_blob(media_type, bytes));
@@ -107,7 +108,8 @@ void Afterwords::work(std::stop_token stop) {
     } else {
       const auto changed = [&] {
         return !fresh_.empty() || !outgoing_.empty() ||
-               std::any_of(waiting_.begin(), waiting_.end(), [](const Waiting& one) { return one.due == std::chrono::steady_clock::time_point{}; });
+               std::any_of(waiting_.begin(), waiting_.end(),
+                           [](const Waiting& one) { return one.due == std::chrono::steady_clock::time_point{}; });
       };
       if (waiting_.empty()) {
         changed_.wait(lock, stop, changed);

@@ -35,9 +35,9 @@ class SpanExporter {
 
 struct AfterwordsOptions {
   history::History* history = nullptr;
-  history::MissBook* book = nullptr;         // null: misses are not explained
-  observe::Metrics* metrics = nullptr;       // may be null
-  SpanExporter* exporter = nullptr;          // null: spans stay here
+  history::MissBook* book = nullptr;    // null: misses are not explained
+  observe::Metrics* metrics = nullptr;  // may be null
+  SpanExporter* exporter = nullptr;     // null: spans stay here
   Duration trace_patience = std::chrono::seconds(3);
 };
 
@@ -79,8 +79,8 @@ class Afterwords {
   AfterwordsOptions options_;
   std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::deque<Waiting> fresh_;                 // runs not yet remembered
-  std::deque<Waiting> waiting_;               // for late spans
+  std::deque<Waiting> fresh_;    // runs not yet remembered
+  std::deque<Waiting> waiting_;  // for late spans
   std::vector<observe::Span> outgoing_;
   int remembering_ = 0;
   std::jthread thread_;

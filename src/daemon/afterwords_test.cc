@@ -52,8 +52,11 @@ class AfterwordsTest : public testing::Test {
                                                                  .metrics = &metrics_,
                                                                  .exporter = &collector_,
                                                                  .trace_patience = patience});
-    builds_ = std::make_unique<Builds>(
-        BuildsOptions{.runner = &script_, .history = history_.get(), .afterwords = afterwords_.get(), .metrics = &metrics_, .pool = &pool_});
+    builds_ = std::make_unique<Builds>(BuildsOptions{.runner = &script_,
+                                                     .history = history_.get(),
+                                                     .afterwords = afterwords_.get(),
+                                                     .metrics = &metrics_,
+                                                     .pool = &pool_});
   }
   void build(const std::string& ref, const std::string& version, bool explain = false) {
     std::promise<void> done;
@@ -96,7 +99,8 @@ TEST_F(AfterwordsTest, AnExplainedBuildReadsTheReasonInItsOwnLog) {
   open(std::chrono::hours(1));
   build("one", "1");
   build("two", "2", /*explain=*/true);
-  EXPECT_THAT(blob(history_->find("two").value()->logs->digest), HasSubstr("cache miss: the variable or build argument 'V' changed"));
+  EXPECT_THAT(blob(history_->find("two").value()->logs->digest),
+              HasSubstr("cache miss: the variable or build argument 'V' changed"));
   EXPECT_THAT(blob(history_->find("one").value()->logs->digest), testing::Not(HasSubstr("cache miss")));
 }
 

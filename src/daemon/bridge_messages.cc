@@ -37,7 +37,8 @@ Result<frontend::Attestation> get_attestation(const api::Attestation& from, Gate
   out.path = from.path();
   out.predicate_type = from.intotopredicatetype();
   for (const auto& subject : from.intotosubjects()) {
-    out.subjects.push_back({static_cast<frontend::SubjectKind>(subject.kind()), subject.name(),
+    out.subjects.push_back({static_cast<frontend::SubjectKind>(subject.kind()),
+                            subject.name(),
                             {subject.digest().begin(), subject.digest().end()}});
   }
   return out;
@@ -84,8 +85,8 @@ void put_chain(const frontend::AttestationChain& chain, api::AttestationChain& o
 
 std::optional<Platform> from_message(const pb::Platform* in) {
   if (in == nullptr) return std::nullopt;
-  return Platform{in->os(), in->architecture(), in->variant(), in->osversion(),
-                  {in->osfeatures().begin(), in->osfeatures().end()}};
+  return Platform{
+      in->os(), in->architecture(), in->variant(), in->osversion(), {in->osfeatures().begin(), in->osfeatures().end()}};
 }
 
 Result<frontend::SolveRequest> from_message(const api::SolveRequest& in) {
@@ -146,7 +147,8 @@ frontend::Warning from_message(const api::WarnRequest& in) {
     if (in.info().has_definition()) info->definition = in.info().definition().SerializeAsString();
     graph::SourceRef source{std::move(info), {}};
     for (const auto& range : in.ranges()) {
-      source.ranges.push_back({{range.start().line(), range.start().character()}, {range.end().line(), range.end().character()}});
+      source.ranges.push_back(
+          {{range.start().line(), range.start().character()}, {range.end().line(), range.end().character()}});
     }
     out.source = std::move(source);
   }
@@ -192,7 +194,8 @@ Status to_message(const frontend::SolveResult& result, bool with_definitions, Ga
       KILN_RETURN_IF_ERROR(put_ref(ref, gateway, (*out.mutable_refs()->mutable_refs())[name]));
     }
   } else if (result.is_map()) {
-    for (const auto& [name, ref] : result.refs) (*out.mutable_refsdeprecated()->mutable_refs())[name] = gateway.add_ref(ref);
+    for (const auto& [name, ref] : result.refs)
+      (*out.mutable_refsdeprecated()->mutable_refs())[name] = gateway.add_ref(ref);
   } else if (with_definitions) {
     KILN_RETURN_IF_ERROR(put_ref(result.ref, gateway, *out.mutable_ref()));
   } else {
@@ -213,7 +216,8 @@ void to_message(const frontend::SourceMeta& meta, api::ResolveSourceMetaResponse
   if (meta.image) {
     out.mutable_image()->set_digest(meta.image->digest.str());
     out.mutable_image()->set_config(meta.image->config);
-    if (meta.image->attestation_chain) put_chain(*meta.image->attestation_chain, *out.mutable_image()->mutable_attestationchain());
+    if (meta.image->attestation_chain)
+      put_chain(*meta.image->attestation_chain, *out.mutable_image()->mutable_attestationchain());
   }
   if (meta.git) {
     out.mutable_git()->set_checksum(meta.git->checksum);

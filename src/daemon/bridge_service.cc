@@ -39,7 +39,8 @@ class Visit {
  private:
   struct Both {
     Both(std::stop_token a, std::stop_token b)
-        : first(std::move(a), [this] { source.request_stop(); }), second(std::move(b), [this] { source.request_stop(); }) {}
+        : first(std::move(a), [this] { source.request_stop(); }),
+          second(std::move(b), [this] { source.request_stop(); }) {}
     std::stop_source source;
     std::stop_callback<std::function<void()>> first;
     std::stop_callback<std::function<void()>> second;
@@ -57,12 +58,13 @@ class BridgeService final : public api::LLBBridge::CallbackService {
  private:
   using Work = std::function<Status(Visit&)>;
   Unary* visit(Context* context, const char* method, Work work) {
-    return new PooledCall(pool_, method, [this, context, method, work = std::move(work)](std::stop_token stop) -> Status {
-      auto gateway = find_(*context, stop);
-      if (!gateway.ok()) return annotate(gateway.status(), fmt::format("forwarding {}", method));
-      KILN_ASSIGN_OR_RETURN(Visit visit, Visit::enter(std::move(gateway).value(), std::move(stop)));
-      return work(visit);
-    });
+    return new PooledCall(
+        pool_, method, [this, context, method, work = std::move(work)](std::stop_token stop) -> Status {
+          auto gateway = find_(*context, stop);
+          if (!gateway.ok()) return annotate(gateway.status(), fmt::format("forwarding {}", method));
+          KILN_ASSIGN_OR_RETURN(Visit visit, Visit::enter(std::move(gateway).value(), std::move(stop)));
+          return work(visit);
+        });
   }
 
   // The ref named by an id; naming none where a tree is needed is an error.
@@ -76,7 +78,8 @@ class BridgeService final : public api::LLBBridge::CallbackService {
     return visit(context, "Ping", [out](Visit& visit) {
       for (const graph::ApiCap& cap : graph::gateway_caps()) to_message(cap, *out->add_frontendapicaps());
       for (const graph::ApiCap& cap : graph::llb_caps()) to_message(cap, *out->add_llbcaps());
-      for (const frontend::WorkerInfo& worker : visit.bridge().options().workers) to_message(worker, {}, *out->add_workers());
+      for (const frontend::WorkerInfo& worker : visit.bridge().options().workers)
+        to_message(worker, {}, *out->add_workers());
       return ok();
     });
   }
@@ -205,7 +208,8 @@ class BridgeService final : public api::LLBBridge::CallbackService {
       return all->create(*in, visit.gateway(), visit.stop());
     });
   }
-  Unary* ReleaseContainer(Context* context, const api::ReleaseContainerRequest* in, api::ReleaseContainerResponse*) override {
+  Unary* ReleaseContainer(Context* context, const api::ReleaseContainerRequest* in,
+                          api::ReleaseContainerResponse*) override {
     return visit(context, "ReleaseContainer", [in](Visit& visit) -> Status {
       KILN_ASSIGN_OR_RETURN(GatewayContainers * all, containers(visit));
       return all->release(in->containerid());
@@ -221,7 +225,8 @@ class BridgeService final : public api::LLBBridge::CallbackService {
   Unary* ReadDirContainer(Context* context, const api::ReadDirRequest* in, api::ReadDirResponse* out) override {
     return visit(context, "ReadDirContainer", [in, out](Visit& visit) -> Status {
       KILN_ASSIGN_OR_RETURN(GatewayContainers * all, containers(visit));
-      KILN_ASSIGN_OR_RETURN(auto entries, all->read_dir(in->ref(), in->mountindex(), in->dirpath(), in->includepattern()));
+      KILN_ASSIGN_OR_RETURN(auto entries,
+                            all->read_dir(in->ref(), in->mountindex(), in->dirpath(), in->includepattern()));
       for (const frontend::FileStat& entry : entries) to_message(entry, *out->add_entries());
       return ok();
     });
@@ -251,7 +256,8 @@ FindGateway find_by_metadata(Builds& builds) {
     if (it == context.client_metadata().end()) return user_error(Code::kInvalidArgument, "no buildid found in context");
     const std::string ref(it->second.data(), it->second.size());
     std::shared_ptr<Gateway> gateway;
-    if (auto build = builds.wait(ref, stop, kGatewayPatience)) gateway = build->wait_for_gateway(stop, kGatewayPatience);
+    if (auto build = builds.wait(ref, stop, kGatewayPatience))
+      gateway = build->wait_for_gateway(stop, kGatewayPatience);
     if (gateway == nullptr) return user_error(Code::kNotFound, fmt::format("no such job {}", ref));
     return gateway;
   };

@@ -101,7 +101,7 @@ class BuildLife {
   std::shared_ptr<Gateway> gateway_;  // while the frontend runs at the client
   frontend::SolveResult result_;
   exporter::BuildResult solved_;
-  std::shared_ptr<ResultOrigin> origin_;  // lives on until the record is written
+  std::shared_ptr<ResultOrigin> origin_;                   // lives on until the record is written
   std::map<std::string, remotecache::Exported> exported_;  // by key of tree, "" for a single one
   Attrs cache_response_;
 };
@@ -168,7 +168,7 @@ Status BuildLife::begin() {
   context_->ports.decide_fetch = egress_rules(context_);
   context_->ports.trace_parent = request_.trace_parent;
   context_->ports.solve_nested = [weak = std::weak_ptr(context_)](const graph::Definition& definition,
-                                                                   solve::RunContext& run) {
+                                                                  solve::RunContext& run) {
     return solve_nested(weak.lock(), definition, run);
   };
   context_->ports.on_exec_failure = [failed = context_->failed](const graph::Vertex& vertex,
@@ -182,9 +182,10 @@ Status BuildLife::begin() {
   };
   context_->import_cache = [this](const frontend::CacheImport& import) { import_cache(import); };
   origin_ = std::make_shared<ResultOrigin>(parts_, build_, context_);
-  auto scope = RequestScope::of_build(settled_call({request_.frontend, request_.frontend_attrs, request_.frontend_inputs}),
-                                      parts_.producers);
-  bridge_ = std::make_unique<BuildBridge>(context_, request_.frontend_attrs, request_.frontend_inputs, std::move(scope));
+  auto scope = RequestScope::of_build(
+      settled_call({request_.frontend, request_.frontend_attrs, request_.frontend_inputs}), parts_.producers);
+  bridge_ =
+      std::make_unique<BuildBridge>(context_, request_.frontend_attrs, request_.frontend_inputs, std::move(scope));
   return read_policy();
 }
 
@@ -217,7 +218,8 @@ void BuildLife::import_cache(const frontend::CacheImport& import) {
   std::call_once(*once, [&] {
     auto label = import.attrs.find("ref");
     auto step = std::make_shared<InternalStep>(
-        build_.events(), "importing cache manifest from " + (label == import.attrs.end() ? import.type : label->second));
+        build_.events(),
+        "importing cache manifest from " + (label == import.attrs.end() ? import.type : label->second));
     auto source = remotecache::make_cache_import({import.type, import.attrs}, parts_.caches,
                                                  {stop_, step, own_session(), request_.session});
     step->done(source.status());
@@ -381,7 +383,8 @@ bool BuildLife::solve_without(const std::string& lost_layer) {
 
 Status BuildLife::make_exports() {
   if (inline_cache_) {
-    solved_.inline_cache = [this](const std::string& key, const std::vector<store::LayerBlob>& layers) -> Result<std::string> {
+    solved_.inline_cache = [this](const std::string& key,
+                                  const std::vector<store::LayerBlob>& layers) -> Result<std::string> {
       auto it = exported_.find(key);
       if (it == exported_.end()) return std::string();
       return remotecache::inline_cache(it->second, layers, parts_.caches, imported());
@@ -456,10 +459,11 @@ Status BuildLife::publish() {
 void BuildLife::keep_image_later(std::unique_ptr<exporter::PendingExport> pending, const content::Descriptor& root) {
   if (parts_.history == nullptr || build_.request().internal) return;
   std::shared_ptr<exporter::PendingExport> held = std::move(pending);
-  build_.add_afterwards([held = std::move(held), root, &build = build_, blobs = parts_.exports.blobs, history = parts_.history] {
-    build.keep_blobs(keep_image(*blobs, *history, root));
-    return ok();
-  });
+  build_.add_afterwards(
+      [held = std::move(held), root, &build = build_, blobs = parts_.exports.blobs, history = parts_.history] {
+        build.keep_blobs(keep_image(*blobs, *history, root));
+        return ok();
+      });
 }
 
 // 9. Answer: what the client is told, and what the record keeps.
@@ -473,7 +477,9 @@ SolveResponse BuildLife::answer() {
     for (const auto& [key, value] : pending->response()) out.exporter_response[key] = value;
     if (auto descriptor = pending->descriptor()) {
       build_.add_result(static_cast<std::int64_t>(i),
-                        {descriptor->media_type, descriptor->digest.str(), descriptor->size,
+                        {descriptor->media_type,
+                         descriptor->digest.str(),
+                         descriptor->size,
                          {descriptor->annotations.begin(), descriptor->annotations.end()}});
       keep_image_later(std::move(pending), *descriptor);
     }

@@ -31,15 +31,15 @@ struct BuildParts {
   session::Sessions* sessions = nullptr;
   source::MetaResolver* meta = nullptr;
   Pool* pool = nullptr;
-  source::Pins* pins = nullptr;         // what sources resolved to, for provenance
+  source::Pins* pins = nullptr;  // what sources resolved to, for provenance
   std::shared_ptr<Producers> producers = std::make_shared<Producers>();
   MachineUsage* machine = nullptr;      // null: nothing is told of what the machine used
   history::History* history = nullptr;  // where provenance is kept; may be null
   std::string provenance_environment;   // JSON object, see load_provenance_environment
   std::map<std::string, std::shared_ptr<const frontend::Frontend>> frontends;
   std::function<std::vector<frontend::WorkerInfo>()> workers;  // as they are now; required
-  bool proxied = false;                        // all builds' steps run behind the proxy network
-  std::set<std::string> allowed_entitlements;  // what the configuration lets builds ask for
+  bool proxied = false;                                        // all builds' steps run behind the proxy network
+  std::set<std::string> allowed_entitlements;                  // what the configuration lets builds ask for
   // Containers for frontends at the client; may give null.
   std::function<std::shared_ptr<GatewayContainers>(RunningBuild&, std::shared_ptr<BridgeContext>)> make_containers;
 };

@@ -49,7 +49,8 @@ frontend::SourceMeta to_frontend(const graph::SourceOp& source, source::SourceMe
                                 in.git->tag_object};
   }
   if (in.http) {
-    out.http = frontend::HttpMeta{in.http->checksum, in.http->filename, in.http->last_modified, in.http->checksum_response};
+    out.http =
+        frontend::HttpMeta{in.http->checksum, in.http->filename, in.http->last_modified, in.http->checksum_response};
   }
   return out;
 }
@@ -99,7 +100,8 @@ Status forget_cache_mounts(const BridgeContext& context, const graph::Graph& gra
     const auto* exec = std::get_if<graph::ExecOp>(&vertex->op.kind);
     if (exec == nullptr || !vertex->metadata.ignore_cache) continue;
     for (const auto& mount : exec->mounts) {
-      if (mount.type == graph::MountType::kCache && mount.cache) ids.insert(mount.cache->id.empty() ? mount.dest : mount.cache->id);
+      if (mount.type == graph::MountType::kCache && mount.cache)
+        ids.insert(mount.cache->id.empty() ? mount.dest : mount.cache->id);
     }
   }
   for (const auto& id : ids) KILN_RETURN_IF_ERROR(context.ports.cache_mounts->forget(*context.ports.trees, id));
@@ -117,7 +119,8 @@ struct Checked {
 
 // A client's verifier may take its time, and may decide about one source only after it was asked about
 // another: all are asked at once. In the order of the definition; empty when there is nothing to gain.
-Result<std::vector<Checked>> check_sources(const BridgeContext& context, const graph::Definition& definition, std::stop_token stop) {
+Result<std::vector<Checked>> check_sources(const BridgeContext& context, const graph::Definition& definition,
+                                           std::stop_token stop) {
   std::vector<Checked> checked;
   if (!context.rules || !context.rules->asks_client()) return checked;
   for (const std::string& bytes : definition.ops) {
@@ -138,8 +141,8 @@ Result<std::vector<Checked>> check_sources(const BridgeContext& context, const g
 
 }  // namespace
 
-Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& context, const graph::Definition& definition,
-                                                       std::stop_token stop) {
+Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& context,
+                                                       const graph::Definition& definition, std::stop_token stop) {
   graph::LoadOptions options;
   options.default_platform = context.workers.empty() || context.workers[0].platforms.empty()
                                  ? Platform::host()
@@ -233,7 +236,8 @@ Result<frontend::SolveResult> BuildBridge::solve_frontend(const frontend::SolveR
   Status failed = result.status();
   errdefs::Frontend detail;
   detail.set_name(request.frontend);
-  if (auto source = request.frontend_opts.find("source"); source != request.frontend_opts.end()) detail.set_source(source->second);
+  if (auto source = request.frontend_opts.find("source"); source != request.frontend_opts.end())
+    detail.set_source(source->second);
   add_detail(failed, kDetailFrontend, detail.SerializeAsString());
   return failed;
 }
@@ -266,7 +270,8 @@ Result<frontend::ImageConfig> BuildBridge::resolve_image_config(const std::strin
 
 Result<frontend::SourceMeta> BuildBridge::resolve_source(const graph::SourceOp& source,
                                                          const std::optional<Platform>& platform,
-                                                         const frontend::ResolveOptions& options, std::stop_token stop) {
+                                                         const frontend::ResolveOptions& options,
+                                                         std::stop_token stop) {
   KILN_RETURN_IF_ERROR(add_rules(options.source_policies));
   graph::Op op;
   op.kind = source;

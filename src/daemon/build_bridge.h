@@ -40,8 +40,8 @@ struct BridgeContext {
 
 // Loads a graph as the build is allowed to run it; PermissionDenied names what is missing. Blocks on
 // the client when it verifies sources itself.
-Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& context, const graph::Definition& definition,
-                                                       std::stop_token stop = {});
+Result<std::shared_ptr<const graph::Graph>> load_graph(const BridgeContext& context,
+                                                       const graph::Definition& definition, std::stop_token stop = {});
 // Lets the build's rules decide about a source, which may change.
 Result<bool> check_source(const BridgeContext& context, graph::Op& op, std::stop_token stop);
 

@@ -60,10 +60,11 @@ void describe_error(const Status& status, history::History& history, history::Re
 
 // gRPC's codes as Go prints them.
 std::string code_name(Code code) {
-  static constexpr const char* kNames[] = {"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound",
-                                           "AlreadyExists", "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
-                                           "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable", "DataLoss",
-                                           "Unauthenticated"};
+  static constexpr const char* kNames[] = {
+      "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+      "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+      "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+      "DataLoss", "Unauthenticated"};
   const auto index = static_cast<std::size_t>(code);
   return index < std::size(kNames) ? kNames[index] : "Unknown";
 }
@@ -273,7 +274,8 @@ void Builds::write_record(const std::shared_ptr<RunningBuild>& build, history::R
   }
   // Whoever asks from now on is answered from the record; a kept log is an open file.
   std::lock_guard lock(mutex_);
-  if (auto it = ended_.find(build->ref()); it != ended_.end() && it->second.log == build->status_log()) ended_.erase(it);
+  if (auto it = ended_.find(build->ref()); it != ended_.end() && it->second.log == build->status_log())
+    ended_.erase(it);
 }
 
 void Builds::tell_progress(RunningBuild& build) {
@@ -291,9 +293,7 @@ std::shared_ptr<RunningBuild> Builds::find(const std::string& ref) const {
 
 std::shared_ptr<RunningBuild> Builds::wait(const std::string& ref, std::stop_token stop, Duration timeout) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, stop, timeout, [&] {
-    return entries_.contains(ref) || ended_.contains(ref);
-  });
+  changed_.wait_for(lock, stop, timeout, [&] { return entries_.contains(ref) || ended_.contains(ref); });
   auto it = entries_.find(ref);
   return it == entries_.end() ? nullptr : it->second->build;
 }

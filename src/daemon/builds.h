@@ -64,14 +64,14 @@ struct SolveRequest {
   std::vector<CacheSpec> cache_imports;
   std::string session;
   std::vector<std::string> entitlements;
-  bool internal = false;                    // leaves no record
-  std::optional<std::string> source_policy; // serialised moby.buildkit.v1.sourcepolicy.Policy
+  bool internal = false;                     // leaves no record
+  std::optional<std::string> source_policy;  // serialised moby.buildkit.v1.sourcepolicy.Policy
   std::string source_policy_session;
   bool enable_session_exporter = false;
-  std::int64_t compatibility_version = 0;   // 0 = current
+  std::int64_t compatibility_version = 0;  // 0 = current
   bool proxy_network = false;
-  bool explain = false;                     // say in each step's log why it runs
-  std::string trace_parent;                 // W3C traceparent of the caller, "" = none
+  bool explain = false;      // say in each step's log why it runs
+  std::string trace_parent;  // W3C traceparent of the caller, "" = none
 };
 
 struct SolveResponse {
@@ -142,8 +142,8 @@ struct BuildsOptions {
   Afterwords* afterwords = nullptr;     // null: records get no trace and no explanations
   observe::Metrics* metrics = nullptr;  // may be null
   Pool* pool = nullptr;
-  std::string spool;                    // directory for the logs of running builds; "" = memory
-  Clock* clock = nullptr;               // null: the machine's
+  std::string spool;       // directory for the logs of running builds; "" = memory
+  Clock* clock = nullptr;  // null: the machine's
 };
 
 // Owned by the daemon; any thread. The destructor cancels what runs and waits for it.
@@ -187,7 +187,8 @@ class Builds {
   struct Entry;
   void run(const std::shared_ptr<RunningBuild>& build, std::stop_token stop,
            const std::function<void(const Result<SolveResponse>&)>& answer);
-  void write_record(const std::shared_ptr<RunningBuild>& build, history::Record record, const Result<SolveResponse>& response);
+  void write_record(const std::shared_ptr<RunningBuild>& build, history::Record record,
+                    const Result<SolveResponse>& response);
   void count(const RunningBuild& build, Time began, const Status& status);
   void tell_progress(RunningBuild& build);
   std::shared_ptr<StatusLog> status_log_locked(const std::string& ref) const;
@@ -202,7 +203,7 @@ class Builds {
     Time at{};
   };
   std::map<std::string, Ended> ended_;  // lately
-  int working_ = 0;  // builds accepted whose `done` has not returned
+  int working_ = 0;                     // builds accepted whose `done` has not returned
   bool draining_ = false;
 };
 

@@ -58,7 +58,9 @@ TEST_F(BuildsTest, ABuildLeavesARecordWithItsStepsAnswerAndLog) {
 }
 
 TEST_F(BuildsTest, AFailureIsRecordedAndAnInternalBuildIsNot) {
-  script_.act = [](RunningBuild&, std::stop_token) -> Result<SolveResponse> { return user_error(Code::kUnknown, "boom"); };
+  script_.act = [](RunningBuild&, std::stop_token) -> Result<SolveResponse> {
+    return user_error(Code::kUnknown, "boom");
+  };
   EXPECT_FALSE(solve({.ref = "bad"}).get().ok());
   EXPECT_FALSE(solve({.ref = "internal", .internal = true}).get().ok());
   const history::Record record = history_->find("bad").value().value();
@@ -69,7 +71,9 @@ TEST_F(BuildsTest, AFailureIsRecordedAndAnInternalBuildIsNot) {
 
 // A client that asks for the status of a build that failed at once must not wait for it to begin.
 TEST_F(BuildsTest, NobodyWaitsForABuildThatCameAndWent) {
-  script_.act = [](RunningBuild&, std::stop_token) -> Result<SolveResponse> { return user_error(Code::kUnknown, "boom"); };
+  script_.act = [](RunningBuild&, std::stop_token) -> Result<SolveResponse> {
+    return user_error(Code::kUnknown, "boom");
+  };
   EXPECT_FALSE(solve({.ref = "short"}).get().ok());
   EXPECT_EQ(builds_->wait("short", {}, std::chrono::hours(1)), nullptr);
 }
@@ -123,7 +127,9 @@ TEST_F(BuildsTest, AGatewayIsFoundOnceItIsServedAndNotAfterTheEnd) {
      public:
       const frontend::BuildOptions& options() const override { return options_; }
       Result<std::map<std::string, graph::Definition>> inputs(std::stop_token) override { return cancelled(); }
-      Result<frontend::SolveResult> solve(const frontend::SolveRequest&, std::stop_token) override { return cancelled(); }
+      Result<frontend::SolveResult> solve(const frontend::SolveRequest&, std::stop_token) override {
+        return cancelled();
+      }
       Result<frontend::ImageConfig> resolve_image_config(const std::string&, const frontend::ResolveOptions&,
                                                          std::stop_token) override {
         return cancelled();

@@ -82,8 +82,8 @@ void read_top(const TomlReader& in, Config& config) {
   in.read("trace", trace);
   if (debug || trace) {
     config.log_level = trace ? "trace" : "debug";
-    config.warnings.push_back(fmt::format("'{0}' in the configuration is deprecated, use 'level = \"{0}\"' under [log]",
-                                          config.log_level));
+    config.warnings.push_back(
+        fmt::format("'{0}' in the configuration is deprecated, use 'level = \"{0}\"' under [log]", config.log_level));
   }
   in.read("root", config.root);
   in.read("insecure-entitlements", config.entitlements);
@@ -115,7 +115,8 @@ void read_rest(const TomlReader& in, Config& config) {
   in.table("cache").table("gha").table("verify").read("required", config.gha_signed);
   config.gha_signed |= !sign.empty();
   in.table("cache").ignore("gha");
-  in.each_table("registry", [&](const std::string& name, const TomlReader& host) { read_registry(host, config.registries[name]); });
+  in.each_table("registry",
+                [&](const std::string& name, const TomlReader& host) { read_registry(host, config.registries[name]); });
   in.table("dns").read("nameservers", config.dns.nameservers);
   in.table("dns").read("options", config.dns.options);
   in.table("dns").read("searchDomains", config.dns.search_domains);
@@ -161,7 +162,8 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
     read_rest(reader, config);
     for (std::string& sentence : reader.unknown_keys()) config.warnings.push_back(std::move(sentence));
   } catch (const toml::parse_error& error) {
-    status = user_error(Code::kInvalidArgument, fmt::format("line {}: {}", error.source().begin.line, error.description()));
+    status =
+        user_error(Code::kInvalidArgument, fmt::format("line {}: {}", error.source().begin.line, error.description()));
   }
   if (status.ok() && config.registry_concurrency <= 0) {
     status = user_error(Code::kInvalidArgument, "'system.maxRegistryConcurrency' must be greater than zero");

@@ -26,7 +26,7 @@ namespace kiln::daemon {
 struct TlsConfig {
   std::string cert;  // PEM files
   std::string key;
-  std::string ca;    // clients must show a certificate of it
+  std::string ca;  // clients must show a certificate of it
 };
 
 struct GcRule {
@@ -64,7 +64,7 @@ struct WorkerConfig {
   std::string default_cgroup_parent;
   std::string apparmor_profile;
   bool selinux = false;
-  int max_parallelism = 0;  // 0 = unlimited
+  int max_parallelism = 0;             // 0 = unlimited
   store::SpaceLimit layer_max{0, 50};  // that one layer or archive may unpack to; percents of the disk
 };
 
@@ -94,7 +94,7 @@ struct Config {
   std::vector<std::string> cdi_auto_allowed;
 
   WorkerConfig worker;
-  bool gha_signed = false;  // [cache.gha.verify] required, or a [cache.gha.sign] command
+  bool gha_signed = false;         // [cache.gha.verify] required, or a [cache.gha.sign] command
   bool containerd_worker = false;  // asked for explicitly
   std::map<std::string, registry::HostConfig> registries;
   DnsConfig dns;

@@ -52,7 +52,8 @@ TEST(Config, KeysAreReadAndUnknownOnesIgnored) {
     [history]
       maxEntries = 5
       maxAge = 3600
-  )", "t");
+  )",
+                             "t");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->log_level, "debug");
   EXPECT_EQ(config->log_format, "json");
@@ -73,12 +74,15 @@ TEST(Config, KeysAreReadAndUnknownOnesIgnored) {
 }
 
 TEST(Config, KeysAreFoundWithoutRegardToCaseAndOlderNamesStandBack) {
-  auto config = parse_config("[Worker.OCI]\nNetworkMode = \"host\"\ngckeepstorage = 9000\nmaxUsedSpace = \"2GB\"\n", "t");
+  auto config =
+      parse_config("[Worker.OCI]\nNetworkMode = \"host\"\ngckeepstorage = 9000\nmaxUsedSpace = \"2GB\"\n", "t");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->worker.network.mode, "host");
   EXPECT_TRUE(config->worker.gc_limits.reserved.empty());
-  config = parse_config("[[worker.oci.gcpolicy]]\nkeepBytes = \"1GB\"\nreservedSpace = \"2GB\"\n"
-                        "[[worker.oci.gcpolicy]]\nKeepBytes = 512.5\n[worker.oci]\ngckeepstorage = 9000\n", "t");
+  config = parse_config(
+      "[[worker.oci.gcpolicy]]\nkeepBytes = \"1GB\"\nreservedSpace = \"2GB\"\n"
+      "[[worker.oci.gcpolicy]]\nKeepBytes = 512.5\n[worker.oci]\ngckeepstorage = 9000\n",
+      "t");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->worker.gc_limits.reserved.bytes, 9000);
   EXPECT_EQ(config->worker.gc_policy[0].reserved.bytes, std::int64_t{2} << 30);
@@ -112,7 +116,8 @@ TEST(Config, KeysThatNobodyKnowsAreNamedWithTheNearest) {
       plain = true
       [nothing.at.all]
       x = 1
-  )", "t");
+  )",
+                             "t");
   ASSERT_TRUE(config.ok()) << message_of(config.status());
   EXPECT_EQ(config->root, "/r");
   EXPECT_EQ(config->worker.gc_policy.at(0).keep_duration, std::chrono::hours(1));
@@ -175,7 +180,8 @@ TEST(Flags, WhatIsNotUnderstoodOrNotHereIsSaid) {
 }
 
 TEST(Flags, NamesAreCheckedBeforeTheStartAndProfilesAreTheKernelsAffair) {
-  EXPECT_NE(message_of(parse_command_line({"--oci-worker-platform=a/b/c/d"}).status()).find("invalid platforms"), std::string_view::npos);
+  EXPECT_NE(message_of(parse_command_line({"--oci-worker-platform=a/b/c/d"}).status()).find("invalid platforms"),
+            std::string_view::npos);
   auto line = parse_command_line({"--oci-worker-apparmor-profile=steps", "--oci-worker=", "--save-cache-debug"});
   ASSERT_TRUE(line.ok()) << line.status();
   EXPECT_EQ(line->config.worker.apparmor_profile, "steps");

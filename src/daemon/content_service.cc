@@ -54,7 +54,8 @@ class ContentService final : public api::Content::CallbackService {
     // One message at a time: a blob never lies in memory.
     class Reader final : public grpc::ServerWriteReactor<api::ReadContentResponse> {
      public:
-      Reader(ContentService& service, const api::ReadContentRequest& request) : service_(service), at_(request.offset()) {
+      Reader(ContentService& service, const api::ReadContentRequest& request)
+          : service_(service), at_(request.offset()) {
         end_ = request.size() > 0 ? request.offset() + request.size() : -1;
         service_.pool_.submit([this, digest = request.digest()] { open(digest); });
       }
@@ -139,7 +140,9 @@ class ContentService final : public api::Content::CallbackService {
   Unary* ListStatuses(Context* context, const api::ListStatusesRequest*, api::ListStatusesResponse*) override {
     return answer(context, ok());
   }
-  Unary* Update(Context* context, const api::UpdateRequest*, api::UpdateResponse*) override { return answer(context, refused()); }
+  Unary* Update(Context* context, const api::UpdateRequest*, api::UpdateResponse*) override {
+    return answer(context, refused());
+  }
   Unary* Delete(Context* context, const api::DeleteContentRequest*, google::protobuf::Empty*) override {
     return answer(context, refused());
   }

@@ -58,11 +58,14 @@ class ControlService final : public ControlServer, private Base {
     request->trace_parent = trace_parent(*context);
     request->explain |= context->client_metadata().contains(kExplainMetadata);
     auto* call = new LaterCall("Solve");
-    ground_.builds->solve(std::move(request).value(), call->stop_token(), [this, call, out](Result<SolveResponse> response) {
-      if (response.ok()) out->mutable_exporterresponse()->insert(response->exporter_response.begin(), response->exporter_response.end());
-      call->finish(response.status());
-      if (ground_.after_build) ground_.after_build();
-    });
+    ground_.builds->solve(std::move(request).value(), call->stop_token(),
+                          [this, call, out](Result<SolveResponse> response) {
+                            if (response.ok())
+                              out->mutable_exporterresponse()->insert(response->exporter_response.begin(),
+                                                                      response->exporter_response.end());
+                            call->finish(response.status());
+                            if (ground_.after_build) ground_.after_build();
+                          });
     return call;
   }
 
@@ -118,8 +121,10 @@ class ControlService final : public ControlServer, private Base {
     return new PooledCall(*ground_.pool, "DiskUsage", [this, in, out](std::stop_token stop) -> kiln::Status {
       ground_.history->await_endings();  // what they still hold is nobody's any more
       const std::vector<std::string> filters(in->filter().begin(), in->filter().end());
-      KILN_RETURN_IF_ERROR(annotate(Filter::parse_any(filters).status(), fmt::format("failed to parse diskusage filters [{}]", join(filters, " "))));
-      KILN_ASSIGN_OR_RETURN(std::vector<store::Usage> usage, ground_.engine->usage(filters, Duration(in->agelimit()), stop));
+      KILN_RETURN_IF_ERROR(annotate(Filter::parse_any(filters).status(),
+                                    fmt::format("failed to parse diskusage filters [{}]", join(filters, " "))));
+      KILN_ASSIGN_OR_RETURN(std::vector<store::Usage> usage,
+                            ground_.engine->usage(filters, Duration(in->agelimit()), stop));
       for (const store::Usage& one : usage) to_message(one, *out->add_record());
       return ok();
     });
@@ -130,7 +135,8 @@ class ControlService final : public ControlServer, private Base {
     ground_.pool->submit([this, writer, options = from_message(*in)] {
       kiln::Status status = guarded([&]() -> kiln::Status {
         const kiln::Status parsed = Filter::parse_any(options.filters).status();
-        if (!parsed.ok()) return annotate(parsed, fmt::format("failed to parse prune filters [{}]", join(options.filters, " ")));
+        if (!parsed.ok())
+          return annotate(parsed, fmt::format("failed to parse prune filters [{}]", join(options.filters, " ")));
         ground_.history->await_endings();
         return ground_.engine->prune(
             options,
@@ -147,7 +153,8 @@ class ControlService final : public ControlServer, private Base {
     return writer;
   }
 
-  grpc::ServerUnaryReactor* ListWorkers(Context*, const api::ListWorkersRequest* in, api::ListWorkersResponse* out) override {
+  grpc::ServerUnaryReactor* ListWorkers(Context*, const api::ListWorkersRequest* in,
+                                        api::ListWorkersResponse* out) override {
     return new PooledCall(*ground_.pool, "ListWorkers", [this, in, out](std::stop_token) -> kiln::Status {
       KILN_ASSIGN_OR_RETURN(Filter filter, Filter::parse_any({in->filter().begin(), in->filter().end()}));
       const frontend::WorkerInfo worker = ground_.engine->worker();

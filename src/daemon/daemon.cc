@@ -1,7 +1,7 @@
 #include "daemon/daemon.h"
 
-#include <grpcpp/impl/service_type.h>
 #include <fmt/format.h>
+#include <grpcpp/impl/service_type.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -75,7 +75,8 @@ Result<host::Fd> lock_root(const std::string& root) {
   KILN_ASSIGN_OR_RETURN(host::Fd lock, host::open_file(path, O_RDWR | O_CREAT, 0600));
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
-      return environment_error(Code::kFailedPrecondition, fmt::format("could not lock {}, another instance running?", path));
+      return environment_error(Code::kFailedPrecondition,
+                               fmt::format("could not lock {}, another instance running?", path));
     }
     return errno_error(errno, fmt::format("could not lock {}", path));
   }
@@ -95,7 +96,10 @@ Result<std::string> worker_id(const std::string& root) {
 class Housekeeper {
  public:
   Housekeeper(Engine& engine, history::History& history, bool collects)
-      : engine_(engine), history_(history), collects_(collects), thread_([this](std::stop_token stop) { work(stop); }) {}
+      : engine_(engine),
+        history_(history),
+        collects_(collects),
+        thread_([this](std::stop_token stop) { work(stop); }) {}
 
   void after_build() {
     std::lock_guard lock(mutex_);
@@ -231,15 +235,20 @@ Status run_daemon(const Config& config) {
   ServiceGround ground{.pool = &pool, .history = history.get(), .sessions = &sessions};
   TraceListener traces(config.otel_socket_path, [&] { return make_trace_service(ground); });
   const auto trace_socket = [&] { return ground.take_spans ? traces.path() : std::string(); };
-  KILN_ASSIGN_OR_RETURN(auto engine, open_engine(config, {&pool, &sessions, history.get(), id, &reserve, trace_socket}));
+  KILN_ASSIGN_OR_RETURN(auto engine,
+                        open_engine(config, {&pool, &sessions, history.get(), id, &reserve, trace_socket}));
   room_to_start.reset();
   observe::Metrics metrics;
   history::MissBook book(config.root + "/history");
   auto transport = registry::make_curl_transport({.user_agent = "kiln"});
   KILN_ASSIGN_OR_RETURN(auto spans, open_span_exporter(environment_variable, *transport));
   Afterwords afterwords({.history = history.get(), .book = &book, .metrics = &metrics, .exporter = spans.get()});
-  Builds builds({.runner = &engine->runner(), .history = history.get(), .afterwords = &afterwords, .metrics = &metrics,
-                 .pool = &pool, .spool = config.root});
+  Builds builds({.runner = &engine->runner(),
+                 .history = history.get(),
+                 .afterwords = &afterwords,
+                 .metrics = &metrics,
+                 .pool = &pool,
+                 .spool = config.root});
   Housekeeper housekeeper(*engine, *history, config.worker.gc);
   ground.builds = &builds;
   ground.engine = engine.get();
@@ -248,7 +257,8 @@ Status run_daemon(const Config& config) {
   KILN_ASSIGN_OR_RETURN(auto server, Server::start(config, ground));
   std::unique_ptr<DebugServer> debug;
   if (!config.debug_address.empty()) {
-    KILN_ASSIGN_OR_RETURN(debug, DebugServer::start(config.debug_address, debug_pages({metrics, builds, sessions, config.root})));
+    KILN_ASSIGN_OR_RETURN(
+        debug, DebugServer::start(config.debug_address, debug_pages({metrics, builds, sessions, config.root})));
   }
   for (const std::string& address : server->addresses()) log_info("running server on {}", address);
   notify_service_manager("READY=1");

@@ -22,7 +22,8 @@ std::string metrics_page(const DebugGround& ground) {
   };
   if (disk.ok()) {
     gauges.push_back({"kiln_disk_free_bytes", "Free space where the state lies.", static_cast<double>(disk->free)});
-    gauges.push_back({"kiln_disk_size_bytes", "Size of the file system where the state lies.", static_cast<double>(disk->total)});
+    gauges.push_back(
+        {"kiln_disk_size_bytes", "Size of the file system where the state lies.", static_cast<double>(disk->total)});
   }
   return ground.metrics.text(gauges);
 }
@@ -32,8 +33,8 @@ std::string requests_page(const DebugGround& ground) {
   ground.builds.each([&](const RunningBuild& build) {
     const StepCounts counts = build.status_log()->counts();
     const std::string& frontend = build.request().frontend;
-    out += fmt::format("{:<26} {:<18} {:>6} {:>5} {:>7}\n", build.ref(), frontend.empty() ? "-" : frontend, counts.total,
-                       counts.completed, counts.cached);
+    out += fmt::format("{:<26} {:<18} {:>6} {:>5} {:>7}\n", build.ref(), frontend.empty() ? "-" : frontend,
+                       counts.total, counts.completed, counts.cached);
   });
   out += "\nSESSION\n";
   for (const auto& session : ground.sessions.list()) out += session->id() + "\n";
@@ -44,7 +45,8 @@ std::string requests_page(const DebugGround& ground) {
 
 DebugPages debug_pages(const DebugGround& ground) {
   DebugPages pages = process_pages();
-  pages["/metrics"] = {.content_type = "text/plain; version=0.0.4; charset=utf-8", .make = [ground] { return metrics_page(ground); }};
+  pages["/metrics"] = {.content_type = "text/plain; version=0.0.4; charset=utf-8",
+                       .make = [ground] { return metrics_page(ground); }};
   pages["/debug/requests"] = {.make = [ground] { return requests_page(ground); }};
   return pages;
 }

@@ -25,8 +25,8 @@ constexpr std::size_t kRequestBytesMax = 16 * 1024;
 constexpr int kPatienceMs = 5'000;
 
 std::string answer_text(int code, std::string_view reason, std::string_view type, std::string_view body) {
-  return fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}", code, reason,
-                     type, body.size(), body);
+  return fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}", code,
+                     reason, type, body.size(), body);
 }
 
 std::string index_page(const DebugPages& pages) {
@@ -54,7 +54,8 @@ std::string answer_to(std::string_view request, const DebugPages& pages) {
   if (is_of_go(path)) {
     return answer_text(501, "Not Implemented", kText,
                        fmt::format("'{}' tells of Go's runtime and has no meaning in this program; see /debug/, and "
-                                   "'kiln why' for cache misses\n", path));
+                                   "'kiln why' for cache misses\n",
+                                   path));
   }
   return answer_text(404, "Not Found", kText, "no such page; see /debug/\n");
 }
@@ -86,11 +87,12 @@ void write_all(int fd, std::string_view text) {
 std::string vars_json() {
   const ProcessFacts facts = process_facts();
   const struct mallinfo2 heap = ::mallinfo2();
-  nlohmann::ordered_json out = {{"cmdline", nlohmann::json::array()},
-                                {"memory", {{"resident", facts.resident_bytes}, {"heapInUse", heap.uordblks}, {"heapFree", heap.fordblks}}},
-                                {"threads", facts.threads},
-                                {"openFiles", facts.open_files},
-                                {"cpuSeconds", facts.cpu_seconds}};
+  nlohmann::ordered_json out = {
+      {"cmdline", nlohmann::json::array()},
+      {"memory", {{"resident", facts.resident_bytes}, {"heapInUse", heap.uordblks}, {"heapFree", heap.fordblks}}},
+      {"threads", facts.threads},
+      {"openFiles", facts.open_files},
+      {"cpuSeconds", facts.cpu_seconds}};
   if (auto line = host::read_file("/proc/self/cmdline"); line.ok()) {
     std::string_view rest(*line);
     if (rest.ends_with('\0')) rest.remove_suffix(1);
@@ -133,7 +135,8 @@ DebugServer::~DebugServer() {
 Result<std::unique_ptr<DebugServer>> DebugServer::start(const std::string& address, DebugPages pages) {
   auto state = std::make_unique<State>();
   const std::string full = address.find("://") == std::string::npos ? "tcp://" + address : address;
-  KILN_ASSIGN_OR_RETURN(state->listener, open_listener(full, {static_cast<int>(::getuid()), static_cast<int>(::getgid())}));
+  KILN_ASSIGN_OR_RETURN(state->listener,
+                        open_listener(full, {static_cast<int>(::getuid()), static_cast<int>(::getgid())}));
   state->pages = std::move(pages);
   state->wake = host::Fd(::eventfd(0, EFD_CLOEXEC));
   if (!state->wake.valid()) return errno_error(errno, "make an eventfd for the debug pages");
@@ -142,7 +145,8 @@ Result<std::unique_ptr<DebugServer>> DebugServer::start(const std::string& addre
 }
 
 ProcessFacts process_facts() {
-  static const double kStarted = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  static const double kStarted =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   ProcessFacts out;
   out.started = kStarted;
   if (auto pages = host::read_file("/proc/self/statm"); pages.ok()) {
@@ -155,7 +159,9 @@ ProcessFacts process_facts() {
   }
   rusage used{};
   ::getrusage(RUSAGE_SELF, &used);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   out.cpu_seconds = seconds(used.ru_utime) + seconds(used.ru_stime);
   const auto count = [](const char* directory) {
     double entries = 0;
@@ -175,8 +181,8 @@ DebugPages process_pages() {
   pages["/healthz"] = {.make = [] { return std::string("ok\n"); }};
   pages["/debug/vars"] = {.content_type = "application/json", .make = vars_json};
   pages["/debug/gc"] = {.make = [] {
-                          return std::string(::malloc_trim(0) == 1 ? "memory was given back\n" : "there was nothing to give back\n");
-                        }};
+    return std::string(::malloc_trim(0) == 1 ? "memory was given back\n" : "there was nothing to give back\n");
+  }};
   pages["/debug/pprof/cmdline"] = {.make = [] { return host::read_file("/proc/self/cmdline").value_or(""); }};
   return pages;
 }

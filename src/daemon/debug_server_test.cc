@@ -43,7 +43,8 @@ class DebugServerTest : public testing::Test {
 
 TEST_F(DebugServerTest, PagesAreServedWithTheirTypes) {
   std::string answer = ask("GET /metrics?x=1 HTTP/1.1\r\nHost: x\r\n\r\n");
-  EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: 6\r\n"));
+  EXPECT_THAT(answer,
+              StartsWith("HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: 6\r\n"));
   EXPECT_THAT(answer, HasSubstr("\r\n\r\none 1\n"));
   EXPECT_THAT(ask("GET /healthz HTTP/1.1\r\n\r\n"), HasSubstr("\r\n\r\nok\n"));
   EXPECT_THAT(ask("GET /debug/vars HTTP/1.1\r\n\r\n"), HasSubstr("\"threads\""));

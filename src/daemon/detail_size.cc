@@ -75,7 +75,8 @@ Status fit_on_the_wire(const Status& status) {
   while (total_size(details) > kDetailsBytesMax) {
     details.erase(std::ranges::max_element(details, {}, [](const auto& detail) { return detail.second.size(); }));
   }
-  Status out(status.code(), std::string(message.substr(0, kMessageBytesMax)) + (message.size() > kMessageBytesMax ? "…" : ""));
+  Status out(status.code(),
+             std::string(message.substr(0, kMessageBytesMax)) + (message.size() > kMessageBytesMax ? "…" : ""));
   for (const auto& [name, bytes] : details) set_detail(out, name, bytes);
   return out;
 }

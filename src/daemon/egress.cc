@@ -7,7 +7,8 @@ namespace kiln::daemon {
 
 std::function<Result<std::optional<std::string>>(const std::string& url, std::stop_token stop)> egress_rules(
     const std::shared_ptr<BridgeContext>& context) {
-  return [weak = std::weak_ptr(context)](const std::string& url, std::stop_token stop) -> Result<std::optional<std::string>> {
+  return [weak = std::weak_ptr(context)](const std::string& url,
+                                         std::stop_token stop) -> Result<std::optional<std::string>> {
     const std::shared_ptr<BridgeContext> build = weak.lock();
     if (!build) return cancelled("the build has ended");
     graph::Op op;
@@ -16,8 +17,11 @@ std::function<Result<std::optional<std::string>>(const std::string& url, std::st
     if (!changed) return std::optional<std::string>();
     const auto& source = std::get<graph::SourceOp>(op.kind);
     if (!source.attrs.empty()) {
-      return user_error(Code::kPermissionDenied,
-                        fmt::format("source policy converted proxy request {} with attrs, but proxy conversion only supports URL updates", quote(url)));
+      return user_error(
+          Code::kPermissionDenied,
+          fmt::format(
+              "source policy converted proxy request {} with attrs, but proxy conversion only supports URL updates",
+              quote(url)));
     }
     if (source.identifier == url) return std::optional<std::string>();
     return std::optional(source.identifier);

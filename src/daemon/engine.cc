@@ -25,8 +25,8 @@
 #include "source/git.h"
 #include "source/http_source.h"
 #include "source/image.h"
-#include "source/pins.h"
 #include "source/local.h"
+#include "source/pins.h"
 
 namespace kiln::daemon {
 namespace {
@@ -113,7 +113,8 @@ Status WiredEngine::open() {
 Status WiredEngine::open_stores() {
   KILN_RETURN_IF_ERROR(host::make_dirs(config_.root, 0711));
   KILN_ASSIGN_OR_RETURN(blobs_, content::FileBlobStore::open(config_.root + "/content"));
-  KILN_ASSIGN_OR_RETURN(key_db_, db::Database::open({.path = config_.root + "/keys.db", .migrations = cache::record_migrations()}));
+  KILN_ASSIGN_OR_RETURN(
+      key_db_, db::Database::open({.path = config_.root + "/keys.db", .migrations = cache::record_migrations()}));
   records_ = std::make_shared<cache::DbRecordStore>(*key_db_);
   store::TreesOptions options;
   options.root = config_.root + "/trees";
@@ -160,7 +161,8 @@ void WiredEngine::open_sources() {
   sources_->add(std::make_shared<source::BlobSource>(images_));
   sources_->add(http);
   sources_->add(git);
-  sources_->add(std::make_shared<source::LocalSource>(source::LocalSourceOptions{trees_.get(), config_.root + "/local"}));
+  sources_->add(
+      std::make_shared<source::LocalSource>(source::LocalSourceOptions{trees_.get(), config_.root + "/local"}));
   meta_ = std::make_unique<source::MetaResolver>(images_, git, http);
 }
 
@@ -181,7 +183,8 @@ Status WiredEngine::open_sandbox() {
   facts_.architectures = std::make_shared<sandbox::Architectures>(config_.platforms_age_max.value_or(kPlatformsAge));
   if (!config_.cdi_disabled) {
     facts_.devices = std::make_shared<sandbox::ContainerDevices>(sandbox::ContainerDevicesOptions{
-        .folders = config_.cdi_spec_dirs, .auto_allowed = {config_.cdi_auto_allowed.begin(), config_.cdi_auto_allowed.end()}});
+        .folders = config_.cdi_spec_dirs,
+        .auto_allowed = {config_.cdi_auto_allowed.begin(), config_.cdi_auto_allowed.end()}});
   }
   KILN_ASSIGN_OR_RETURN(runtime_, sandbox::open_runtime(std::move(options)));
   log_debug("steps run by {}", runtime_->name());

@@ -50,7 +50,7 @@ struct EngineGround {
   session::Sessions* sessions = nullptr;
   history::History* history = nullptr;
   std::string worker_id;
-  host::SpaceReserve* reserve = nullptr;  // lent while things are removed
+  host::SpaceReserve* reserve = nullptr;                // lent while things are removed
   std::function<std::string()> trace_socket = nullptr;  // for steps of traced builds; see op::OpPorts
 };
 

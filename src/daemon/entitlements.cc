@@ -14,7 +14,9 @@ constexpr const char* kHostNetwork = "network.host";
 constexpr const char* kInsecure = "security.insecure";
 constexpr const char* kDevice = "device";
 
-Status not_allowed(const char* name) { return user_error(Code::kPermissionDenied, fmt::format("{} is not allowed", name)); }
+Status not_allowed(const char* name) {
+  return user_error(Code::kPermissionDenied, fmt::format("{} is not allowed", name));
+}
 
 }  // namespace
 
@@ -49,7 +51,8 @@ Status Entitlements::add_device(std::string_view text) {
     if (fields[i].find('=') == std::string::npos) {
       return user_error(Code::kInvalidArgument, fmt::format("invalid device config {}", quote(fields[i])));
     }
-    if (key != "alias") return user_error(Code::kInvalidArgument, fmt::format("unknown device config key {}", quote(key)));
+    if (key != "alias")
+      return user_error(Code::kInvalidArgument, fmt::format("unknown device config key {}", quote(key)));
     alias = value;
   }
   if (alias.empty()) {
@@ -60,7 +63,9 @@ Status Entitlements::add_device(std::string_view text) {
   return ok();
 }
 
-Status Entitlements::check_host_network() const { return names_.contains(kHostNetwork) ? ok() : not_allowed(kHostNetwork); }
+Status Entitlements::check_host_network() const {
+  return names_.contains(kHostNetwork) ? ok() : not_allowed(kHostNetwork);
+}
 Status Entitlements::check_insecure() const { return names_.contains(kInsecure) ? ok() : not_allowed(kInsecure); }
 
 Status Entitlements::check(graph::ExecOp& exec, const sandbox::ContainerDevices* devices) const {
@@ -103,9 +108,9 @@ Status Entitlements::check_devices(graph::ExecOp& exec, const sandbox::Container
     }
   }
   if (!forbidden.empty()) {
-    return user_error(Code::kPermissionDenied,
-                      fmt::format("device{} {} {} requested by the build but not allowed", forbidden.size() == 1 ? "" : "s",
-                                  join(forbidden, ", "), forbidden.size() == 1 ? "is" : "are"));
+    return user_error(Code::kPermissionDenied, fmt::format("device{} {} {} requested by the build but not allowed",
+                                                           forbidden.size() == 1 ? "" : "s", join(forbidden, ", "),
+                                                           forbidden.size() == 1 ? "is" : "are"));
   }
   exec.cdi_devices = std::move(out);
   return ok();

@@ -31,8 +31,10 @@ devices:
   annotations:
     org.mobyproject.buildkit.device.autoallow: true
   containerEdits: {"env": ["FREE=1"]}
-)").ok());
-    devices_ = std::make_unique<sandbox::ContainerDevices>(sandbox::ContainerDevicesOptions{.folders = {folder_.path()}});
+)")
+                    .ok());
+    devices_ =
+        std::make_unique<sandbox::ContainerDevices>(sandbox::ContainerDevicesOptions{.folders = {folder_.path()}});
   }
 
   // The names a step gets that asks for `asked`, or the error's text.
@@ -65,7 +67,8 @@ TEST(Entitlements, AreKnownByNameAndAllowedByTheConfiguration) {
 TEST_F(Devices, NeedAnEntitlementUnlessTheirDescriptionSaysOtherwise) {
   EXPECT_EQ(given({}, {{"v.com/gpu=free", false}}), "v.com/gpu=free");
   EXPECT_EQ(given({}, {{"v.com/gpu=one", false}}), "device v.com/gpu=one is requested by the build but not allowed");
-  EXPECT_EQ(given({}, {{"v.com/gpu=*", false}}), "devices v.com/gpu=one, v.com/gpu=two are requested by the build but not allowed");
+  EXPECT_EQ(given({}, {{"v.com/gpu=*", false}}),
+            "devices v.com/gpu=one, v.com/gpu=two are requested by the build but not allowed");
   EXPECT_EQ(given({"device=v.com/gpu=one"}, {{"v.com/gpu=one", false}}), "v.com/gpu=one");
   EXPECT_EQ(given({"device=fast"}, {{"v.com/gpu=one", false}}), "v.com/gpu=one");
   EXPECT_EQ(given({"device=v.com/gpu=*"}, {{"v.com/gpu=*", false}}), "v.com/gpu=free v.com/gpu=one v.com/gpu=two");

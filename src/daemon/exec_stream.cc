@@ -219,7 +219,8 @@ class ExecStream final : public grpc::ServerBidiReactor<Message, Message> {
 
 }  // namespace
 
-grpc::ServerBidiReactor<Message, Message>* serve_exec(Pool& pool, grpc::CallbackServerContext* context, FindGateway find) {
+grpc::ServerBidiReactor<Message, Message>* serve_exec(Pool& pool, grpc::CallbackServerContext* context,
+                                                      FindGateway find) {
   return new ExecStream(pool, context, std::move(find));
 }
 

@@ -71,7 +71,8 @@ Apply missing(std::string feature, std::vector<std::string> fine = {}) {
     for (const std::string& value : fine) {
       if (v == value) return ok();
     }
-    return user_error(Code::kUnimplemented, fmt::format("{} not supported by this daemon; leave the flag out", feature));
+    return user_error(Code::kUnimplemented,
+                      fmt::format("{} not supported by this daemon; leave the flag out", feature));
   };
 }
 
@@ -110,7 +111,8 @@ Status add_entitlement(Config& config, const std::string& name) {
 
 Status add_label(Config& config, const std::string& label) {
   const auto [key, value] = split_once(label, '=');
-  if (label.find('=') == std::string::npos) return user_error(Code::kInvalidArgument, fmt::format("invalid value {}", label));
+  if (label.find('=') == std::string::npos)
+    return user_error(Code::kInvalidArgument, fmt::format("invalid value {}", label));
   config.worker.labels[std::string(key)] = std::string(value);
   return ok();
 }
@@ -136,7 +138,9 @@ Status set_gc_limits(Config& config, const std::string& value) {
 // Why a step was not found in the cache is kept with each build's record, always.
 Status note_cache_debug(Config& config, const std::string& value) {
   KILN_ASSIGN_OR_RETURN(bool on, parse_bool(value));
-  if (on) config.warnings.emplace_back("--save-cache-debug has no effect: what keys are made of is kept with every build; ask 'kiln why'");
+  if (on)
+    config.warnings.emplace_back(
+        "--save-cache-debug has no effect: what keys are made of is kept with every build; ask 'kiln why'");
   return ok();
 }
 
@@ -146,7 +150,8 @@ Status check_names(const Config& config) {
     if (auto parsed = Platform::parse(platform); !parsed.ok()) return annotate(parsed.status(), "invalid platforms");
   }
   for (const std::string& repository : config.gateway_repositories) {
-    if (auto parsed = Reference::parse(repository); !parsed.ok()) return annotate(parsed.status(), "allowedRepositories");
+    if (auto parsed = Reference::parse(repository); !parsed.ok())
+      return annotate(parsed.status(), "allowedRepositories");
   }
   return ok();
 }
@@ -188,15 +193,17 @@ std::vector<Flag> general_flags() {
       {"group", Kind::kText, "group (name or id) that owns unix sockets", set_group},
       {"debugaddr", Kind::kText, "address of the debug and metrics pages, such as 127.0.0.1:6060 [BUILDKITD_DEBUGADDR]",
        text([](Config& c) -> std::string& { return c.debug_address; })},
-      {"tlscert", Kind::kText, "certificate (PEM) for tcp://", text([](Config& c) -> std::string& { return c.tls.cert; })},
+      {"tlscert", Kind::kText, "certificate (PEM) for tcp://",
+       text([](Config& c) -> std::string& { return c.tls.cert; })},
       {"tlskey", Kind::kText, "its key", text([](Config& c) -> std::string& { return c.tls.key; })},
       {"tlscacert", Kind::kText, "authority that clients' certificates must come from",
        text([](Config& c) -> std::string& { return c.tls.ca; })},
-      {"allow-insecure-entitlement", Kind::kText, "network.host, security.insecure or device; may be given several times",
-       add_entitlement},
+      {"allow-insecure-entitlement", Kind::kText,
+       "network.host, security.insecure or device; may be given several times", add_entitlement},
       {"otel-socket-path", Kind::kText, "socket on which steps hand over traces",
        text([](Config& c) -> std::string& { return c.otel_socket_path; })},
-      {"cdi-disabled", Kind::kSwitch, "no container devices", boolean([](Config& c) -> bool& { return c.cdi_disabled; })},
+      {"cdi-disabled", Kind::kSwitch, "no container devices",
+       boolean([](Config& c) -> bool& { return c.cdi_disabled; })},
       {"cdi-spec-dir", Kind::kText, "directory with specifications of container devices",
        [](Config& c, const std::string& v) {
          c.cdi_spec_dirs.push_back(v);
@@ -237,7 +244,8 @@ std::vector<Flag> worker_flags() {
        number([](Config& c) -> int& { return c.worker.network.cni_pool_size; })},
       {"oci-worker-binary", Kind::kText, "OCI runtime: name or path",
        text([](Config& c) -> std::string& { return c.worker.binary; })},
-      {"oci-worker-apparmor-profile", Kind::kText, "AppArmor profile of steps; it must be loaded, and steps be run by crun or runc",
+      {"oci-worker-apparmor-profile", Kind::kText,
+       "AppArmor profile of steps; it must be loaded, and steps be run by crun or runc",
        text([](Config& c) -> std::string& { return c.worker.apparmor_profile; })},
       {"oci-worker-selinux", Kind::kSwitch, "", missing("SELinux labels for steps are", {"false"})},
       {"oci-worker-rootless", Kind::kSwitch, "run in a user namespace",
@@ -246,7 +254,8 @@ std::vector<Flag> worker_flags() {
        boolean([](Config& c) -> bool& { return c.worker.no_process_sandbox; })},
       {"oci-worker-gc", Kind::kSwitch, "collect garbage by itself (default true)",
        boolean([](Config& c) -> bool& { return c.worker.gc; })},
-      {"oci-worker-gc-keepstorage", Kind::kText, "what collection leaves: Reserved[,Free[,Maximum]], in MB", set_gc_limits},
+      {"oci-worker-gc-keepstorage", Kind::kText, "what collection leaves: Reserved[,Free[,Maximum]], in MB",
+       set_gc_limits},
       {"oci-max-parallelism", Kind::kText, "steps that run at once, 0 = unlimited",
        number([](Config& c) -> int& { return c.worker.max_parallelism; })},
       {"containerd-worker", Kind::kText, "", missing("the containerd worker is", {"false", "auto"})},
@@ -256,11 +265,11 @@ std::vector<Flag> worker_flags() {
 // Understood and without effect: they configure what is not here, or a system that is not this one.
 std::vector<Flag> foreign_flags() {
   std::vector<Flag> flags;
-  for (const char* name :
-       {"containerd-worker-addr", "containerd-worker-labels", "containerd-worker-platform", "containerd-worker-namespace",
-        "containerd-worker-runtime", "containerd-worker-net", "containerd-worker-snapshotter",
-        "containerd-worker-apparmor-profile", "containerd-worker-gc-keepstorage", "containerd-cni-config-path",
-        "containerd-cni-binary-dir", "containerd-cni-pool-size", "containerd-max-parallelism"}) {
+  for (const char* name : {"containerd-worker-addr", "containerd-worker-labels", "containerd-worker-platform",
+                           "containerd-worker-namespace", "containerd-worker-runtime", "containerd-worker-net",
+                           "containerd-worker-snapshotter", "containerd-worker-apparmor-profile",
+                           "containerd-worker-gc-keepstorage", "containerd-cni-config-path",
+                           "containerd-cni-binary-dir", "containerd-cni-pool-size", "containerd-max-parallelism"}) {
     flags.push_back({name, Kind::kText, "", ignored()});
   }
   for (const char* name : {"containerd-worker-rootless", "containerd-worker-selinux", "containerd-worker-gc"}) {
@@ -291,7 +300,8 @@ Result<std::vector<Given>> match_flags(const std::vector<Flag>& flags, const std
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     std::string_view argument = arguments[i];
     if (!argument.starts_with('-')) {
-      return user_error(Code::kInvalidArgument, fmt::format("'{}' is no flag; this program takes only flags", argument));
+      return user_error(Code::kInvalidArgument,
+                        fmt::format("'{}' is no flag; this program takes only flags", argument));
     }
     argument.remove_prefix(argument.starts_with("--") ? 2 : 1);
     const bool with_value = argument.find('=') != std::string_view::npos;
@@ -337,12 +347,15 @@ void clear_replaced_lists(const std::vector<Given>& given, Config& config) {
 // What the configuration asks for and is not here: said at start, never silently left out.
 Status refuse_missing(const Config& config) {
   const auto missing = [](std::string_view what, std::string_view key) {
-    return user_error(Code::kUnimplemented, fmt::format("{} not supported by this daemon; remove '{}' from the configuration", what, key));
+    return user_error(Code::kUnimplemented,
+                      fmt::format("{} not supported by this daemon; remove '{}' from the configuration", what, key));
   };
   if (config.containerd_worker) return missing("the containerd worker is", "enabled = true' of '[worker.containerd]");
-  if (!config.worker.proxy_snapshotter_path.empty()) return missing("snapshotters behind a socket are", "proxySnapshotterPath");
+  if (!config.worker.proxy_snapshotter_path.empty())
+    return missing("snapshotters behind a socket are", "proxySnapshotterPath");
   // Taking unsigned caches where signed ones are demanded would be worse than not starting.
-  if (config.gha_signed) return missing("signed indexes of GitHub's cache are", "[cache.gha.sign] and [cache.gha.verify]");
+  if (config.gha_signed)
+    return missing("signed indexes of GitHub's cache are", "[cache.gha.sign] and [cache.gha.verify]");
   if (config.worker.selinux) return missing("SELinux labels for steps are", "selinux");
   return ok();
 }
@@ -355,7 +368,8 @@ Status complete(Config& config, const Places& places) {
   if (config.worker.snapshotter.empty()) config.worker.snapshotter = "auto";
   KILN_RETURN_IF_ERROR(refuse_missing(config));
   KILN_RETURN_IF_ERROR(check_names(config));
-  if (config.worker.enabled == false) return user_error(Code::kInvalidArgument, "no worker found: the OCI worker is disabled");
+  if (config.worker.enabled == false)
+    return user_error(Code::kInvalidArgument, "no worker found: the OCI worker is disabled");
   if (config.worker.no_process_sandbox && !config.worker.rootless) {
     return user_error(Code::kInvalidArgument, "--oci-worker-no-process-sandbox needs --rootless");
   }
@@ -396,7 +410,9 @@ std::string help_text(const std::string& program) {
     const std::string left = fmt::format("--{}{}", flag.name, flag.kind == Kind::kText ? " VALUE" : "");
     out += fmt::format("  {:<40} {}\n", left, flag.help);
   }
-  out += "  --help                                   print this\n  --version                                print the version\n";
+  out +=
+      "  --help                                   print this\n  --version                                print the "
+      "version\n";
   return out;
 }
 

@@ -60,8 +60,8 @@ Front::~Front() { close(); }
 
 void Front::take(host::Fd socket) {
   auto guest = std::make_shared<Guest>(sessions_, backend_, poller_);
-  auto connection = http2::Connection::server(
-      [guest](std::shared_ptr<http2::Stream> stream) { guest->accept(std::move(stream)); });
+  auto connection =
+      http2::Connection::server([guest](std::shared_ptr<http2::Stream> stream) { guest->accept(std::move(stream)); });
   {
     std::lock_guard lock(mutex_);
     if (closed_) return;

@@ -67,7 +67,8 @@ class RunningProcess final : public ContainerProcess {
 
 class RealContainers final : public GatewayContainers {
  public:
-  RealContainers(RunningBuild& build, std::shared_ptr<BridgeContext> context) : build_(build), context_(std::move(context)) {}
+  RealContainers(RunningBuild& build, std::shared_ptr<BridgeContext> context)
+      : build_(build), context_(std::move(context)) {}
 
   Status create(const api::NewContainerRequest& request, Gateway& gateway, std::stop_token stop) override;
   Status release(const std::string& id) override;
@@ -153,7 +154,8 @@ Status RealContainers::release(const std::string& id) {
   {
     std::lock_guard lock(mutex_);
     auto it = containers_.find(id);
-    if (it == containers_.end()) return user_error(Code::kNotFound, fmt::format("container details for {} not found", id));
+    if (it == containers_.end())
+      return user_error(Code::kNotFound, fmt::format("container details for {} not found", id));
     container = std::move(it->second);
     containers_.erase(it);
   }
@@ -179,7 +181,8 @@ Result<std::shared_ptr<ContainerProcess>> RealContainers::start(const api::InitM
                                                                 std::stop_token stop) {
   KILN_ASSIGN_OR_RETURN(auto container, find(request.containerid()));
   if (!pb::SecurityMode_IsValid(request.security())) {
-    return user_error(Code::kInvalidArgument, fmt::format("invalid security mode {}", static_cast<int>(request.security())));
+    return user_error(Code::kInvalidArgument,
+                      fmt::format("invalid security mode {}", static_cast<int>(request.security())));
   }
   if (request.security() == pb::INSECURE) KILN_RETURN_IF_ERROR(context_->entitlements.check_insecure());
   pb::ExecOp exec;
@@ -187,48 +190,50 @@ Result<std::shared_ptr<ContainerProcess>> RealContainers::start(const api::InitM
   *exec.mutable_secretenv() = request.secretenv();
   exec.set_security(request.security());
   KILN_ASSIGN_OR_RETURN(graph::ExecOp decoded, decode_exec(exec));
-  op::ContainerProcessRequest what{std::move(decoded.meta), request.tty(), decoded.security, std::move(decoded.secret_env)};
+  op::ContainerProcessRequest what{std::move(decoded.meta), request.tty(), decoded.security,
+                                   std::move(decoded.secret_env)};
   auto process = std::make_shared<RunningProcess>();
   if (!events.wanted.contains(0)) process->control().close_stdin();
   // Further programs are told as started at once. A client may read the messages of all programs in turn and
   // hand the output of one to the next: it would never come to the start of the next behind the end of the first.
   const bool told = container->running();
   if (told) events.started();
-  context_->ports.pool->submit([this, container, process, what = std::move(what), events = std::move(events), told,
-                                stop = std::move(stop)] {
-    // Output may come first, of a program that could not be started; a client wants to hear of the start before it.
-    std::once_flag once;
-    const auto tell_start = [&] {
-      std::call_once(once, [&] {
-        if (!told) events.started();
-      });
-    };
-    const auto output = [&](int descriptor) {
-      return [&, descriptor](std::string_view bytes) {
+  context_->ports.pool->submit(
+      [this, container, process, what = std::move(what), events = std::move(events), told, stop = std::move(stop)] {
+        // Output may come first, of a program that could not be started; a client wants to hear of the start before it.
+        std::once_flag once;
+        const auto tell_start = [&] {
+          std::call_once(once, [&] {
+            if (!told) events.started();
+          });
+        };
+        const auto output = [&](int descriptor) {
+          return [&, descriptor](std::string_view bytes) {
+            tell_start();
+            events.output(descriptor, bytes);
+          };
+        };
+        sandbox::ProcessIo io;
+        io.on_started = tell_start;
+        if (events.wanted.contains(1)) io.on_stdout = output(1);
+        if (events.wanted.contains(2)) io.on_stderr = output(2);
+        io.control = &process->control();
+        solve::RunContext run = run_context(stop);
+        Result<sandbox::ExitStatus> exit = container->run(what, io, run);
+        process->control().close_stdin();  // whoever still writes need not wait
+        // A client waits for the start before it looks for the end.
         tell_start();
-        events.output(descriptor, bytes);
-      };
-    };
-    sandbox::ProcessIo io;
-    io.on_started = tell_start;
-    if (events.wanted.contains(1)) io.on_stdout = output(1);
-    if (events.wanted.contains(2)) io.on_stderr = output(2);
-    io.control = &process->control();
-    solve::RunContext run = run_context(stop);
-    Result<sandbox::ExitStatus> exit = container->run(what, io, run);
-    process->control().close_stdin();  // whoever still writes need not wait
-    // A client waits for the start before it looks for the end.
-    tell_start();
-    if (!exit.ok()) return events.exited(kUnknownExit, exit.status());
-    if (op::is_valid_exit(what.meta, exit->code)) return events.exited(exit->code, ok());
-    events.exited(exit->code, sandbox::exit_error({}, *exit));
-  });
+        if (!exit.ok()) return events.exited(kUnknownExit, exit.status());
+        if (op::is_valid_exit(what.meta, exit->code)) return events.exited(exit->code, ok());
+        events.exited(exit->code, sandbox::exit_error({}, *exit));
+      });
   return std::shared_ptr<ContainerProcess>(std::move(process));
 }
 
 }  // namespace
 
-std::shared_ptr<GatewayContainers> make_gateway_containers(RunningBuild& build, std::shared_ptr<BridgeContext> context) {
+std::shared_ptr<GatewayContainers> make_gateway_containers(RunningBuild& build,
+                                                           std::shared_ptr<BridgeContext> context) {
   return std::make_shared<RealContainers>(build, std::move(context));
 }
 

@@ -75,7 +75,7 @@ class RunningBuild;
 std::shared_ptr<GatewayContainers> make_gateway_containers(RunningBuild& build, std::shared_ptr<BridgeContext> context);
 
 // One ExecProcess call. Owns itself.
-grpc::ServerBidiReactor<moby::buildkit::v1::frontend::ExecMessage, moby::buildkit::v1::frontend::ExecMessage>* serve_exec(
-    Pool& pool, grpc::CallbackServerContext* context, FindGateway find);
+grpc::ServerBidiReactor<moby::buildkit::v1::frontend::ExecMessage, moby::buildkit::v1::frontend::ExecMessage>*
+serve_exec(Pool& pool, grpc::CallbackServerContext* context, FindGateway find);
 
 }  // namespace kiln::daemon

@@ -58,8 +58,9 @@ graph::Definition image_definition(const Reference& image) {
 
 Result<Program> load_program(BuildBridge& bridge, const std::string& source, std::stop_token stop) {
   KILN_ASSIGN_OR_RETURN(Reference named, Reference::parse(source));
-  KILN_ASSIGN_OR_RETURN(frontend::ImageConfig config,
-                        bridge.resolve_image_config(named.with_default_tag().str(), {.platform = Platform::host()}, stop));
+  KILN_ASSIGN_OR_RETURN(
+      frontend::ImageConfig config,
+      bridge.resolve_image_config(named.with_default_tag().str(), {.platform = Platform::host()}, stop));
   Program program;
   KILN_ASSIGN_OR_RETURN(program.image, content::parse_image_config(config.config));
   KILN_ASSIGN_OR_RETURN(Reference resolved, Reference::parse(config.ref));
@@ -75,7 +76,10 @@ Result<Program> load_program(BuildBridge& bridge, const std::string& source, std
 Json devices_json(const std::vector<frontend::WorkerDevice>& devices) {
   Json list = nullptr;
   for (const frontend::WorkerDevice& device : devices) {
-    list.push_back({{"name", device.name}, {"autoAllow", device.auto_allow}, {"annotations", device.annotations}, {"onDemand", false}});
+    list.push_back({{"name", device.name},
+                    {"autoAllow", device.auto_allow},
+                    {"annotations", device.annotations},
+                    {"onDemand", false}});
   }
   return list;
 }
@@ -85,12 +89,13 @@ std::string workers_json(const std::vector<frontend::WorkerInfo>& workers) {
   for (const frontend::WorkerInfo& worker : workers) {
     Json platforms = Json::array();
     for (const Platform& platform : worker.platforms) platforms.push_back(Json::parse(content::to_json(platform)));
-    list.push_back({{"id", worker.id},
-                    {"labels", worker.labels},
-                    {"platforms", std::move(platforms)},
-                    {"gcPolicy", nullptr},
-                    {"buildkitVersion", {{"package", kPackage}, {"version", kCompatibleVersion}, {"revision", kRevision}}},
-                    {"cdiDevices", devices_json(worker.devices)}});
+    list.push_back(
+        {{"id", worker.id},
+         {"labels", worker.labels},
+         {"platforms", std::move(platforms)},
+         {"gcPolicy", nullptr},
+         {"buildkitVersion", {{"package", kPackage}, {"version", kCompatibleVersion}, {"revision", kRevision}}},
+         {"cdiDevices", devices_json(worker.devices)}});
   }
   return list.dump();
 }
@@ -149,13 +154,16 @@ bool wants_no_network(const Program& program) {
 // Runs the program until it exits; its answer comes through the gateway.
 Status run_program(const GatewayFrontendPorts& ports, const Program& program, const frontend::BuildOptions& options,
                    const std::shared_ptr<Gateway>& gateway, std::stop_token stop) {
-  KILN_ASSIGN_OR_RETURN(auto tree, ports.trees->make_mutable(
-                                       program.tree, {.description = "frontend", .type = store::RecordType::kFrontend}, stop));
+  KILN_ASSIGN_OR_RETURN(
+      auto tree,
+      ports.trees->make_mutable(program.tree, {.description = "frontend", .type = store::RecordType::kFrontend}, stop));
   KILN_ASSIGN_OR_RETURN(host::TempDir metadata, host::TempDir::make("kiln-frontend-"));
-  KILN_RETURN_IF_ERROR(host::write_file(metadata.path() + "/frontend.bin", graph::encode_definition(program.definition), 0400));
+  KILN_RETURN_IF_ERROR(
+      host::write_file(metadata.path() + "/frontend.bin", graph::encode_definition(program.definition), 0400));
   sandbox::ContainerSpec container{.id = new_id()};
   KILN_ASSIGN_OR_RETURN(container.root, tree->mount());
-  container.mounts.push_back({{"bind", metadata.path(), {"bind", "ro", "nosuid", "nodev", "noexec"}}, kMetadataPlace, ""});
+  container.mounts.push_back(
+      {{"bind", metadata.path(), {"bind", "ro", "nosuid", "nodev", "noexec"}}, kMetadataPlace, ""});
   container.remove_mount_stubs_recursive = true;
   if (wants_no_network(program)) container.network = sandbox::NetworkMode::kNone;
 

@@ -9,7 +9,7 @@
 namespace kiln::daemon {
 namespace {
 
-constexpr int kDepthMax = 8;          // indexes within indexes
+constexpr int kDepthMax = 8;  // indexes within indexes
 constexpr std::size_t kBlobsMax = 1024;
 constexpr std::size_t kBytesMax = 32 << 20;  // of one blob
 
@@ -19,8 +19,10 @@ class Keeper {
 
   void keep(const content::Descriptor& blob, int depth) {
     const std::string digest = blob.digest.str();
-    if (depth > kDepthMax || kept_.size() >= kBlobsMax || std::find(kept_.begin(), kept_.end(), digest) != kept_.end()) return;
-    if (Status status = copy(blob, depth); !status.ok()) log_debug("keep {} with a build's record: {}", digest, message_of(status));
+    if (depth > kDepthMax || kept_.size() >= kBlobsMax || std::find(kept_.begin(), kept_.end(), digest) != kept_.end())
+      return;
+    if (Status status = copy(blob, depth); !status.ok())
+      log_debug("keep {} with a build's record: {}", digest, message_of(status));
   }
   std::vector<std::string> kept() && { return std::move(kept_); }
 
@@ -52,7 +54,8 @@ class Keeper {
 
 }  // namespace
 
-std::vector<std::string> keep_image(content::BlobStore& from, history::History& history, const content::Descriptor& root) {
+std::vector<std::string> keep_image(content::BlobStore& from, history::History& history,
+                                    const content::Descriptor& root) {
   Keeper keeper(from, history);
   keeper.keep(root, 0);
   return std::move(keeper).kept();

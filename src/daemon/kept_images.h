@@ -16,6 +16,7 @@ namespace kiln::daemon {
 // Takes the root of an image and the store where it lies; copies it and what it names into the history's blobs.
 // Gives the digests of what was copied, to be named by the record. What is missing or damaged is passed over with
 // a line in the log: a record without an attachment is better than none. Blocks on the disk; any thread.
-std::vector<std::string> keep_image(content::BlobStore& from, history::History& history, const content::Descriptor& root);
+std::vector<std::string> keep_image(content::BlobStore& from, history::History& history,
+                                    const content::Descriptor& root);
 
 }  // namespace kiln::daemon

@@ -15,7 +15,9 @@ class KeptImages : public ::testing::Test {
     dir_ = host::TempDir::make("kept-images-test").value();
     history_ = history::History::open({.root = dir_.path() + "/h"}).value();
   }
-  content::Descriptor put(std::string_view bytes, std::string_view type) { return content::write_blob(images_, bytes, type).value(); }
+  content::Descriptor put(std::string_view bytes, std::string_view type) {
+    return content::write_blob(images_, bytes, type).value();
+  }
   bool has(const content::Descriptor& blob) { return history_->blobs().info(blob.digest).value().has_value(); }
 
   host::TempDir dir_;
@@ -35,7 +37,8 @@ TEST_F(KeptImages, AreTheirDescriptionsWithoutLayers) {
   attestation.layers = {statement};
   content::Index index;
   index.media_type = content::kOciIndex;
-  index.manifests = {put(content::to_json(image), image.media_type), put(content::to_json(attestation), attestation.media_type)};
+  index.manifests = {put(content::to_json(image), image.media_type),
+                     put(content::to_json(attestation), attestation.media_type)};
   content::Descriptor elsewhere = index.manifests[0];
   elsewhere.digest = Digest::of("an image that is not here");
   index.manifests.push_back(elsewhere);
@@ -43,7 +46,8 @@ TEST_F(KeptImages, AreTheirDescriptionsWithoutLayers) {
 
   const std::vector<std::string> kept = keep_image(images_, *history_, root);
   EXPECT_EQ(kept.size(), 5u);
-  for (const auto& blob : {root, index.manifests[0], index.manifests[1], config, statement}) EXPECT_TRUE(has(blob)) << blob.digest.str();
+  for (const auto& blob : {root, index.manifests[0], index.manifests[1], config, statement})
+    EXPECT_TRUE(has(blob)) << blob.digest.str();
   EXPECT_FALSE(has(layer));
 }
 

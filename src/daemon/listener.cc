@@ -40,8 +40,8 @@ Result<Listener> open_unix(const std::string& path, SocketOwner owner) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof address.sun_path) {
-    return user_error(Code::kInvalidArgument, fmt::format("'{}' cannot be the path of a unix socket (at most {} bytes)", path,
-                                                          sizeof address.sun_path - 1));
+    return user_error(Code::kInvalidArgument, fmt::format("'{}' cannot be the path of a unix socket (at most {} bytes)",
+                                                          path, sizeof address.sun_path - 1));
   }
   std::memcpy(address.sun_path, path.data(), path.size());
   KILN_RETURN_IF_ERROR(make_parent(path, owner));
@@ -69,7 +69,8 @@ Result<Listener> open_unix(const std::string& path, SocketOwner owner) {
 
 Result<Listener> open_tcp(const std::string& text) {
   const std::size_t colon = text.rfind(':');
-  if (colon == std::string::npos) return user_error(Code::kInvalidArgument, fmt::format("address '{}' has no port", text));
+  if (colon == std::string::npos)
+    return user_error(Code::kInvalidArgument, fmt::format("address '{}' has no port", text));
   std::string host = text.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   const std::string port = text.substr(colon + 1);
@@ -94,7 +95,8 @@ Result<Listener> open_tcp(const std::string& text) {
     if (listener.fd.valid()) {
       ::setsockopt(listener.fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
       if (a->ai_family == AF_INET6) ::setsockopt(listener.fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-      if (::bind(listener.fd.get(), a->ai_addr, a->ai_addrlen) == 0 && ::listen(listener.fd.get(), kBacklog) == 0) break;
+      if (::bind(listener.fd.get(), a->ai_addr, a->ai_addrlen) == 0 && ::listen(listener.fd.get(), kBacklog) == 0)
+        break;
     }
     error = errno;
     listener.fd.reset();
@@ -109,7 +111,8 @@ Result<Listener> take_activated(const std::string& which) {
   const char* pid = std::getenv("LISTEN_PID");
   const char* count_text = std::getenv("LISTEN_FDS");
   int count = 0;
-  if (pid == nullptr || std::to_string(::getpid()) != pid || count_text == nullptr || (count = std::atoi(count_text)) <= 0) {
+  if (pid == nullptr || std::to_string(::getpid()) != pid || count_text == nullptr ||
+      (count = std::atoi(count_text)) <= 0) {
     return environment_error(Code::kFailedPrecondition,
                              "no sockets found via socket activation: make sure the service was started by systemd");
   }
@@ -155,10 +158,12 @@ Result<Listener> open_listener(const std::string& address, SocketOwner owner) {
   }
   const std::string scheme = address.substr(0, at);
   const std::string rest = address.substr(at + 3);
-  auto listener = scheme == "unix"  ? open_unix(rest, owner)
-                  : scheme == "tcp" ? open_tcp(rest)
-                  : scheme == "fd"  ? take_activated(rest)
-                                    : Result<Listener>(user_error(Code::kInvalidArgument, fmt::format("addr {} not supported", address)));
+  auto listener =
+      scheme == "unix"  ? open_unix(rest, owner)
+      : scheme == "tcp" ? open_tcp(rest)
+      : scheme == "fd"
+          ? take_activated(rest)
+          : Result<Listener>(user_error(Code::kInvalidArgument, fmt::format("addr {} not supported", address)));
   if (listener.ok()) listener->address = address;
   return listener;
 }

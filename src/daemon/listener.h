@@ -22,10 +22,10 @@ struct Listener {
   Listener& operator=(Listener&&) = default;
   ~Listener();
 
-  host::Fd fd;          // non-blocking, listening
-  std::string address;  // as written
-  bool is_local = true; // no TLS here
-  std::string path;     // of the unix socket made; "" = none
+  host::Fd fd;           // non-blocking, listening
+  std::string address;   // as written
+  bool is_local = true;  // no TLS here
+  std::string path;      // of the unix socket made; "" = none
 };
 
 // unix:///path, tcp://host:port, fd://[number or name]. A stale unix socket is replaced; one that

@@ -41,8 +41,7 @@ Json value_to_json(const pbuf::Message& m, const pbuf::FieldDescriptor* f, int i
     case Field::CPPTYPE_FLOAT: return many ? r->GetRepeatedFloat(m, f, index) : r->GetFloat(m, f);
     case Field::CPPTYPE_BOOL: return many ? r->GetRepeatedBool(m, f, index) : r->GetBool(m, f);
     case Field::CPPTYPE_ENUM: return many ? r->GetRepeatedEnumValue(m, f, index) : r->GetEnumValue(m, f);
-    case Field::CPPTYPE_MESSAGE:
-      return to_json(many ? r->GetRepeatedMessage(m, f, index) : r->GetMessage(m, f), style);
+    case Field::CPPTYPE_MESSAGE: return to_json(many ? r->GetRepeatedMessage(m, f, index) : r->GetMessage(m, f), style);
     case Field::CPPTYPE_STRING: {
       std::string text = many ? r->GetRepeatedString(m, f, index) : r->GetString(m, f);
       return f->type() == Field::TYPE_BYTES ? base64(text) : text;

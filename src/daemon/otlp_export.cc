@@ -68,8 +68,7 @@ class GrpcExporter final : public SpanExporter {
     for (const auto& [key, value] : options_.headers) context.AddMetadata(to_lower(key), value);
     context.set_deadline(std::chrono::system_clock::now() + options_.timeout);
     const grpc::Status status = stub_->Export(&context, request, &response);
-    complaint_.tell(options_.endpoint, status.ok() ? ok()
-                                                   : peer_error(Code::kUnavailable, status.error_message()));
+    complaint_.tell(options_.endpoint, status.ok() ? ok() : peer_error(Code::kUnavailable, status.error_message()));
   }
 
  private:
@@ -153,16 +152,19 @@ Options read_options(const Environment& environment) {
 
 }  // namespace
 
-Result<std::unique_ptr<SpanExporter>> open_span_exporter(const Environment& environment, registry::Transport& transport) {
+Result<std::unique_ptr<SpanExporter>> open_span_exporter(const Environment& environment,
+                                                         registry::Transport& transport) {
   const std::string kind = environment("OTEL_TRACES_EXPORTER").value_or("");
   if (!kind.empty() && kind != "otlp" && kind != "none") {
-    return user_error(Code::kInvalidArgument, fmt::format("unsupported OTEL_TRACES_EXPORTER '{}'; use otlp or none", kind));
+    return user_error(Code::kInvalidArgument,
+                      fmt::format("unsupported OTEL_TRACES_EXPORTER '{}'; use otlp or none", kind));
   }
   Options options = read_options(environment);
   if (kind == "none" || (kind.empty() && options.endpoint.empty())) return std::unique_ptr<SpanExporter>();
   const std::string protocol = setting(environment, "PROTOCOL");
   if (protocol.empty() || protocol == "grpc") return open_grpc(std::move(options));
-  if (protocol != "http/protobuf") return user_error(Code::kInvalidArgument, fmt::format("unsupported otlp protocol {}", protocol));
+  if (protocol != "http/protobuf")
+    return user_error(Code::kInvalidArgument, fmt::format("unsupported otlp protocol {}", protocol));
   options.endpoint = http_endpoint(environment);
   return std::unique_ptr<SpanExporter>(std::make_unique<HttpExporter>(std::move(options), transport));
 }

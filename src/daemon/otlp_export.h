@@ -20,6 +20,7 @@ namespace kiln::daemon {
 
 // InvalidArgument for a protocol or an exporter that is not known. `transport` outlives it.
 Result<std::unique_ptr<SpanExporter>> open_span_exporter(
-    const std::function<std::optional<std::string>(std::string_view name)>& environment, registry::Transport& transport);
+    const std::function<std::optional<std::string>(std::string_view name)>& environment,
+    registry::Transport& transport);
 
 }  // namespace kiln::daemon

@@ -24,7 +24,8 @@ std::string to_hex(std::string_view bytes) {
 std::string from_hex(std::string_view text) {
   const auto digit = [](char c) { return c >= 'a' ? c - 'a' + 10 : c - '0'; };
   std::string out;
-  for (std::size_t i = 0; i + 1 < text.size(); i += 2) out += static_cast<char>(digit(text[i]) << 4 | digit(text[i + 1]));
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2)
+    out += static_cast<char>(digit(text[i]) << 4 | digit(text[i + 1]));
   return out;
 }
 
@@ -33,7 +34,8 @@ Time time_of(std::uint64_t nanoseconds) {
 }
 
 std::uint64_t nanoseconds(Time time) {
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count());
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count());
 }
 
 observe::Value value_of(const common::AnyValue& in) {
@@ -58,7 +60,8 @@ void add_attributes(const std::vector<Attribute>& attributes, List& out) {
   for (const auto& [key, value] : attributes) {
     common::KeyValue& one = *out.Add();
     one.set_key(to_valid_utf8(key));
-    if (const auto* text = std::get_if<std::string>(&value)) one.mutable_value()->set_string_value(to_valid_utf8(*text));
+    if (const auto* text = std::get_if<std::string>(&value))
+      one.mutable_value()->set_string_value(to_valid_utf8(*text));
     if (const auto* number = std::get_if<std::int64_t>(&value)) one.mutable_value()->set_int_value(*number);
     if (const auto* flag = std::get_if<bool>(&value)) one.mutable_value()->set_bool_value(*flag);
     if (const auto* real = std::get_if<double>(&value)) one.mutable_value()->set_double_value(*real);

@@ -18,8 +18,8 @@ struct PipeServer::State {
   std::unique_ptr<grpc::Service> bridge;
   std::unique_ptr<grpc::Service> health;
   std::unique_ptr<grpc::Server> server;
-  host::Fd ours;          // blocking
-  std::jthread feeding;   // from `ours` to the program's standard input
+  host::Fd ours;         // blocking
+  std::jthread feeding;  // from `ours` to the program's standard input
 };
 
 PipeServer::PipeServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -27,7 +27,8 @@ PipeServer::~PipeServer() { close(); }
 
 Result<std::unique_ptr<PipeServer>> PipeServer::start(Pool& pool, std::shared_ptr<Gateway> gateway) {
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return errno_error(errno, "make a pair of sockets");
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    return errno_error(errno, "make a pair of sockets");
   auto state = std::make_unique<State>();
   state->ours = host::Fd(ends[0]);
   host::Fd theirs(ends[1]);

@@ -20,13 +20,15 @@ namespace {
 using Json = nlohmann::json;
 using Settings = std::map<std::string, std::string>;
 
-constexpr const char* kBuildTypeV1 = "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md";
+constexpr const char* kBuildTypeV1 =
+    "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md";
 constexpr const char* kBuildTypeV02 = "https://mobyproject.org/buildkit@v1";
 constexpr std::int64_t kCurrentCompatibility = 30;
 
 Status incomplete_error(const Capture& capture) {
-  std::string text = "provenance materials are incomplete\n\nThe build requested complete provenance materials, but not all "
-                     "dependencies could be captured.";
+  std::string text =
+      "provenance materials are incomplete\n\nThe build requested complete provenance materials, but not all "
+      "dependencies could be captured.";
   errdefs::ProvenanceMaterialsIncomplete detail;
   if (!capture.locals.empty()) text += "\n\nUncaptured local sources:";
   for (const std::string& name : capture.locals) {
@@ -38,7 +40,8 @@ Status incomplete_error(const Capture& capture) {
   if (!capture.unknown.empty()) text += "\n\nUncaptured requests:";
   for (const auto& request : capture.unknown) {
     text += "\n  - " + (request.name.empty() ? request.uri : request.name);
-    for (const auto& [what, value] : {std::pair("method", request.method), std::pair("url", request.uri), std::pair("reason", request.reason)}) {
+    for (const auto& [what, value] :
+         {std::pair("method", request.method), std::pair("url", request.uri), std::pair("reason", request.reason)}) {
       if (!value.empty()) text += fmt::format("\n    {}: {}", what, value);
     }
     auto* one = detail.add_incomplete();
@@ -71,7 +74,7 @@ Json network_json(const Capture& capture) {
 struct Parts {
   RequestJson request;
   Json materials;
-  Json build_config;  // null in mode min
+  Json build_config;               // null in mode min
   Json metadata = Json::object();  // vcs, source, layers, sysUsage
   bool materials_complete = false;
   bool request_complete = false;
@@ -83,9 +86,10 @@ Json predicate_v1(const Parts& parts, const ProvenanceOptions& options, const Pr
   Json internal = parts.environment;
   internal["builderPlatform"] = Platform::host().normalized().str();
   if (!parts.build_config.is_null()) internal["buildConfig"] = parts.build_config;
-  Json definition = {{"buildType", kBuildTypeV1},
-                     {"externalParameters", {{"configSource", parts.request.config_source}, {"request", parts.request.parameters}}},
-                     {"internalParameters", std::move(internal)}};
+  Json definition = {
+      {"buildType", kBuildTypeV1},
+      {"externalParameters", {{"configSource", parts.request.config_source}, {"request", parts.request.parameters}}},
+      {"internalParameters", std::move(internal)}};
   if (!parts.materials.empty()) definition["resolvedDependencies"] = parts.materials;
   Json metadata = {{"invocationId", run.invocation_id},
                    {"startedOn", format_rfc3339(run.started)},
@@ -107,18 +111,21 @@ Json predicate_v02(const Parts& parts, const ProvenanceOptions& options, const P
   }
   Json environment = parts.environment;
   environment["platform"] = Platform::host().normalized().str();
-  Json metadata = {{"buildInvocationID", run.invocation_id},
-                   {"buildStartedOn", format_rfc3339(run.started)},
-                   {"buildFinishedOn", format_rfc3339(run.finished)},
-                   {"completeness",
-                    {{"parameters", parts.request_complete}, {"environment", true}, {"materials", parts.materials_complete}}},
-                   {"reproducible", options.reproducible},
-                   {"https://mobyproject.org/buildkit@v1#metadata", parts.metadata}};
+  Json metadata = {
+      {"buildInvocationID", run.invocation_id},
+      {"buildStartedOn", format_rfc3339(run.started)},
+      {"buildFinishedOn", format_rfc3339(run.finished)},
+      {"completeness",
+       {{"parameters", parts.request_complete}, {"environment", true}, {"materials", parts.materials_complete}}},
+      {"reproducible", options.reproducible},
+      {"https://mobyproject.org/buildkit@v1#metadata", parts.metadata}};
   if (parts.hermetic) metadata["https://mobyproject.org/buildkit@v1#hermetic"] = true;
   Json out = {{"builder", {{"id", options.builder_id}}},
               {"buildType", kBuildTypeV02},
               {"invocation",
-               {{"configSource", std::move(source)}, {"parameters", parts.request.parameters}, {"environment", std::move(environment)}}},
+               {{"configSource", std::move(source)},
+                {"parameters", parts.request.parameters},
+                {"environment", std::move(environment)}}},
               {"metadata", std::move(metadata)}};
   if (!parts.materials.empty()) out["materials"] = parts.materials;
   if (!parts.build_config.is_null()) out["buildConfig"] = parts.build_config;
@@ -187,7 +194,8 @@ Result<std::optional<Settings>> attestation_settings(const Settings& opts, std::
 Result<std::optional<ProvenanceOptions>> provenance_options(const Settings& opts) {
   KILN_ASSIGN_OR_RETURN(auto settings, attestation_settings(opts, "provenance"));
   if (!settings) return std::nullopt;
-  if (auto disabled = settings->find("disabled"); disabled != settings->end() && disabled->second == "true") return std::nullopt;
+  if (auto disabled = settings->find("disabled"); disabled != settings->end() && disabled->second == "true")
+    return std::nullopt;
   ProvenanceOptions out;
   for (const auto& [name, setting] : *settings) KILN_RETURN_IF_ERROR(set_option(out, name, setting));
   return out;
@@ -227,7 +235,8 @@ std::string predicate(const Capture& capture, const graph::Definition& definitio
   if (!run.environment_json.empty()) parts.environment = Json::parse(run.environment_json, nullptr, false);
   if (!parts.environment.is_object()) parts.environment = Json::object();
   if (frontend == "dockerfile.v0") parts.environment["dockerfileVersion"] = kDockerfileVersion;
-  const Json out = options.version == SlsaVersion::kV1 ? predicate_v1(parts, options, run) : predicate_v02(parts, options, run);
+  const Json out =
+      options.version == SlsaVersion::kV1 ? predicate_v1(parts, options, run) : predicate_v02(parts, options, run);
   return out.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -54,7 +54,7 @@ struct ImageMaterial {
 };
 
 struct GitMaterial {
-  std::string url;     // "remote#ref", without credentials
+  std::string url;  // "remote#ref", without credentials
   std::string commit;
   std::string bundle;  // "docker-image+blob://name@sha256:…" when it came out of a bundle, else ""
 };
@@ -66,13 +66,13 @@ struct Capture {
   std::vector<ImageMaterial> images;
   std::vector<ImageMaterial> blobs;
   std::vector<GitMaterial> git;
-  std::map<std::string, std::string> http;   // URL → digest
+  std::map<std::string, std::string> http;  // URL → digest
   std::set<std::string> locals;
-  std::map<std::string, bool> secrets;       // id → optional
+  std::map<std::string, bool> secrets;  // id → optional
   std::map<std::string, bool> ssh;
-  bool network = false;     // some step had one
-  bool proxied = false;     // some step had the proxy network, which knows what was fetched
-  struct Unknown {          // a request of such a step that no digest tells
+  bool network = false;  // some step had one
+  bool proxied = false;  // some step had the proxy network, which knows what was fetched
+  struct Unknown {       // a request of such a step that no digest tells
     std::string op, name, method, uri, reason;
   };
   std::vector<Unknown> unknown;
@@ -106,8 +106,8 @@ struct ProvenanceOptions {
 // attestations.
 Result<std::optional<ProvenanceOptions>> provenance_options(const std::map<std::string, std::string>& opts);
 // The settings of one kind ("sbom") among them, by name; nothing when it is not asked for.
-Result<std::optional<std::map<std::string, std::string>>> attestation_settings(const std::map<std::string, std::string>& opts,
-                                                                               std::string_view kind);
+Result<std::optional<std::map<std::string, std::string>>> attestation_settings(
+    const std::map<std::string, std::string>& opts, std::string_view kind);
 
 // One output of a step: digest of its op, index.
 using StepOutput = std::pair<std::string, int>;
@@ -118,10 +118,10 @@ struct ProvenanceRun {
   Time started{};
   Time finished{};
   std::int64_t compatibility_version = 0;
-  std::string environment_json;                 // an object merged into the internal parameters; "" = none
-  std::map<StepOutput, LayerChains> layers;     // of outputs whose layers exist as blobs
-  std::map<std::string, std::string> usage;     // JSON by digest of op: what the step used
-  std::string machine_usage_json;               // an array; "" = not sampled
+  std::string environment_json;              // an object merged into the internal parameters; "" = none
+  std::map<StepOutput, LayerChains> layers;  // of outputs whose layers exist as blobs
+  std::map<std::string, std::string> usage;  // JSON by digest of op: what the step used
+  std::string machine_usage_json;            // an array; "" = not sampled
 };
 
 std::string predicate_type(SlsaVersion version);

@@ -34,7 +34,9 @@ void add_git(const graph::SourceOp& source, const std::string& rest, const std::
   std::string ref(split_once(fragment, ':').first);
   GitMaterial material{redacted_url(remote), pin, attr(source, graph::kAttrGitBundle)};
   if (!ref.empty()) material.url += "#" + ref;
-  const auto same = [&](const GitMaterial& other) { return other.url == material.url && other.bundle == material.bundle; };
+  const auto same = [&](const GitMaterial& other) {
+    return other.url == material.url && other.bundle == material.bundle;
+  };
   if (std::none_of(out.git.begin(), out.git.end(), same)) out.git.push_back(std::move(material));
   for (const char* name : {graph::kAttrGitAuthTokenSecret, graph::kAttrGitAuthHeaderSecret}) {
     if (const std::string id = attr(source, name); !id.empty()) add_secret(out.secrets, id, true);
@@ -72,7 +74,8 @@ void add_source(const graph::Vertex& vertex, const graph::SourceOp& source, cons
   } else if (scheme == "http" || scheme == "https") {
     if (pin.empty()) pin = attr(source, graph::kAttrHttpChecksum);
     if (!pin.empty()) out.http.emplace(redacted_url(source.identifier), pin);
-    if (const std::string id = attr(source, graph::kAttrHttpAuthHeaderSecret); !id.empty()) add_secret(out.secrets, id, true);
+    if (const std::string id = attr(source, graph::kAttrHttpAuthHeaderSecret); !id.empty())
+      add_secret(out.secrets, id, true);
   }
   out.incomplete |= pin.empty();
 }
@@ -81,7 +84,8 @@ void add_fetched(const graph::Vertex& vertex, const graph::ExecOp& exec, const o
   auto record = steps.find(vertex.digest);
   if (!record || !record->fetched) return;
   out.proxied = true;
-  for (const auto& material : record->fetched->materials) out.http.emplace(redacted_url(material.url), material.digest.str());
+  for (const auto& material : record->fetched->materials)
+    out.http.emplace(redacted_url(material.url), material.digest.str());
   for (const auto& one : record->fetched->incomplete) {
     out.incomplete = true;
     out.unknown.push_back({vertex.op_digest.str(), join(exec.meta.args, " "), one.method, one.url, one.reason});

@@ -16,9 +16,13 @@ using Json = nlohmann::json;
 std::string percent(std::string_view text, std::string_view also_kept) {
   std::string out;
   for (unsigned char c : text) {
-    const bool kept = std::isalnum(c) || std::string_view("-._~").find(static_cast<char>(c)) != std::string_view::npos ||
+    const bool kept = std::isalnum(c) ||
+                      std::string_view("-._~").find(static_cast<char>(c)) != std::string_view::npos ||
                       also_kept.find(static_cast<char>(c)) != std::string_view::npos;
-    if (kept) out += static_cast<char>(c); else out += fmt::format("%{:02X}", c);
+    if (kept)
+      out += static_cast<char>(c);
+    else
+      out += fmt::format("%{:02X}", c);
   }
   return out;
 }

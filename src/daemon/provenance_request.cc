@@ -66,7 +66,8 @@ Json vcs_of(Args& args) {
       ++it;
       continue;
     }
-    if (!it->second.empty()) out[it->first.substr(4)] = it->first == "vcs:source" ? redacted_url(it->second) : it->second;
+    if (!it->second.empty())
+      out[it->first.substr(4)] = it->first == "vcs:source" ? redacted_url(it->second) : it->second;
     it = args.erase(it);
   }
   return out;

@@ -42,12 +42,14 @@ Steps steps_of(const graph::Definition& definition, const std::map<std::string, 
     }
     Json step = {{"id", fmt::format("step{}", out.list.size())}};
     Json inputs = Json::array();
-    for (const pb::Input& input : op.inputs()) inputs.push_back(fmt::format("{}:{}", out.ids[input.digest()], input.index()));
+    for (const pb::Input& input : op.inputs())
+      inputs.push_back(fmt::format("{}:{}", out.ids[input.digest()], input.index()));
     if (!inputs.empty()) step["inputs"] = std::move(inputs);
     out.ids[digest] = step["id"].get<std::string>();
     op.clear_inputs();
     step["op"] = to_json(op, JsonStyle::kLlb);
-    if (auto used = usage.find(digest); used != usage.end()) step["resourceUsage"] = Json::parse(used->second, nullptr, false);
+    if (auto used = usage.find(digest); used != usage.end())
+      step["resourceUsage"] = Json::parse(used->second, nullptr, false);
     out.list.push_back(std::move(step));
     path.pop_back();
   }

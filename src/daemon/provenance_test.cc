@@ -64,8 +64,13 @@ TEST(Predicate, HidesCredentialsAndKeepsWhatIsNotTheMachines) {
   Build build;
   auto root = RequestScope::of_build({}, build.producers);
   auto call = root->call({"dockerfile.v0",
-                          {{"context", "https://me:pw@host/src.tar"}, {"filename", "F"}, {"platform", "linux/amd64"},
-                           {"build-arg:A", "1"}, {"label:l", "2"}, {"target", "t"}, {"vcs:source", "https://me@host/r"}},
+                          {{"context", "https://me:pw@host/src.tar"},
+                           {"filename", "F"},
+                           {"platform", "linux/amd64"},
+                           {"build-arg:A", "1"},
+                           {"label:l", "2"},
+                           {"target", "t"},
+                           {"vcs:source", "https://me@host/r"}},
                           {}});
   const Capture capture = build.capture(call, gb::scratch());
   Json full = told(capture);
@@ -108,7 +113,8 @@ TEST(Predicate, LeavesOutTheClientsRequestWhenItIsTheSame) {
   const FrontendCall asked{"dockerfile.v0", {{"target", "t"}, {"attest:provenance", ""}}, {}};
   auto root = RequestScope::of_build(asked, build.producers);
   auto call = root->call(asked);
-  EXPECT_FALSE(told(build.capture(call, gb::scratch()))["buildDefinition"]["externalParameters"]["request"].contains("root"));
+  EXPECT_FALSE(
+      told(build.capture(call, gb::scratch()))["buildDefinition"]["externalParameters"]["request"].contains("root"));
 }
 
 TEST(Predicate, TellsMaterialsOfItsOwnCallAndBelow) {
@@ -117,10 +123,12 @@ TEST(Predicate, TellsMaterialsOfItsOwnCallAndBelow) {
   auto call = root->call({"dockerfile.v0", {}, {}});
   root->add_image({"docker.io/library/elsewhere:1", std::nullopt, "sha256:" + std::string(64, '1'), false});
   call->add_image({"docker.io/library/base:1", Platform::host(), "sha256:" + std::string(64, '2'), false});
-  call->add_image({"docker.io/library/base:1@sha256:" + std::string(64, '2'), Platform::host(), "sha256:" + std::string(64, '2'), false});
+  call->add_image({"docker.io/library/base:1@sha256:" + std::string(64, '2'), Platform::host(),
+                   "sha256:" + std::string(64, '2'), false});
   const Json out = told(build.capture(call, gb::scratch()));
   ASSERT_EQ(out["buildDefinition"]["resolvedDependencies"].size(), 1u);
-  EXPECT_TRUE(out["buildDefinition"]["resolvedDependencies"][0]["uri"].get<std::string>().starts_with("pkg:docker/base@1?platform="));
+  EXPECT_TRUE(out["buildDefinition"]["resolvedDependencies"][0]["uri"].get<std::string>().starts_with(
+      "pkg:docker/base@1?platform="));
   EXPECT_TRUE(out["runDetails"]["metadata"]["buildkit_hermetic"]);
   EXPECT_EQ(told(build.capture(root, gb::scratch()))["buildDefinition"]["resolvedDependencies"].size(), 2u);
 }
@@ -136,7 +144,8 @@ TEST(Predicate, TellsLayersByStepAndOutput) {
   ProvenanceRun run;
   run.layers[{graph->result.vertex->op_digest.str(), 0}] = {{layer}};
   const Json out = Json::parse(predicate(build.capture(root, made), *gb::marshal(made), {}, run));
-  EXPECT_EQ(out["runDetails"]["metadata"]["buildkit_metadata"]["layers"]["step0:0"][0][0]["digest"], layer.digest.str());
+  EXPECT_EQ(out["runDetails"]["metadata"]["buildkit_metadata"]["layers"]["step0:0"][0][0]["digest"],
+            layer.digest.str());
 }
 
 TEST(Predicate, TellsUsageWhenAsked) {

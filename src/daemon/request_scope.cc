@@ -89,8 +89,8 @@ void RequestScope::produced(const graph::Graph& graph) {
   produced_.push_back(id);
 }
 
-void RequestScope::collect(const WantedCapture& wanted, const source::Pins& pins, const op::StepRecords* steps, Capture& out,
-                           std::vector<ImageMaterial>& images) const {
+void RequestScope::collect(const WantedCapture& wanted, const source::Pins& pins, const op::StepRecords* steps,
+                           Capture& out, std::vector<ImageMaterial>& images) const {
   std::vector<std::shared_ptr<RequestScope>> calls;
   {
     std::lock_guard lock(mutex_);
@@ -106,7 +106,8 @@ void RequestScope::collect(const WantedCapture& wanted, const source::Pins& pins
 namespace {
 
 // Whether the image was looked up for each platform of the results.
-bool for_every_platform(const ImageMaterial& image, const std::vector<ImageMaterial>& images, const WantedCapture& wanted) {
+bool for_every_platform(const ImageMaterial& image, const std::vector<ImageMaterial>& images,
+                        const WantedCapture& wanted) {
   return std::all_of(wanted.platforms.begin(), wanted.platforms.end(), [&](const auto& platform) {
     return std::any_of(images.begin(), images.end(), [&](const ImageMaterial& other) {
       return other.ref == image.ref && other.platform && other.platform->os == platform.second.os &&

@@ -54,9 +54,9 @@ FrontendCall settled_call(FrontendCall asked);
 // One result among all of a build.
 struct WantedCapture {
   std::shared_ptr<const graph::Graph> graph;
-  std::set<const graph::Graph*> results;                // the graphs of all results
-  std::map<std::string, Platform> platforms;            // of the results, by their ids
-  std::string id;                                       // of this one; "" = the only one
+  std::set<const graph::Graph*> results;      // the graphs of all results
+  std::map<std::string, Platform> platforms;  // of the results, by their ids
+  std::string id;                             // of this one; "" = the only one
 };
 
 // Any thread. A scope lives as long as a ref made in it; the scope of the build ends its producers.

@@ -56,7 +56,7 @@ class ResultOrigin : public std::enable_shared_from_this<ResultOrigin> {
   const Time started_;
   std::optional<Time> finished_;
   std::unique_ptr<MachineUsage::Watch> usage_;  // null: not sampled
-  std::map<std::string, One> all_;  // by id of the result, "" for the only one
+  std::map<std::string, One> all_;              // by id of the result, "" for the only one
 };
 
 // The id under which exporters know a build's only result: its image's platform.

@@ -40,8 +40,8 @@ bool has_sbom(const frontend::SolveResult& result) {
 
 Status check_sbom_request(const Opts& opts) { return scanner_options(opts).status(); }
 
-Status add_missing_sboms(BuildBridge& bridge, const Opts& opts, const Platform& scanner_platform, frontend::SolveResult& result,
-                         std::stop_token stop) {
+Status add_missing_sboms(BuildBridge& bridge, const Opts& opts, const Platform& scanner_platform,
+                         frontend::SolveResult& result, std::stop_token stop) {
   KILN_ASSIGN_OR_RETURN(auto wanted, scanner_options(opts));
   if (!wanted || has_sbom(result)) return ok();
   std::map<std::string, frontend::RefPtr> refs = result.refs;

@@ -15,7 +15,7 @@ Status check_sbom_request(const std::map<std::string, std::string>& opts);
 
 // Adds a scan to each result when the request asks for bills and no attestation is one already. Blocks:
 // looks the scanner up and makes its graph; the scan itself runs with what is solved next.
-Status add_missing_sboms(BuildBridge& bridge, const std::map<std::string, std::string>& opts, const Platform& scanner_platform,
-                         frontend::SolveResult& result, std::stop_token stop);
+Status add_missing_sboms(BuildBridge& bridge, const std::map<std::string, std::string>& opts,
+                         const Platform& scanner_platform, frontend::SolveResult& result, std::stop_token stop);
 
 }  // namespace kiln::daemon

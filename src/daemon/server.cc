@@ -137,7 +137,8 @@ Result<std::unique_ptr<Server>> Server::start(const Config& config, const Servic
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 1024 * 1024);
   session::use_fixed_windows(builder);
   using Acceptor = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
-  state->local_acceptor = builder.experimental().AddExternalConnectionAcceptor(Acceptor::FROM_FD, grpc::InsecureServerCredentials());
+  state->local_acceptor =
+      builder.experimental().AddExternalConnectionAcceptor(Acceptor::FROM_FD, grpc::InsecureServerCredentials());
   state->network_acceptor = builder.experimental().AddExternalConnectionAcceptor(Acceptor::FROM_FD, credentials);
 
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -174,7 +175,8 @@ void Server::drain() {
 
 void Server::stop(Duration patience) {
   if (state_->server == nullptr) return;
-  state_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::microseconds>(patience));
+  state_->server->Shutdown(std::chrono::system_clock::now() +
+                           std::chrono::duration_cast<std::chrono::microseconds>(patience));
   state_->server->Wait();
   state_->front->close();  // with what is not gRPC's: the sessions
   state_->server.reset();
@@ -189,7 +191,8 @@ void notify_service_manager(const std::string& state) {
   if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
   host::Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   const socklen_t length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
-  if (::sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address), length) < 0) {
+  if (::sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address), length) <
+      0) {
     log_debug("the service manager was not told: {}", std::strerror(errno));
   }
 }

@@ -20,7 +20,7 @@
 namespace grpc {
 class CallbackServerContext;
 class Service;
-}
+}  // namespace grpc
 
 namespace kiln::daemon {
 

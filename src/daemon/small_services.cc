@@ -26,7 +26,8 @@ class HealthService final : public hv1::Health::CallbackService {
     auto* writer = new QueuedWriter<hv1::HealthCheckResponse>();
     writer->finish_on_cancel();
     hv1::HealthCheckResponse response;
-    response.set_status(in->service().empty() ? hv1::HealthCheckResponse::SERVING : hv1::HealthCheckResponse::SERVICE_UNKNOWN);
+    response.set_status(in->service().empty() ? hv1::HealthCheckResponse::SERVING
+                                              : hv1::HealthCheckResponse::SERVICE_UNKNOWN);
     writer->push(std::move(response));
     return writer;
   }
@@ -50,6 +51,8 @@ class TraceServer final : public tv1::TraceService::CallbackService {
 
 std::unique_ptr<grpc::Service> make_health_service() { return std::make_unique<HealthService>(); }
 
-std::unique_ptr<grpc::Service> make_trace_service(const ServiceGround& ground) { return std::make_unique<TraceServer>(ground); }
+std::unique_ptr<grpc::Service> make_trace_service(const ServiceGround& ground) {
+  return std::make_unique<TraceServer>(ground);
+}
 
 }  // namespace kiln::daemon

@@ -15,7 +15,8 @@ namespace api = moby::buildkit::v1::frontend;
 // The verifier's question, its answer.
 Result<std::string> answer(const std::string& question, const ResolveUnchecked& resolve) {
   api::ResolveSourceMetaRequest request;
-  if (!request.ParseFromString(question)) return peer_error(Code::kInvalidArgument, "the policy's question does not parse");
+  if (!request.ParseFromString(question))
+    return peer_error(Code::kInvalidArgument, "the policy's question does not parse");
   graph::SourceOp source{.identifier = request.source().identifier(),
                          .attrs = {request.source().attrs().begin(), request.source().attrs().end()}};
   frontend::ResolveOptions options = from_message(request);
@@ -53,7 +54,9 @@ Result<bool> SourceRules::rewrite(graph::Op& op, const ResolveUnchecked& resolve
     source->identifier = policy::normalized_identifier(*source);
     changed = rules->evaluate(*source);
   } else {
-    auto ask = [&](const std::string& request) { return session::check_policy(sessions_, verifier_session_, request, stop); };
+    auto ask = [&](const std::string& request) {
+      return session::check_policy(sessions_, verifier_session_, request, stop);
+    };
     auto explain = [&](const std::string& question) { return answer(question, resolve); };
     changed = policy::ask_verifier(*rules, op, ask, explain);
   }

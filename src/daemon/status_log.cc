@@ -115,7 +115,8 @@ void StatusLog::State::flush() {
   if (broken) return;
   std::size_t done = 0;
   while (done < frame.size()) {
-    const ssize_t wrote = ::pwrite(file.get(), frame.data() + done, frame.size() - done, static_cast<off_t>(size + done));
+    const ssize_t wrote =
+        ::pwrite(file.get(), frame.data() + done, frame.size() - done, static_cast<off_t>(size + done));
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote < 0) {
       broken = true;

@@ -73,7 +73,8 @@ TEST(StatusLog, ManyTellersLoseNothing) {
   for (int t = 0; t < 4; ++t) {
     tellers.emplace_back([&, t] {
       for (int i = 0; i < 500; ++i) {
-        log->on(event::VertexLog{Digest::of(std::to_string(t)), event::LogStream::kStdout, Time{}, std::string(100, 'x')});
+        log->on(
+            event::VertexLog{Digest::of(std::to_string(t)), event::LogStream::kStdout, Time{}, std::string(100, 'x')});
       }
     });
   }
@@ -86,7 +87,9 @@ TEST(StatusLog, ALoudStepIsClippedAndItsEndIsShownWhenItFails) {
   ManualClock clock{Time(std::chrono::hours(1))};
   auto log = StatusLog::open("", {.bytes_max = 2048, .bytes_per_second_max = 1024}, clock).value();
   const Digest step = Digest::of("one");
-  const auto say = [&](std::string text) { log->on(event::VertexLog{step, event::LogStream::kStdout, Time{}, std::move(text)}); };
+  const auto say = [&](std::string text) {
+    log->on(event::VertexLog{step, event::LogStream::kStdout, Time{}, std::move(text)});
+  };
   say(std::string(1000, 'a'));
   say(std::string(1000, 'b'));  // beyond the speed: 24 bytes and the notice
   say(std::string(1000, 'c'));  // nothing

@@ -33,8 +33,7 @@ inline constexpr std::string_view kDetailFrontend = "github.com/moby/buildkit/er
 inline constexpr std::string_view kDetailFrontendCap = "github.com/moby/buildkit/errdefs.FrontendCap";
 inline constexpr std::string_view kDetailSubrequest = "github.com/moby/buildkit/errdefs.Subrequest";
 inline constexpr std::string_view kDetailCompatibility = "github.com/moby/buildkit/errdefs.CompatibilityFeature";
-inline constexpr std::string_view kDetailProvenance =
-    "github.com/moby/buildkit/errdefs.ProvenanceMaterialsIncomplete";
+inline constexpr std::string_view kDetailProvenance = "github.com/moby/buildkit/errdefs.ProvenanceMaterialsIncomplete";
 inline constexpr std::string_view kDetailExit = "github.com/moby/buildkit/gatewayapi.ExitMessage";
 inline constexpr std::string_view kDetailStack = "github.com/moby/buildkit/stack.Stack";
 inline constexpr std::string_view kDetailPolicy = "github.com/moby/buildkit/policysession.DecisionResponse";

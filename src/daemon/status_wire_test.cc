@@ -41,8 +41,9 @@ TEST(StatusWire, DetailsTravelAsJsonUnderBuildKitsTypeNames) {
   // A number, not a string: encoding/json would refuse the latter.
   EXPECT_EQ(nlohmann::json::parse(details.details(0).value()), (nlohmann::json{{"version", 20}}));
   EXPECT_EQ(details.details(1).type_url(), "github.com/moby/buildkit/errdefs.Source+json");
-  EXPECT_EQ(nlohmann::json::parse(details.details(1).value()),
-            nlohmann::json::parse(R"({"info":{"filename":"Dockerfile","data":"UlVOIHgK"},"ranges":[{"start":{"line":3}}]})"));
+  EXPECT_EQ(
+      nlohmann::json::parse(details.details(1).value()),
+      nlohmann::json::parse(R"({"info":{"filename":"Dockerfile","data":"UlVOIHgK"},"ranges":[{"start":{"line":3}}]})"));
 }
 
 TEST(StatusWire, EverythingSurvivesTheWayThereAndBack) {

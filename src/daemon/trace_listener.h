@@ -13,7 +13,7 @@
 namespace grpc {
 class Server;
 class Service;
-}
+}  // namespace grpc
 
 namespace kiln::daemon {
 

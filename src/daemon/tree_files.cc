@@ -31,7 +31,8 @@ std::uint32_t go_mode(mode_t mode) {
   return out;
 }
 
-Result<frontend::FileStat> to_file_stat(int root, const std::string& path, const std::string& name, const struct stat& st) {
+Result<frontend::FileStat> to_file_stat(int root, const std::string& path, const std::string& name,
+                                        const struct stat& st) {
   frontend::FileStat out;
   out.path = name;
   out.mode = go_mode(st.st_mode);

@@ -46,13 +46,22 @@ Json cpu_json(const host::CgroupSample::Cpu& cpu) {
 
 Json memory_json(const host::CgroupSample::Memory& memory) {
   Json out = Json::object();
-  const std::pair<const char*, const host::Count&> counts[] = {
-      {"swapBytes", memory.swap},         {"anon", memory.anon},           {"file", memory.file},
-      {"kernelStack", memory.kernel_stack}, {"pageTables", memory.page_tables}, {"sock", memory.sock},
-      {"shmem", memory.shmem},            {"fileMapped", memory.file_mapped}, {"fileDirty", memory.file_dirty},
-      {"fileWriteback", memory.file_writeback}, {"slab", memory.slab},     {"pgscan", memory.pgscan},
-      {"pgsteal", memory.pgsteal},        {"pgfault", memory.pgfault},     {"pgmajfault", memory.pgmajfault},
-      {"peak", memory.peak}};
+  const std::pair<const char*, const host::Count&> counts[] = {{"swapBytes", memory.swap},
+                                                               {"anon", memory.anon},
+                                                               {"file", memory.file},
+                                                               {"kernelStack", memory.kernel_stack},
+                                                               {"pageTables", memory.page_tables},
+                                                               {"sock", memory.sock},
+                                                               {"shmem", memory.shmem},
+                                                               {"fileMapped", memory.file_mapped},
+                                                               {"fileDirty", memory.file_dirty},
+                                                               {"fileWriteback", memory.file_writeback},
+                                                               {"slab", memory.slab},
+                                                               {"pgscan", memory.pgscan},
+                                                               {"pgsteal", memory.pgsteal},
+                                                               {"pgfault", memory.pgfault},
+                                                               {"pgmajfault", memory.pgmajfault},
+                                                               {"peak", memory.peak}};
   for (const auto& [key, count] : counts) put(out, key, count);
   const std::pair<const char*, std::uint64_t> events[] = {{"lowEvents", memory.low_events},
                                                           {"highEvents", memory.high_events},
@@ -81,9 +90,9 @@ Json io_json(const host::CgroupSample::Io& io) {
 Json network_json(const sandbox::NetworkSample& network) {
   Json out = Json::object();
   const std::pair<const char*, std::uint64_t> counts[] = {
-      {"rxBytes", network.rx_bytes}, {"rxPackets", network.rx_packets}, {"rxErrors", network.rx_errors},
-      {"rxDropped", network.rx_dropped}, {"txBytes", network.tx_bytes}, {"txPackets", network.tx_packets},
-      {"txErrors", network.tx_errors}, {"txDropped", network.tx_dropped}};
+      {"rxBytes", network.rx_bytes},     {"rxPackets", network.rx_packets}, {"rxErrors", network.rx_errors},
+      {"rxDropped", network.rx_dropped}, {"txBytes", network.tx_bytes},     {"txPackets", network.tx_packets},
+      {"txErrors", network.tx_errors},   {"txDropped", network.tx_dropped}};
   for (const auto& [key, count] : counts) {
     if (count > 0) out[key] = count;
   }
@@ -92,9 +101,9 @@ Json network_json(const sandbox::NetworkSample& network) {
 
 Json processor_json(const host::SystemCpu& cpu) {
   const auto seconds = [](double value) { return std::round(value * 1000) / 1000; };
-  return {{"user", seconds(cpu.user)},       {"nice", seconds(cpu.nice)},   {"system", seconds(cpu.system)},
-          {"idle", seconds(cpu.idle)},       {"iowait", seconds(cpu.iowait)}, {"irq", seconds(cpu.irq)},
-          {"softirq", seconds(cpu.softirq)}, {"steal", seconds(cpu.steal)}, {"guest", seconds(cpu.guest)},
+  return {{"user", seconds(cpu.user)},           {"nice", seconds(cpu.nice)},     {"system", seconds(cpu.system)},
+          {"idle", seconds(cpu.idle)},           {"iowait", seconds(cpu.iowait)}, {"irq", seconds(cpu.irq)},
+          {"softirq", seconds(cpu.softirq)},     {"steal", seconds(cpu.steal)},   {"guest", seconds(cpu.guest)},
           {"guestNice", seconds(cpu.guest_nice)}};
 }
 
@@ -121,9 +130,10 @@ void add_processes(Json& out) {
 // In kilobytes, as the kernel says it.
 void add_memory(Json& out) {
   static constexpr std::pair<std::string_view, const char*> kNames[] = {
-      {"MemTotal:", "total"}, {"MemFree:", "free"},   {"MemAvailable:", "available"}, {"Buffers:", "buffers"},
-      {"Cached:", "cached"},  {"Active:", "active"},  {"Inactive:", "inactive"},      {"SwapTotal:", "swap"},
-      {"Dirty:", "dirty"},    {"Writeback:", "writeback"}, {"Slab:", "slab"}};
+      {"MemTotal:", "total"},      {"MemFree:", "free"},   {"MemAvailable:", "available"},
+      {"Buffers:", "buffers"},     {"Cached:", "cached"},  {"Active:", "active"},
+      {"Inactive:", "inactive"},   {"SwapTotal:", "swap"}, {"Dirty:", "dirty"},
+      {"Writeback:", "writeback"}, {"Slab:", "slab"}};
   Json memory = Json::object();
   if (add_numbers(memory, "/proc/meminfo", kNames)) out["memoryStat"] = std::move(memory);
 }
@@ -192,7 +202,8 @@ void MachineUsage::run() {
       if (watch->samples_.size() < kSamplesMax) continue;
       // A long build: every other sample goes, and fewer come.
       std::size_t kept = 0;
-      for (std::size_t i = 0; i < watch->samples_.size(); i += 2) watch->samples_[kept++] = std::move(watch->samples_[i]);
+      for (std::size_t i = 0; i < watch->samples_.size(); i += 2)
+        watch->samples_[kept++] = std::move(watch->samples_[i]);
       watch->samples_.resize(kept);
       watch->every_ *= 2;
     }

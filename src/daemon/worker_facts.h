@@ -20,7 +20,7 @@ namespace kiln::daemon {
 struct WorkerFacts {
   std::string snapshotter;
   std::string network;
-  std::shared_ptr<const sandbox::ContainerDevices> devices;  // null: none
+  std::shared_ptr<const sandbox::ContainerDevices> devices;     // null: none
   std::shared_ptr<const sandbox::Architectures> architectures;  // null: the machine's own alone
 };
 

@@ -39,10 +39,11 @@ Code code_of(int sqlite_code) {
 bool is_corruption(const Status& status) { return status.code() == Code::kDataLoss; }
 
 Status sqlite_error(int code, std::string_view message, std::string_view what) {
-  Fault fault = code_of(code) == Code::kInternal || (code & 0xff) == SQLITE_CONSTRAINT ? Fault::kEngine
-                                                                                      : Fault::kEnvironment;
+  Fault fault =
+      code_of(code) == Code::kInternal || (code & 0xff) == SQLITE_CONSTRAINT ? Fault::kEngine : Fault::kEnvironment;
   if ((code & 0xff) == SQLITE_FULL) {
-    return make_error(fault, code_of(code), "database: no space left on the disk of the state directory; prune, or free some");
+    return make_error(fault, code_of(code),
+                      "database: no space left on the disk of the state directory; prune, or free some");
   }
   return make_error(fault, code_of(code), fmt::format("database: {}: {}", what, message));
 }
@@ -300,8 +301,8 @@ Result<Statement> Database::prepare(std::string_view sql) {
     return Statement(this, statement, std::move(key), std::move(lock));
   }
   sqlite3_stmt* statement = nullptr;
-  int code = sqlite3_prepare_v3(state_->connection, sql.data(), static_cast<int>(sql.size()),
-                                SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  int code = sqlite3_prepare_v3(state_->connection, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
+                                &statement, nullptr);
   if (code != SQLITE_OK) return last_error(code, sql);
   if (!statement) return engine_error(fmt::format("database: empty statement '{}'", sql));
   return Statement(this, statement, std::move(key), std::move(lock));

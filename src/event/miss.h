@@ -35,10 +35,10 @@ struct FileSum {
 struct KeyInput {
   Digest vertex;
   std::string name;
-  std::vector<KeyPart> source;     // what a source resolved to; empty for other inputs
-  std::string content;             // key of what the step sees of it; "" = its content does not count
-  std::vector<std::string> keys;   // by which its definition is known
-  std::vector<FileSum> files;      // behind `content`, by path
+  std::vector<KeyPart> source;    // what a source resolved to; empty for other inputs
+  std::string content;            // key of what the step sees of it; "" = its content does not count
+  std::vector<std::string> keys;  // by which its definition is known
+  std::vector<FileSum> files;     // behind `content`, by path
 };
 
 struct CacheMiss {

@@ -23,8 +23,9 @@ Status refused(std::string_view what) { return user_error(Code::kInvalidArgument
 Result<std::string> read_regular(int root, const std::string& path) {
   auto fd = host::open_in_root(root, path, O_RDONLY | O_NONBLOCK);
   if (!fd.ok()) return annotate(fd.status(), "cannot read in-toto attestation");
-  struct stat st{};
-  if (::fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode)) return refused(fmt::format("{} is not a regular file", path));
+  struct stat st {};
+  if (::fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode))
+    return refused(fmt::format("{} is not a regular file", path));
   if (st.st_size > static_cast<std::int64_t>(kAttestationBytesMax)) {
     return refused(fmt::format("{} exceeds {} bytes", path, kAttestationBytesMax));
   }
@@ -39,18 +40,23 @@ Status check(const Attestation& a) {
 
 Result<Attestation> statement_of_bundle(const Attestation& bundle, const std::string& name, const std::string& text) {
   Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) return refused(fmt::format("cannot decode in-toto statement: {} is not a single JSON object", name));
+  if (!json.is_object())
+    return refused(fmt::format("cannot decode in-toto statement: {} is not a single JSON object", name));
   Attestation out;
   out.metadata = bundle.metadata;
   out.path = clean_path(bundle.path + "/" + name);
-  if (auto type = json.find("predicateType"); type != json.end() && type->is_string()) out.predicate_type = type->get<std::string>();
+  if (auto type = json.find("predicateType"); type != json.end() && type->is_string())
+    out.predicate_type = type->get<std::string>();
   if (!bundle.predicate_type.empty() && out.predicate_type != bundle.predicate_type) {
     return refused(fmt::format("bundle entry {} does not match required predicate type {}", out.predicate_type,
                                bundle.predicate_type));
   }
-  if (out.predicate_type.starts_with(kProvenancePrefix)) return refused("frontend may not bundle provenance attestations");
+  if (out.predicate_type.starts_with(kProvenancePrefix))
+    return refused("frontend may not bundle provenance attestations");
   auto predicate = json.find("predicate");
-  out.data = predicate == json.end() ? "null" : content::json_compact(predicate->dump(-1, ' ', false, Json::error_handler_t::replace));
+  out.data = predicate == json.end()
+                 ? "null"
+                 : content::json_compact(predicate->dump(-1, ' ', false, Json::error_handler_t::replace));
   auto subjects = json.find("subject");
   if (subjects != json.end() && subjects->is_array()) {
     for (const Json& item : *subjects) {

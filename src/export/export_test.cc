@@ -160,9 +160,10 @@ TEST_F(ExportTest, AttestationsMakeAnIndex) {
   EXPECT_EQ(m.subject->digest, index.manifests[0].digest);
   EXPECT_EQ(m.layers[0].annotations.at("in-toto.io/predicate-type"), a.predicate_type);
   std::string statement = *content::read_blob(*blobs_, m.layers[0].digest);
-  EXPECT_EQ(statement, R"({"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/provenance/v1",)"
-                       R"("subject":[{"name":"pkg:docker/localhost%3A5000/x/y@v1?platform=linux%2Famd64","digest":{"sha256":")" +
-                           std::string(index.manifests[0].digest.hex()) + R"("}}],"predicate":{"z":1,"a":"\u003c"}})");
+  EXPECT_EQ(statement,
+            R"({"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/provenance/v1",)"
+            R"("subject":[{"name":"pkg:docker/localhost%3A5000/x/y@v1?platform=linux%2Famd64","digest":{"sha256":")" +
+                std::string(index.manifests[0].digest.hex()) + R"("}}],"predicate":{"z":1,"a":"\u003c"}})");
   // A frontend may not speak for the daemon.
   a.data.reset();
   a.tree = result.tree;
@@ -176,7 +177,8 @@ TEST_F(ExportTest, TheCoreSbomLearnsTheLayersOfFiles) {
   Attestation a;
   a.path = "sbom.spdx.json";
   a.metadata["sbom-core"] = "sbom";
-  a.data = R"({"spdxVersion":"SPDX-2.3","files":[{"fileName":"/a"},{"fileName":"b","comment":"kept"},{"fileName":"gone"}]})";
+  a.data =
+      R"({"spdxVersion":"SPDX-2.3","files":[{"fileName":"/a"},{"fileName":"b","comment":"kept"},{"fileName":"gone"}]})";
   a.predicate_type = "https://spdx.dev/Document";
   result.attestations[Platform::host().normalized().str_full()] = {a};
   auto pending = image(result);
@@ -184,8 +186,10 @@ TEST_F(ExportTest, TheCoreSbomLearnsTheLayersOfFiles) {
   auto index = *content::parse_index(*content::read_blob(*blobs_, (*pending)->descriptor()->digest));
   std::string lowest = manifest(index.manifests[0]).layers[0].digest.str();
   std::string text = *content::read_blob(*blobs_, manifest(index.manifests[1]).layers[0].digest);
-  EXPECT_NE(text.find(R"({"fileName":"/a","comment":"layerID: )" + lowest + R"("},{"fileName":"b","comment":"kept"},{"fileName":"gone"}])"),
-            std::string::npos) << text;
+  EXPECT_NE(text.find(R"({"fileName":"/a","comment":"layerID: )" + lowest +
+                      R"("},{"fileName":"b","comment":"kept"},{"fileName":"gone"}])"),
+            std::string::npos)
+      << text;
 }
 
 TEST_F(ExportTest, ALayoutTarIsSortedAndComplete) {
@@ -259,8 +263,9 @@ TEST_F(ExportTest, AResultOfOtherPlatformsThanAskedIsWarnedOf) {
 }
 
 TEST(Annotations, AreReadByPlaceAndPlatform) {
-  Attrs attrs = {{"annotation.a", "1"}, {"annotation-manifest[linux/arm64].b", "2"}, {"annotation-index.c", "3"},
-                 {"annotation-manifest-descriptor.d", "4"}, {"annotations.e", "5"}, {"push", "true"}};
+  Attrs attrs = {{"annotation.a", "1"},       {"annotation-manifest[linux/arm64].b", "2"},
+                 {"annotation-index.c", "3"}, {"annotation-manifest-descriptor.d", "4"},
+                 {"annotations.e", "5"},      {"push", "true"}};
   auto group = AnnotationGroup::take(attrs);
   ASSERT_TRUE(group.ok()) << group.status();
   EXPECT_EQ(attrs.size(), 2u);

@@ -27,7 +27,7 @@
 namespace kiln::registry {
 class Credentials;
 class Registry;
-}
+}  // namespace kiln::registry
 
 namespace kiln::exporter {
 
@@ -69,11 +69,11 @@ using Attrs = std::map<std::string, std::string>;
 // Valid during a call.
 struct ExportContext {
   std::stop_token stop;
-  event::Reporter& reporter;        // the vertex "exporting to …"
-  session::SessionGroup sessions;   // who may serve credentials
-  std::string session_id;           // who gets the files of oci, docker, local and tar
+  event::Reporter& reporter;       // the vertex "exporting to …"
+  session::SessionGroup sessions;  // who may serve credentials
+  std::string session_id;          // who gets the files of oci, docker, local and tar
   std::string build_ref;
-  int index = 0;                    // number of the exporter in its request
+  int index = 0;  // number of the exporter in its request
   std::int64_t compatibility_version = 0;
 };
 

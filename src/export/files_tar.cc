@@ -53,7 +53,8 @@ Status write_body(int fd, const layer::TarEntry& entry, layer::TarWriter& tar, s
   std::uint64_t left = entry.size;
   while (left > 0) {
     if (stop.stop_requested()) return cancelled();
-    KILN_ASSIGN_OR_RETURN(std::size_t n, host::read_some(fd, buffer.first(std::min<std::uint64_t>(left, buffer.size()))));
+    KILN_ASSIGN_OR_RETURN(std::size_t n,
+                          host::read_some(fd, buffer.first(std::min<std::uint64_t>(left, buffer.size()))));
     if (n == 0) {
       return environment_error(Code::kFailedPrecondition, fmt::format("'{}' shrank while it was read", entry.name));
     }

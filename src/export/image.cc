@@ -90,7 +90,8 @@ class ImageExporter final : public Exporter {
     if (!flags_.push) return out;
     for (std::string_view name : split(names, ',')) {
       if (name.empty()) continue;
-      out.push_back(std::make_unique<ImagePush>(ports_, PushOptions{std::string(name), flags_.push_by_digest, flags_.insecure}));
+      out.push_back(
+          std::make_unique<ImagePush>(ports_, PushOptions{std::string(name), flags_.push_by_digest, flags_.insecure}));
     }
     return out;
   }

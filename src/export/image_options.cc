@@ -79,8 +79,10 @@ Status take_compression(Attrs& attrs, ImageOptions& options) {
   if (auto node = attrs.extract("force-compression"); !node.empty()) {
     auto force = node.mapped().empty() ? std::optional<bool>(true) : parse_bool(node.mapped());
     if (!force) {
-      return invalid(fmt::format("non-bool value {} specified for force-compression: strconv.ParseBool: parsing \"{}\": "
-                                 "invalid syntax", node.mapped(), node.mapped()));
+      return invalid(
+          fmt::format("non-bool value {} specified for force-compression: strconv.ParseBool: parsing \"{}\": "
+                      "invalid syntax",
+                      node.mapped(), node.mapped()));
     }
     options.force_compression = *force;
   }
@@ -89,8 +91,10 @@ Status take_compression(Attrs& attrs, ImageOptions& options) {
     int level = 0;
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), level);
     if (error != std::errc() || end != text.data() + text.size()) {
-      return invalid(fmt::format("non-integer value {} specified for compression-level: strconv.ParseInt: parsing "
-                                 "\"{}\": invalid syntax", text, text));
+      return invalid(
+          fmt::format("non-integer value {} specified for compression-level: strconv.ParseInt: parsing "
+                      "\"{}\": invalid syntax",
+                      text, text));
     }
     options.compression.level = level;
   }

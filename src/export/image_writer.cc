@@ -34,7 +34,8 @@ bool is_kept(std::string_view key) {
 void note_rewritten(std::vector<store::LayerBlob>& layers, const content::ImageConfig* base, Time epoch) {
   auto seconds = std::chrono::duration_cast<std::chrono::seconds>(epoch.time_since_epoch()).count();
   for (auto& layer : layers) {
-    bool of_base = base && std::find(base->diff_ids.begin(), base->diff_ids.end(), layer.diff_id) != base->diff_ids.end();
+    bool of_base =
+        base && std::find(base->diff_ids.begin(), base->diff_ids.end(), layer.diff_id) != base->diff_ids.end();
     if (!of_base) layer.blob.annotations[kRewrittenAnnotation] = std::to_string(seconds);
   }
 }
@@ -91,10 +92,12 @@ Status ImageWriter::check(const BuildResult& result, const std::vector<ResultPla
   }
   KILN_RETURN_IF_ERROR(options_.check());
   if (context_.compatibility_version == kCompatibility013 && options_.compression.type == layer::Compression::kZstd) {
-    return refused(fmt::format("unsupported compatibility-version {} feature exporter compression=zstd", kCompatibility013));
+    return refused(
+        fmt::format("unsupported compatibility-version {} feature exporter compression=zstd", kCompatibility013));
   }
   for (const auto& [id, a] : options_.annotations.by_platform()) {
-    if (!id.empty() && result.is_map() && !result.trees.contains(id)) return refused(fmt::format("invalid annotation: no platform {} found in source", id));
+    if (!id.empty() && result.is_map() && !result.trees.contains(id))
+      return refused(fmt::format("invalid annotation: no platform {} found in source", id));
     if (!options_.oci() && !(a.index.empty() && a.index_descriptor.empty() && a.manifest_descriptor.empty())) {
       return refused("cannot export annotations with \"oci-mediatypes=false\"");
     }
@@ -180,7 +183,8 @@ content::Descriptor ImageWriter::manifest_layer(const store::LayerBlob& layer) c
   d.size = layer.blob.size;
   bool foreign = content::is_foreign_layer_type(layer.blob.media_type);
   if (foreign && options_.prefer_nondistributable) d.urls = layer.blob.urls;
-  std::string type = foreign && d.urls.empty() ? content::to_distributable_type(layer.blob.media_type) : layer.blob.media_type;
+  std::string type =
+      foreign && d.urls.empty() ? content::to_distributable_type(layer.blob.media_type) : layer.blob.media_type;
   d.media_type = options_.oci() ? content::to_oci_type(type) : content::to_docker_type(type);
   if (options_.oci()) {
     for (const auto& [key, value] : layer.blob.annotations) {

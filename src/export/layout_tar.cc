@@ -88,8 +88,8 @@ Result<std::string> docker_manifest_json(const LayoutTar& layout, content::BlobP
 
 struct Member {
   layer::TarEntry entry;
-  std::string text;                 // its body, or
-  std::optional<Descriptor> blob;   // the blob that is
+  std::string text;                // its body, or
+  std::optional<Descriptor> blob;  // the blob that is
 };
 
 Member text_member(std::string name, std::string text, std::uint32_t mode) {
@@ -110,14 +110,15 @@ Member folder_member(std::string name) {
 }
 
 Status wrong_size(const Descriptor& blob) {
-  return environment_error(Code::kDataLoss, fmt::format("blob {} has not the size of its descriptor", blob.digest.str()));
+  return environment_error(Code::kDataLoss,
+                           fmt::format("blob {} has not the size of its descriptor", blob.digest.str()));
 }
 
 Status copy_blob(const Descriptor& blob, content::BlobProvider& blobs, layer::TarWriter& tar, std::stop_token stop,
                  std::span<char> buffer) {
   KILN_ASSIGN_OR_RETURN(auto source, blobs.open(blob, 0, stop));
   if (auto* lies = dynamic_cast<host::FileSource*>(source.get()); lies && lies->file() >= 0 && tar.takes_files()) {
-    struct stat info{};
+    struct stat info {};
     bool whole = ::fstat(lies->file(), &info) == 0 && info.st_size == blob.size;
     return whole ? tar.write_file({lies->file(), 0, static_cast<std::uint64_t>(blob.size)}) : wrong_size(blob);
   }

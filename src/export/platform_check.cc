@@ -22,7 +22,8 @@ Names read_requested(std::string_view requested, std::vector<std::string>& warni
   for (std::string_view text : split(requested, ',')) {
     Result<Platform> platform = Platform::parse(text);
     if (!platform.ok()) {
-      warnings.push_back(fmt::format("Invalid platform result requested {}: {}", quote(text), message_of(platform.status())));
+      warnings.push_back(
+          fmt::format("Invalid platform result requested {}: {}", quote(text), message_of(platform.status())));
     } else if (!names.insert(platform->normalized().str_full()).second) {
       warnings.push_back(fmt::format("Duplicate platform result requested {}", quote(text)));
     }
@@ -49,7 +50,8 @@ std::vector<std::string> platform_warnings(const BuildResult& result, std::strin
     Platform without_version = platforms->front().platform.normalized();
     without_version.os_version.clear();
     if (wanted.contains(without_version.str_full())) return {};
-    return {fmt::format("Requested platform {} does not match result platform {}", quote(requested), quote(*found.begin()))};
+    return {fmt::format("Requested platform {} does not match result platform {}", quote(requested),
+                        quote(*found.begin()))};
   }
   if (!result.is_map() && wanted.size() > 1) return {"Multiple platforms requested but result is not multi-platform"};
   return {fmt::format("Requested platforms {} do not match result platforms {}", list(wanted), list(found))};

@@ -18,7 +18,8 @@ struct ImagePush::Contents {
   Status collect(const Descriptor& d, ResultBlobs& from, std::stop_token stop, std::set<Digest>& seen);
 };
 
-Status ImagePush::Contents::collect(const Descriptor& d, ResultBlobs& from, std::stop_token stop, std::set<Digest>& seen) {
+Status ImagePush::Contents::collect(const Descriptor& d, ResultBlobs& from, std::stop_token stop,
+                                    std::set<Digest>& seen) {
   if (!seen.insert(d.digest).second) return ok();
   bool index = content::is_index_type(d.media_type);
   if (!index && !content::is_manifest_type(d.media_type)) {
@@ -115,7 +116,8 @@ Status ImagePush::send_blobs(const Contents& contents, const Reference& ref, con
 Status ImagePush::send_manifests(const Contents& contents, const Descriptor& root, const Reference& ref,
                                  const registry::Access& access, ExportContext& context) {
   Reference shown = ref.with_digest(root.digest);
-  event::Phase phase(context.reporter, fmt::format("pushing manifest for {}", options_.by_digest ? ref.name() : shown.str()));
+  event::Phase phase(context.reporter,
+                     fmt::format("pushing manifest for {}", options_.by_digest ? ref.name() : shown.str()));
   if (standing_->manifest == root.digest) return ok();
   for (auto it = contents.manifests.rbegin(); it != contents.manifests.rend(); ++it) {
     const auto& [descriptor, bytes] = *it;

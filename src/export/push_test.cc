@@ -36,7 +36,8 @@ class PushTest : public testing::Test {
     ports_.blobs = blobs_.get();
     ports_.pool = &pool_;
     ports_.registry = &registry_;
-    for (int i = 0; i < 12; ++i) result_.tree = with_file(result_.tree, "f" + std::to_string(i), std::string(1000, static_cast<char>('a' + i)));
+    for (int i = 0; i < 12; ++i)
+      result_.tree = with_file(result_.tree, "f" + std::to_string(i), std::string(1000, static_cast<char>('a' + i)));
   }
 
   store::TreeRef with_file(store::TreeRef parent, const std::string& path, const std::string& text) {

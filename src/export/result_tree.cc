@@ -97,7 +97,8 @@ Result<TreeOptions> TreeOptions::take(Attrs& attrs) {
     if (!split) {
       return user_error(Code::kInvalidArgument,
                         fmt::format("non-bool value for platform-split: {}: strconv.ParseBool: parsing \"{}\": invalid "
-                                    "syntax", node.mapped(), node.mapped()));
+                                    "syntax",
+                                    node.mapped(), node.mapped()));
     }
     options.platform_split = *split;
   }
@@ -127,9 +128,9 @@ Result<std::vector<PlatformFiles>> files_of(const BuildResult& result, const Tre
     files.folder.mode = session::kModeDir | 0755;
     if (epoch) files.folder.modified_ns = nanoseconds_of(*epoch);
     KILN_ASSIGN_OR_RETURN(files.files, plain_files(tree, epoch, *ports.trees, stop, files.held));
-    KILN_ASSIGN_OR_RETURN(files.files, with_attestations(files.files, attestations_for(result, p.id),
-                                                         suffixes ? p.id : "", epoch.value_or(now), options,
-                                                         *ports.trees, stop));
+    KILN_ASSIGN_OR_RETURN(files.files,
+                          with_attestations(files.files, attestations_for(result, p.id), suffixes ? p.id : "",
+                                            epoch.value_or(now), options, *ports.trees, stop));
     out.push_back(std::move(files));
   }
   return out;

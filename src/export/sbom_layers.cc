@@ -75,7 +75,8 @@ Result<Attestation> with_layer_ids(const Attestation& attestation, const std::ve
   for (auto it = layers.rbegin(); it != layers.rend() && !wanted.empty(); ++it) {
     KILN_RETURN_IF_ERROR(look_into(*it, blobs, wanted, found, stop));
   }
-  for (std::size_t i = 0; document.contains("files") && document["files"].is_array() && i < document["files"].size(); ++i) {
+  for (std::size_t i = 0; document.contains("files") && document["files"].is_array() && i < document["files"].size();
+       ++i) {
     Json& file = document["files"][i];
     if (!lacks_comment(file)) continue;
     auto layer = found.find(rooted(file["fileName"].get<std::string>()));

@@ -118,8 +118,8 @@ struct SolveRequest {
   std::map<std::string, std::string> frontend_opts;
   std::map<std::string, graph::Definition> frontend_inputs;
   std::vector<CacheImport> cache_imports;
-  bool evaluate = false;                      // solve before returning
-  std::vector<std::string> source_policies;   // serialised moby.buildkit.v1.sourcepolicy.Policy
+  bool evaluate = false;                     // solve before returning
+  std::vector<std::string> source_policies;  // serialised moby.buildkit.v1.sourcepolicy.Policy
 };
 
 struct OciStore {
@@ -130,19 +130,19 @@ struct OciStore {
 struct ResolveOptions {
   std::string log_name;  // name of the progress step, "" = "resolve image config for …"
   std::optional<Platform> platform;
-  std::string resolve_mode;  // "", "default", "pull", "local"
+  std::string resolve_mode;           // "", "default", "pull", "local"
   std::optional<OciStore> oci_store;  // the reference stands in a layout of the client
   bool no_config = false;
   bool attestation_chain = false;
   std::vector<std::string> resolve_attestations;
-  bool git_object = false;  // give the commit's and the tag's bytes
+  bool git_object = false;                                   // give the commit's and the tag's bytes
   std::optional<std::pair<int, std::string>> http_checksum;  // algorithm (0 sha256, 1 sha384, 2 sha512), suffix
   std::vector<std::string> source_policies;
 };
 
 struct ImageConfig {
-  std::string ref;  // may differ from the one asked for, when a policy changed it
-  Digest digest;    // of the manifest or index
+  std::string ref;     // may differ from the one asked for, when a policy changed it
+  Digest digest;       // of the manifest or index
   std::string config;  // JSON
 };
 

@@ -24,8 +24,8 @@ Result<SbomScanner> SbomScanner::make(Bridge& bridge, const SbomScannerOptions& 
   out.platform_ = options.platform;
   out.parameters_ = options.parameters;
   KILN_ASSIGN_OR_RETURN(
-      auto found, bridge.resolve_image_config(
-                      options.image, {.platform = out.platform_, .resolve_mode = options.resolve_mode}, stop));
+      auto found, bridge.resolve_image_config(options.image,
+                                              {.platform = out.platform_, .resolve_mode = options.resolve_mode}, stop));
   out.image_ = found.ref.empty() ? options.image : found.ref;
   KILN_ASSIGN_OR_RETURN(out.config_, content::parse_image_config(found.config));
   if (out.config_.config.entrypoint.empty() && out.config_.config.cmd.empty()) {
@@ -34,14 +34,16 @@ Result<SbomScanner> SbomScanner::make(Bridge& bridge, const SbomScannerOptions& 
   return out;
 }
 
-gb::State SbomScanner::scan(const std::string& name, const gb::State& core, const std::map<std::string, gb::State>& extras,
-                            bool ignore_cache) const {
+gb::State SbomScanner::scan(const std::string& name, const gb::State& core,
+                            const std::map<std::string, gb::State>& extras, bool ignore_cache) const {
   gb::State scanner = gb::image(image_, {}, gb::Constraints().on(platform_));
   gb::RunSpec spec;
   spec.args = config_.config.entrypoint;
   spec.args.insert(spec.args.end(), config_.config.cmd.begin(), config_.config.cmd.end());
   gb::State settings = scanner.with_dir(config_.config.working_dir);
-  auto add_env = [&settings](std::string_view key, std::string_view value) { settings = settings.with_env(key, value); };
+  auto add_env = [&settings](std::string_view key, std::string_view value) {
+    settings = settings.with_env(key, value);
+  };
   for (const auto& entry : config_.config.env) {
     auto [key, value] = split_once(entry, '=');
     add_env(key, value);
@@ -54,7 +56,8 @@ gb::State SbomScanner::scan(const std::string& name, const gb::State& core, cons
   if (platform_.os == "windows") {
     gb::FileSteps steps;
     steps.mkdir("/tmp", 0777, {.make_parents = true});
-    spec.mounts.push_back({.target = "/tmp", .source = gb::file(scanner, steps), .selector = "/tmp", .no_output = true});
+    spec.mounts.push_back(
+        {.target = "/tmp", .source = gb::file(scanner, steps), .selector = "/tmp", .no_output = true});
   } else {
     spec.mounts.push_back({.target = "/tmp", .tmpfs_bytes = 0});
   }
@@ -63,7 +66,8 @@ gb::State SbomScanner::scan(const std::string& name, const gb::State& core, cons
     spec.mounts.push_back({.target = std::string(kExtras) + "/sbom-" + key, .source = extra, .readonly = true});
   }
   spec.mounts.push_back({.target = kOut});
-  auto constraints = gb::Constraints().name(fmt::format("[{}] generating sbom using {}", name, image_)).ignore_cache(ignore_cache);
+  auto constraints =
+      gb::Constraints().name(fmt::format("[{}] generating sbom using {}", name, image_)).ignore_cache(ignore_cache);
   auto result = gb::run_with_mounts(scanner, spec, constraints);
   for (const auto& [target, state] : result.mounts) {
     if (target == kOut) return state;

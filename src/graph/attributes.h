@@ -23,12 +23,12 @@ inline constexpr const char* kAttrGitSigIgnoreSignedTag = "git.sig.ignoresignedt
 
 inline constexpr const char* kAttrLocalSession = "local.session";
 inline constexpr const char* kAttrLocalUnique = "local.unique";
-inline constexpr const char* kAttrLocalIncludePatterns = "local.includepattern";    // JSON list
-inline constexpr const char* kAttrLocalFollowPaths = "local.followpaths";           // JSON list
-inline constexpr const char* kAttrLocalExcludePatterns = "local.excludepatterns";   // JSON list
+inline constexpr const char* kAttrLocalIncludePatterns = "local.includepattern";   // JSON list
+inline constexpr const char* kAttrLocalFollowPaths = "local.followpaths";          // JSON list
+inline constexpr const char* kAttrLocalExcludePatterns = "local.excludepatterns";  // JSON list
 inline constexpr const char* kAttrLocalSharedKeyHint = "local.sharedkeyhint";
-inline constexpr const char* kAttrLocalDiffer = "local.differ";                     // "none", "metadata"
-inline constexpr const char* kAttrLocalMetadataTransfer = "local.metadatatransfer"; // "true"
+inline constexpr const char* kAttrLocalDiffer = "local.differ";                      // "none", "metadata"
+inline constexpr const char* kAttrLocalMetadataTransfer = "local.metadatatransfer";  // "true"
 inline constexpr const char* kAttrLocalMetadataTransferExclude = "local.metadatatransferexclude";
 
 inline constexpr const char* kAttrHttpChecksum = "http.checksum";

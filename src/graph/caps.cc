@@ -1,7 +1,7 @@
 #include "graph/caps.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 namespace kiln::graph {
 namespace {
@@ -161,14 +161,16 @@ Status CapSet::check(std::string_view id) const {
   if (!known(id)) return unknown_cap(id);
   auto it = caps_.find(id);
   if (it == caps_.end()) {
-    return user_error(Code::kUnimplemented,
-                      fmt::format("requested experimental feature {}  is not supported by build server, please update buildkit", id));
+    return user_error(
+        Code::kUnimplemented,
+        fmt::format("requested experimental feature {}  is not supported by build server, please update buildkit", id));
   }
   if (it->second.enabled) return ok();
   std::string reason = it->second.disabled_reason_message;
   if (!reason.empty()) reason = ": " + reason;
-  return user_error(Code::kUnimplemented,
-                    fmt::format("requested experimental feature {}  has been disabled on the build server{}", id, reason));
+  return user_error(
+      Code::kUnimplemented,
+      fmt::format("requested experimental feature {}  has been disabled on the build server{}", id, reason));
 }
 
 const std::vector<ApiCap>& llb_caps() {

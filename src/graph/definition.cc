@@ -60,7 +60,7 @@ OpMetadata metadata_of(const pb::OpMetadata& in) {
   }
   if (in.has_linux_resources()) {
     const auto& r = in.linux_resources();
-    out.linux_resources = LinuxResources{r.memory(),    r.memoryswap(), r.cpushares(), r.cpuperiod(),
+    out.linux_resources = LinuxResources{r.memory(),   r.memoryswap(), r.cpushares(), r.cpuperiod(),
                                          r.cpuquota(), r.cpusetcpus(), r.cpusetmems()};
   }
   return out;

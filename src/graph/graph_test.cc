@@ -45,7 +45,8 @@ TEST(Graph, OpSurvivesEncodingWithPresenceOfFields) {
   op.inputs.push_back({Digest::of("x").str(), 2});
   FileOp file;
   FileAction copy{.input = 0, .secondary_input = -1, .output = 0};
-  copy.action = CopyAction{.src = "/a", .dest = "/b", .owner = Chown{.user = NamedUser{"me", 0}, .group = std::uint32_t{0}}};
+  copy.action =
+      CopyAction{.src = "/a", .dest = "/b", .owner = Chown{.user = NamedUser{"me", 0}, .group = std::uint32_t{0}}};
   file.actions.push_back(copy);
   op.kind = file;
   op.constraints.emplace();

@@ -23,8 +23,8 @@
 namespace kiln::graph {
 
 // Input and output indexes with a meaning of their own.
-inline constexpr std::int64_t kNoInput = -1;    // the empty tree
-inline constexpr std::int64_t kSkipOutput = -1; // nobody may use this output
+inline constexpr std::int64_t kNoInput = -1;     // the empty tree
+inline constexpr std::int64_t kSkipOutput = -1;  // nobody may use this output
 inline constexpr const char* kRootMount = "/";
 
 // Output `index` of the op whose bytes hash to `digest`.

@@ -261,9 +261,7 @@ void put_action(pb::FileAction*, const std::monostate&) {}
 FileAction action_of(const pb::FileAction& in) {
   FileAction out{.input = in.input(), .secondary_input = in.secondaryinput(), .output = in.output()};
   switch (in.action_case()) {
-    case pb::FileAction::kCopy:
-      out.action = copy_of(in.copy());
-      break;
+    case pb::FileAction::kCopy: out.action = copy_of(in.copy()); break;
     case pb::FileAction::kMkfile: {
       const auto& a = in.mkfile();
       out.action = MkfileAction{a.path(), a.mode(), a.data(), chown_of(a.has_owner(), a.owner()), a.timestamp()};
@@ -282,8 +280,7 @@ FileAction action_of(const pb::FileAction& in) {
       out.action = SymlinkAction{a.oldpath(), a.newpath(), chown_of(a.has_owner(), a.owner()), a.timestamp()};
       break;
     }
-    default:
-      break;
+    default: break;
   }
   return out;
 }
@@ -299,17 +296,14 @@ BuildOp build_of(const pb::BuildOp& in) {
 
 OpKind kind_of(const pb::Op& in) {
   switch (in.op_case()) {
-    case pb::Op::kExec:
-      return exec_of(in.exec());
-    case pb::Op::kSource:
-      return SourceOp{in.source().identifier(), map_of(in.source().attrs())};
+    case pb::Op::kExec: return exec_of(in.exec());
+    case pb::Op::kSource: return SourceOp{in.source().identifier(), map_of(in.source().attrs())};
     case pb::Op::kFile: {
       FileOp out;
       for (const auto& a : in.file().actions()) out.actions.push_back(action_of(a));
       return out;
     }
-    case pb::Op::kBuild:
-      return build_of(in.build());
+    case pb::Op::kBuild: return build_of(in.build());
     case pb::Op::kMerge: {
       MergeOp out;
       for (const auto& i : in.merge().inputs()) out.inputs.push_back(i.input());
@@ -324,8 +318,7 @@ OpKind kind_of(const pb::Op& in) {
     case pb::Op::kPassthrough:
       return PassthroughOp{in.passthrough().id(),
                            {in.passthrough().outputs().begin(), in.passthrough().outputs().end()}};
-    default:
-      return std::monostate();
+    default: return std::monostate();
   }
 }
 
@@ -419,12 +412,14 @@ std::string encode_op(const Op& in) {
 int output_count(const Op& op) {
   if (const auto* exec = std::get_if<ExecOp>(&op.kind)) {
     int count = 0;
-    for (const auto& m : exec->mounts) count = std::max<int>(count, static_cast<int>(std::min<std::int64_t>(m.output, 1 << 20)) + 1);
+    for (const auto& m : exec->mounts)
+      count = std::max<int>(count, static_cast<int>(std::min<std::int64_t>(m.output, 1 << 20)) + 1);
     return count;
   }
   if (const auto* file = std::get_if<FileOp>(&op.kind)) {
     int count = 0;
-    for (const auto& a : file->actions) count = std::max<int>(count, static_cast<int>(std::min<std::int64_t>(a.output, 1 << 20)) + 1);
+    for (const auto& a : file->actions)
+      count = std::max<int>(count, static_cast<int>(std::min<std::int64_t>(a.output, 1 << 20)) + 1);
     return count;
   }
   if (const auto* pass = std::get_if<PassthroughOp>(&op.kind)) return static_cast<int>(pass->outputs.size());

@@ -13,7 +13,8 @@ constexpr std::size_t kNameBytesMax = 4096;
 std::string action_name(const FileAction& action) {
   if (const auto* a = std::get_if<MkdirAction>(&action.action)) return "mkdir " + a->path;
   if (const auto* a = std::get_if<MkfileAction>(&action.action)) return "mkfile " + a->path;
-  if (const auto* a = std::get_if<SymlinkAction>(&action.action)) return "symlink " + a->new_path + " -> " + a->old_path;
+  if (const auto* a = std::get_if<SymlinkAction>(&action.action))
+    return "symlink " + a->new_path + " -> " + a->old_path;
   if (const auto* a = std::get_if<RmAction>(&action.action)) return "rm " + a->path;
   if (const auto* a = std::get_if<CopyAction>(&action.action)) return "copy " + a->src + " " + a->dest;
   return "";

@@ -34,13 +34,15 @@ Status check(const ExecOp& exec, const Op& op) {
   for (const auto& mount : exec.mounts) {
     has_root |= mount.dest == kRootMount;
     if (!is_input(mount.input, op.inputs.size())) {
-      return invalid(fmt::format("invalid exec op mount '{}' with input {} of {}", mount.dest, mount.input, op.inputs.size()));
+      return invalid(
+          fmt::format("invalid exec op mount '{}' with input {} of {}", mount.dest, mount.input, op.inputs.size()));
     }
     if (!is_output(mount.output)) {
       return invalid(fmt::format("invalid exec op mount '{}' with output {}", mount.dest, mount.output));
     }
     auto type = static_cast<int>(mount.type);
-    if (type < 0 || type > 4) return invalid(fmt::format("invalid exec op mount '{}' of unknown type {}", mount.dest, type));
+    if (type < 0 || type > 4)
+      return invalid(fmt::format("invalid exec op mount '{}' of unknown type {}", mount.dest, type));
   }
   if (!has_root) return invalid("invalid exec op with no rootfs");
   auto network = static_cast<int>(exec.network);
@@ -78,9 +80,11 @@ Status check(const FileOp& file, const Op& op) {
   for (std::size_t i = 0; i < file.actions.size(); ++i, ++known) {
     const auto& action = file.actions[i];
     if (!is_input(action.input, known) || !is_input(action.secondary_input, known)) {
-      return invalid(fmt::format("invalid file action {} with inputs {} and {}", i, action.input, action.secondary_input));
+      return invalid(
+          fmt::format("invalid file action {} with inputs {} and {}", i, action.input, action.secondary_input));
     }
-    if (!is_output(action.output)) return invalid(fmt::format("invalid file action {} with output {}", i, action.output));
+    if (!is_output(action.output))
+      return invalid(fmt::format("invalid file action {} with output {}", i, action.output));
     any_output |= action.output >= 0;
     KILN_RETURN_IF_ERROR(check_action_kind(action, op.inputs.size()));
   }
@@ -89,9 +93,11 @@ Status check(const FileOp& file, const Op& op) {
 }
 
 Status check(const BuildOp& build, const Op& op) {
-  if (!is_input(build.builder, op.inputs.size())) return invalid(fmt::format("invalid build op with builder {}", build.builder));
+  if (!is_input(build.builder, op.inputs.size()))
+    return invalid(fmt::format("invalid build op with builder {}", build.builder));
   for (const auto& [name, input] : build.inputs) {
-    if (!is_input(input, op.inputs.size())) return invalid(fmt::format("invalid build op with input '{}' at {}", name, input));
+    if (!is_input(input, op.inputs.size()))
+      return invalid(fmt::format("invalid build op with input '{}' at {}", name, input));
   }
   return ok();
 }

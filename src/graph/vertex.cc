@@ -75,7 +75,8 @@ class Loader {
   Result<Draft*> find(const Input& input, const Draft& user) {
     auto it = by_digest_.find(input.digest);
     if (it != by_digest_.end()) return &drafts_[it->second];
-    return named(user_error(Code::kInvalidArgument, fmt::format("invalid missing input digest {}", input.digest)), user);
+    return named(user_error(Code::kInvalidArgument, fmt::format("invalid missing input digest {}", input.digest)),
+                 user);
   }
 
   // Inputs before users, with a stack of our own: a chain may be as long as the definition.

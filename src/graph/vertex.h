@@ -42,18 +42,18 @@ struct Vertex {
   Vertex(const Vertex&) = delete;
   Vertex& operator=(const Vertex&) = delete;
 
-  Digest digest;     // its name in the solver and in progress; differs from op_digest when ignore_cache
-  Digest op_digest;  // sha256 of `bytes`; the key of metadata and of source locations
-  std::string bytes; // serialised pb.Op
-  Op op;             // decoded; platform is filled in and normalised when LoadOptions ask for it
+  Digest digest;      // its name in the solver and in progress; differs from op_digest when ignore_cache
+  Digest op_digest;   // sha256 of `bytes`; the key of metadata and of source locations
+  std::string bytes;  // serialised pb.Op
+  Op op;              // decoded; platform is filled in and normalised when LoadOptions ask for it
   std::vector<Edge> inputs;
   std::string name;  // what progress shows: custom name, or one made from the op
   OpMetadata metadata;
 };
 
 struct Graph {
-  Edge result;                                           // empty for the empty tree
-  std::vector<std::shared_ptr<const Vertex>> vertices;   // inputs before users; without the sink
+  Edge result;                                          // empty for the empty tree
+  std::vector<std::shared_ptr<const Vertex>> vertices;  // inputs before users; without the sink
   std::optional<SourceMap> source;
 };
 

@@ -37,13 +37,18 @@ void fill_platform(const Platform& from, pb::Platform& to) {
 }
 
 Platform read_platform(const pb::Platform& from) {
-  return {from.os(), from.architecture(), from.variant(), from.osversion(), {from.osfeatures().begin(), from.osfeatures().end()}};
+  return {from.os(),
+          from.architecture(),
+          from.variant(),
+          from.osversion(),
+          {from.osfeatures().begin(), from.osfeatures().end()}};
 }
 
 std::vector<graph::ApiCap> read_caps(const auto& from) {
   std::vector<graph::ApiCap> out;
   for (const auto& cap : from) {
-    out.push_back({cap.id(), cap.enabled(), cap.deprecated(), cap.disabledreason(), cap.disabledreasonmsg(), cap.disabledalternative()});
+    out.push_back({cap.id(), cap.enabled(), cap.deprecated(), cap.disabledreason(), cap.disabledreasonmsg(),
+                   cap.disabledalternative()});
   }
   return out;
 }
@@ -80,7 +85,8 @@ void add_own_details(const Status& status, google::rpc::Status& out) {
 }  // namespace
 
 Status fill(const frontend::SolveRequest& from, api::SolveRequest& to) {
-  if (from.definition) KILN_RETURN_IF_ERROR(parse_into(graph::encode_definition(*from.definition), *to.mutable_definition()));
+  if (from.definition)
+    KILN_RETURN_IF_ERROR(parse_into(graph::encode_definition(*from.definition), *to.mutable_definition()));
   to.set_frontend(from.frontend);
   to.mutable_frontendopt()->insert(from.frontend_opts.begin(), from.frontend_opts.end());
   for (const auto& [name, input] : from.frontend_inputs) {
@@ -111,8 +117,8 @@ Status fill(const std::string& ref, const frontend::ResolveOptions& from, api::R
   return fill_policies(from.source_policies, *to.mutable_sourcepolicies());
 }
 
-Status fill(const graph::SourceOp& source, const std::optional<Platform>& platform, const frontend::ResolveOptions& from,
-            api::ResolveSourceMetaRequest& to) {
+Status fill(const graph::SourceOp& source, const std::optional<Platform>& platform,
+            const frontend::ResolveOptions& from, api::ResolveSourceMetaRequest& to) {
   to.mutable_source()->set_identifier(source.identifier);
   to.mutable_source()->mutable_attrs()->insert(source.attrs.begin(), source.attrs.end());
   if (platform) fill_platform(*platform, *to.mutable_platform());
@@ -159,8 +165,8 @@ frontend::SourceMeta read(const api::ResolveSourceMetaResponse& from) {
     out.image = frontend::ImageMeta{Digest::trusted(from.image().digest()), from.image().config(), std::nullopt};
   }
   if (from.has_git()) {
-    out.git = frontend::GitMeta{from.git().checksum(), from.git().ref(), from.git().commitchecksum(), from.git().commitobject(),
-                                from.git().tagobject()};
+    out.git = frontend::GitMeta{from.git().checksum(), from.git().ref(), from.git().commitchecksum(),
+                                from.git().commitobject(), from.git().tagobject()};
   }
   if (from.has_http()) {
     frontend::HttpMeta http{.checksum = Digest::trusted(from.http().checksum()), .filename = from.http().filename()};
@@ -178,8 +184,9 @@ frontend::SourceMeta read(const api::ResolveSourceMetaResponse& from) {
 }
 
 frontend::FileStat read(const fsutil::types::Stat& from) {
-  return {from.path(), from.mode(), from.uid(), from.gid(), from.size(), from.modtime(), from.linkname(), from.devmajor(),
-          from.devminor(), {from.xattrs().begin(), from.xattrs().end()}};
+  return {
+      from.path(),    from.mode(),     from.uid(),      from.gid(),      from.size(),
+      from.modtime(), from.linkname(), from.devmajor(), from.devminor(), {from.xattrs().begin(), from.xattrs().end()}};
 }
 
 void read(const api::PongResponse& from, frontend::BuildOptions& to) {
@@ -195,7 +202,8 @@ void read(const api::PongResponse& from, frontend::BuildOptions& to) {
 Status from_call(const grpc::Status& status) {
   if (status.ok()) return ok();
   google::rpc::Status message;
-  const bool whole = !status.error_details().empty() && message.ParseFromString(status.error_details()) && message.code() != 0;
+  const bool whole =
+      !status.error_details().empty() && message.ParseFromString(status.error_details()) && message.code() != 0;
   Status out(static_cast<Code>(status.error_code()), whole ? message.message() : status.error_message());
   if (whole) set_detail(out, kCallStatus, status.error_details());
   return out;

@@ -32,8 +32,8 @@ namespace kiln::guest {
 Status fill(const frontend::SolveRequest& from, moby::buildkit::v1::frontend::SolveRequest& to);
 Status fill(const std::string& ref, const frontend::ResolveOptions& from,
             moby::buildkit::v1::frontend::ResolveImageConfigRequest& to);
-Status fill(const graph::SourceOp& source, const std::optional<Platform>& platform, const frontend::ResolveOptions& from,
-            moby::buildkit::v1::frontend::ResolveSourceMetaRequest& to);
+Status fill(const graph::SourceOp& source, const std::optional<Platform>& platform,
+            const frontend::ResolveOptions& from, moby::buildkit::v1::frontend::ResolveSourceMetaRequest& to);
 void fill(const frontend::Warning& from, moby::buildkit::v1::frontend::WarnRequest& to);
 
 frontend::SourceMeta read(const moby::buildkit::v1::frontend::ResolveSourceMetaResponse& from);

@@ -20,8 +20,8 @@ using Stub = api::LLBBridge::Stub;
 
 // One call; a stop cancels it.
 template <typename Request, typename Response>
-Status call(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*), const Request& request,
-            Response& response, std::stop_token stop) {
+Status call(Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+            const Request& request, Response& response, std::stop_token stop) {
   grpc::ClientContext context;
   std::stop_callback cancel(stop, [&] { context.TryCancel(); });
   return from_call((stub.*method)(&context, request, &response));
@@ -52,7 +52,8 @@ class RemoteRef final : public frontend::Ref {
     return response.data();
   }
 
-  Result<std::vector<frontend::FileStat>> read_dir(const std::string& path, const std::string& pattern, std::stop_token stop) override {
+  Result<std::vector<frontend::FileStat>> read_dir(const std::string& path, const std::string& pattern,
+                                                   std::stop_token stop) override {
     api::ReadDirRequest request;
     request.set_ref(id_);
     request.set_dirpath(path);
@@ -199,7 +200,8 @@ Result<frontend::SolveResult> RemoteBridge::solve(const frontend::SolveRequest& 
   return read_result(*link_->stub, response.result());
 }
 
-Result<frontend::ImageConfig> RemoteBridge::resolve_image_config(const std::string& ref, const frontend::ResolveOptions& options,
+Result<frontend::ImageConfig> RemoteBridge::resolve_image_config(const std::string& ref,
+                                                                 const frontend::ResolveOptions& options,
                                                                  std::stop_token stop) {
   api::ResolveImageConfigRequest request;
   KILN_RETURN_IF_ERROR(fill(ref, options, request));
@@ -208,8 +210,10 @@ Result<frontend::ImageConfig> RemoteBridge::resolve_image_config(const std::stri
   return frontend::ImageConfig{response.ref(), Digest::trusted(response.digest()), response.config()};
 }
 
-Result<frontend::SourceMeta> RemoteBridge::resolve_source(const graph::SourceOp& source, const std::optional<Platform>& platform,
-                                                          const frontend::ResolveOptions& options, std::stop_token stop) {
+Result<frontend::SourceMeta> RemoteBridge::resolve_source(const graph::SourceOp& source,
+                                                          const std::optional<Platform>& platform,
+                                                          const frontend::ResolveOptions& options,
+                                                          std::stop_token stop) {
   api::ResolveSourceMetaRequest request;
   KILN_RETURN_IF_ERROR(fill(source, platform, options, request));
   api::ResolveSourceMetaResponse response;

@@ -28,7 +28,8 @@ void carry(int from, int to) {
 
 Result<std::unique_ptr<StdioChannel>> StdioChannel::open(int in, int out) {
   int pair[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return errno_error(errno, "make a pair of sockets");
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+    return errno_error(errno, "make a pair of sockets");
   std::unique_ptr<StdioChannel> made(new StdioChannel());
   made->ours_ = std::make_shared<host::Fd>(pair[0]);
   host::Fd theirs(pair[1]);

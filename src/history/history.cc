@@ -11,15 +11,16 @@
 #include "content/blob_store_file.h"
 #include "db/database.h"
 #include "history/filter.h"
-#include "host/fs.h"
 #include "history/miss_book.h"
+#include "host/fs.h"
 
 namespace kiln::history {
 namespace {
 
 const std::vector<std::string> kMigrations = {
     // blob: which records name which blobs, so that the last one takes the blob along.
-    "CREATE TABLE record (ref TEXT PRIMARY KEY, completed INTEGER NOT NULL, pinned INTEGER NOT NULL, bytes BLOB NOT NULL);"
+    "CREATE TABLE record (ref TEXT PRIMARY KEY, completed INTEGER NOT NULL, pinned INTEGER NOT NULL, bytes BLOB NOT "
+    "NULL);"
     "CREATE TABLE blob (ref TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (ref, digest)) WITHOUT ROWID;"
     "CREATE INDEX blob_by_digest ON blob (digest);",
 };
@@ -119,8 +120,9 @@ void History::State::await_ending(const std::string& ref) {
 Status History::State::store(const Record& record) {
   return db->write([&](db::Database& d) -> Status {
     {
-      KILN_ASSIGN_OR_RETURN(db::Statement row,
-                            d.prepare("INSERT OR REPLACE INTO record (ref, completed, pinned, bytes) VALUES (?1, ?2, ?3, ?4)"));
+      KILN_ASSIGN_OR_RETURN(
+          db::Statement row,
+          d.prepare("INSERT OR REPLACE INTO record (ref, completed, pinned, bytes) VALUES (?1, ?2, ?3, ?4)"));
       KILN_RETURN_IF_ERROR(row.bind_at(1, record.ref));
       KILN_RETURN_IF_ERROR(row.bind_at(2, nanos(record.completed.value_or(record.created))));
       KILN_RETURN_IF_ERROR(row.bind_at(3, record.pinned));
@@ -146,8 +148,9 @@ Status History::State::erase(const std::string& ref) {
   std::vector<std::string> orphans;
   KILN_RETURN_IF_ERROR(db->write([&](db::Database& d) -> Status {
     {
-      KILN_ASSIGN_OR_RETURN(db::Statement row, d.prepare("SELECT digest FROM blob a WHERE ref = ?1 AND NOT EXISTS "
-                                                         "(SELECT 1 FROM blob b WHERE b.digest = a.digest AND b.ref <> ?1)"));
+      KILN_ASSIGN_OR_RETURN(db::Statement row,
+                            d.prepare("SELECT digest FROM blob a WHERE ref = ?1 AND NOT EXISTS "
+                                      "(SELECT 1 FROM blob b WHERE b.digest = a.digest AND b.ref <> ?1)"));
       KILN_RETURN_IF_ERROR(row.bind(ref));
       while (true) {
         KILN_ASSIGN_OR_RETURN(bool found, row.step());
@@ -185,7 +188,8 @@ Result<std::unique_ptr<History>> History::open(HistoryOptions options) {
   auto state = std::make_unique<State>();
   state->clock = options.clock != nullptr ? options.clock : &system_clock();
   KILN_RETURN_IF_ERROR(host::make_dirs(options.root, 0711));
-  KILN_ASSIGN_OR_RETURN(state->db, db::Database::open({.path = options.root + "/history.db", .migrations = kMigrations}));
+  KILN_ASSIGN_OR_RETURN(state->db,
+                        db::Database::open({.path = options.root + "/history.db", .migrations = kMigrations}));
   KILN_ASSIGN_OR_RETURN(state->blobs, content::FileBlobStore::open(options.root + "/content"));
   state->options = std::move(options);
   return std::unique_ptr<History>(new History(std::move(state)));
@@ -365,7 +369,8 @@ void History::unsubscribe(std::uint64_t id) {
   }
   if (!remove_now) return;
   // Still listened to by somebody else: remove() dooms it again.
-  if (Status status = remove(ref); !status.ok() && !is_not_found(status)) log_warn("remove build record '{}': {}", ref, message_of(status));
+  if (Status status = remove(ref); !status.ok() && !is_not_found(status))
+    log_warn("remove build record '{}': {}", ref, message_of(status));
 }
 
 Result<Descriptor> History::write_blob(const std::string& media_type, ByteSource& bytes) {

@@ -36,7 +36,7 @@ struct HistoryOptions {
 };
 
 struct ListOptions {
-  std::string ref;                   // "" = all
+  std::string ref;  // "" = all
   bool active_only = false;
   std::vector<std::string> filters;  // any of them: history/filter.h
   int limit = 0;                     // newest first; 0 = all, in the order of their ends

@@ -34,7 +34,8 @@ class HistoryTest : public testing::Test {
     std::vector<std::string> out;
     auto events = history_->list(options);
     EXPECT_TRUE(events.ok()) << events.status();
-    if (events.ok()) for (const Event& event : *events) out.push_back(event.record.ref);
+    if (events.ok())
+      for (const Event& event : *events) out.push_back(event.record.ref);
     return out;
   }
 
@@ -130,10 +131,10 @@ TEST_F(HistoryTest, AListenerHearsStartProgressEndAndRemoval) {
   ASSERT_TRUE(history_->remove("x").ok());
   history_->unsubscribe(id);
   ASSERT_TRUE(history_->completed(r).ok());
-  EXPECT_EQ(heard, (std::vector<std::pair<EventKind, int>>{{EventKind::kStarted, 0},
-                                                           {EventKind::kStarted, 4},
-                                                           {EventKind::kComplete, 0},
-                                                           {EventKind::kDeleted, 0}}));
+  EXPECT_EQ(
+      heard,
+      (std::vector<std::pair<EventKind, int>>{
+          {EventKind::kStarted, 0}, {EventKind::kStarted, 4}, {EventKind::kComplete, 0}, {EventKind::kDeleted, 0}}));
 }
 
 TEST_F(HistoryTest, ARecordListenedToIsRemovedWhenTheListenerLeaves) {

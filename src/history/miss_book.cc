@@ -65,7 +65,10 @@ std::string list_name(const event::KeyInput& input) {
 std::string facts_text(const event::CacheMiss& miss) {
   Json inputs = Json::array();
   for (const auto& input : miss.inputs) {
-    inputs.push_back({{"name", input.name}, {"content", input.content}, {"files", list_name(input)}, {"keys", input.keys},
+    inputs.push_back({{"name", input.name},
+                      {"content", input.content},
+                      {"files", list_name(input)},
+                      {"keys", input.keys},
                       {"source", parts_json(input.source)}});
   }
   return text_of({{"name", miss.name}, {"parts", parts_json(miss.parts)}, {"inputs", std::move(inputs)}});
@@ -151,7 +154,8 @@ Result<std::optional<EarlierRun>> MissBook::State::nearest(const event::CacheMis
                                    {"words = ?1 ORDER BY id DESC LIMIT 6", words_of(miss.name)},
                                    {"place = ?1 ORDER BY id DESC LIMIT 12", place_of(miss.name)}}) {
     if (value.empty()) continue;
-    KILN_ASSIGN_OR_RETURN(db::Statement row, db->prepare(fmt::format("SELECT ref, at, key, facts FROM run WHERE {}", sql)));
+    KILN_ASSIGN_OR_RETURN(db::Statement row,
+                          db->prepare(fmt::format("SELECT ref, at, key, facts FROM run WHERE {}", sql)));
     KILN_RETURN_IF_ERROR(row.bind(value));
     while (true) {
       KILN_ASSIGN_OR_RETURN(bool found, row.step());
@@ -188,12 +192,15 @@ MissReport MissBook::explain(const event::CacheMiss& miss, const std::vector<Dig
 }
 
 Status MissBook::State::store(db::Database& db, const std::string& ref, const event::CacheMiss& miss) {
-  KILN_RETURN_IF_ERROR(db.run("INSERT INTO run (ref, at, key, words, place, facts) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", ref,
-                              seconds(clock->now()), miss.key, words_of(miss.name), place_of(miss.name), facts_text(miss)));
+  KILN_RETURN_IF_ERROR(db.run("INSERT INTO run (ref, at, key, words, place, facts) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                              ref, seconds(clock->now()), miss.key, words_of(miss.name), place_of(miss.name),
+                              facts_text(miss)));
   for (const auto& input : miss.inputs) {
     if (input.content.empty() || input.files.empty()) continue;
-    KILN_RETURN_IF_ERROR(db.run("INSERT OR REPLACE INTO files (content, id, list) VALUES (?1, "
-                                "(SELECT COALESCE(MAX(id), 0) + 1 FROM files), ?2)", list_name(input), files_text(input.files)));
+    KILN_RETURN_IF_ERROR(
+        db.run("INSERT OR REPLACE INTO files (content, id, list) VALUES (?1, "
+               "(SELECT COALESCE(MAX(id), 0) + 1 FROM files), ?2)",
+               list_name(input), files_text(input.files)));
   }
   return ok();
 }
@@ -218,7 +225,11 @@ std::string misses_json(const std::vector<MissReport>& reports) {
     step["summary"] = report_lines(report);
     Json reasons = Json::array();
     for (const auto& reason : report.reasons) {
-      reasons.push_back({{"kind", reason.kind}, {"name", reason.name}, {"was", reason.was}, {"now", reason.now}, {"text", reason.text}});
+      reasons.push_back({{"kind", reason.kind},
+                         {"name", reason.name},
+                         {"was", reason.was},
+                         {"now", reason.now},
+                         {"text", reason.text}});
     }
     step["reasons"] = std::move(reasons);
     step["follows"] = report.follows;

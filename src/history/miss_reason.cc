@@ -58,7 +58,8 @@ void compare_files(const event::KeyInput& was, const event::KeyInput& now, std::
   std::vector<MissReason> found;
   const auto add = [&](const event::FileSum& file, const char* verb, bool had, bool has) {
     const char* what = file.whole ? "below " : "";
-    found.push_back({"file", file.path, had ? "present" : "", has ? "present" : "", fmt::format("{}'{}' {}", what, file.path, verb)});
+    found.push_back({"file", file.path, had ? "present" : "", has ? "present" : "",
+                     fmt::format("{}'{}' {}", what, file.path, verb)});
   };
   for (const auto& [path, file] : after) {
     auto it = before.find(path);
@@ -103,8 +104,9 @@ void compare_inputs(const event::CacheMiss& was, const event::CacheMiss& now, co
       compare_parts(before.source, after.source, "source", report.reasons);
     } else if (!ran_anew) {
       report.reasons.push_back({"input", after.name, before.name, after.name,
-                                before.name == after.name ? fmt::format("it builds on another result of '{}'", after.name)
-                                                          : fmt::format("it builds on '{}', before on '{}'", after.name, before.name)});
+                                before.name == after.name
+                                    ? fmt::format("it builds on another result of '{}'", after.name)
+                                    : fmt::format("it builds on '{}', before on '{}'", after.name, before.name)});
     }
   }
   if (was.inputs.size() == now.inputs.size()) return;
@@ -149,7 +151,8 @@ int likeness(const event::CacheMiss& a, const event::CacheMiss& b) {
   if (!place_of(a.name).empty() && place_of(a.name) == place_of(b.name)) score += 50;
   const int parts = static_cast<int>(std::max(a.parts.size(), b.parts.size()));
   if (parts > 0) score += 49 * equal_parts(a, b) / parts;
-  for (std::size_t i = 0; i < std::min(a.inputs.size(), b.inputs.size()); ++i) score += share_key(a.inputs[i], b.inputs[i]) ? 20 : 0;
+  for (std::size_t i = 0; i < std::min(a.inputs.size(), b.inputs.size()); ++i)
+    score += share_key(a.inputs[i], b.inputs[i]) ? 20 : 0;
   // The same line of another file is another step.
   return score < 90 ? 0 : score;
 }

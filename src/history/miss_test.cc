@@ -18,7 +18,12 @@ event::CacheMiss run_step(const std::string& name, const std::string& command, c
   miss.name = name;
   miss.parts = {{"command", command}, {"env VERSION", version}};
   miss.key = Digest::of(command + version).str();
-  miss.inputs.push_back({.vertex = Digest::of(base), .name = "[1/3] FROM base", .source = {}, .content = "", .keys = {base}, .files = {}});
+  miss.inputs.push_back({.vertex = Digest::of(base),
+                         .name = "[1/3] FROM base",
+                         .source = {},
+                         .content = "",
+                         .keys = {base},
+                         .files = {}});
   return miss;
 }
 
@@ -28,8 +33,12 @@ event::CacheMiss copy_step(const std::string& content, std::vector<event::FileSu
   miss.name = "[2/3] COPY . /src";
   miss.parts = {{"action", "copy '/' to '/src'"}};
   miss.key = "copy";
-  miss.inputs.push_back({.vertex = Digest::of("context"), .name = "[internal] load build context", .source = {},
-                         .content = content, .keys = {}, .files = std::move(files)});
+  miss.inputs.push_back({.vertex = Digest::of("context"),
+                         .name = "[internal] load build context",
+                         .source = {},
+                         .content = content,
+                         .keys = {},
+                         .files = std::move(files)});
   return miss;
 }
 
@@ -73,13 +82,16 @@ TEST_F(MissTest, AMovedInstructionIsFoundByItsWords) {
 
 TEST_F(MissTest, ARewrittenInstructionIsFoundByItsPlaceAndBase) {
   book_->remember("one", {run_step("[2/3] RUN make", "make", "1")});
-  EXPECT_THAT(lines(run_step("[2/3] RUN make -j", "make -j", "1")), ElementsAre("the command changed from 'make' to 'make -j'"));
+  EXPECT_THAT(lines(run_step("[2/3] RUN make -j", "make -j", "1")),
+              ElementsAre("the command changed from 'make' to 'make -j'"));
 }
 
 TEST_F(MissTest, ChangedFilesAreNamed) {
-  book_->remember("one", {copy_step("c1", {{"/a", "1", false}, {"/b", "2", false}, {"/gone", "3", false}, {"/lib", "9", true}})});
-  EXPECT_THAT(lines(copy_step("c2", {{"/a", "1", false}, {"/b", "7", false}, {"/new", "4", false}, {"/lib", "8", true}})),
-              ElementsAre("'/b' changed", "below '/lib' something changed", "'/new' was added", "'/gone' was removed"));
+  book_->remember(
+      "one", {copy_step("c1", {{"/a", "1", false}, {"/b", "2", false}, {"/gone", "3", false}, {"/lib", "9", true}})});
+  EXPECT_THAT(
+      lines(copy_step("c2", {{"/a", "1", false}, {"/b", "7", false}, {"/new", "4", false}, {"/lib", "8", true}})),
+      ElementsAre("'/b' changed", "below '/lib' something changed", "'/new' was added", "'/gone' was removed"));
 }
 
 // The same bytes under two names have one content key: a step must get back the names that it took itself.
@@ -104,11 +116,14 @@ TEST_F(MissTest, ManyChangedFilesAreCounted) {
 }
 
 TEST_F(MissTest, AnotherBaseImageIsNamedByBothDigests) {
-  event::CacheMiss before = run_step("[2/2] RUN make", "make", "1", "old"), now = run_step("[2/2] RUN make", "make", "1", "new");
+  event::CacheMiss before = run_step("[2/2] RUN make", "make", "1", "old"),
+                   now = run_step("[2/2] RUN make", "make", "1", "new");
   before.inputs[0].source = {{"source", "docker-image://busybox@sha256:aa"}};
   now.inputs[0].source = {{"source", "docker-image://busybox@sha256:bb"}};
   book_->remember("one", {before});
-  EXPECT_THAT(lines(now), ElementsAre("the source changed from 'docker-image://busybox@sha256:aa' to 'docker-image://busybox@sha256:bb'"));
+  EXPECT_THAT(
+      lines(now),
+      ElementsAre("the source changed from 'docker-image://busybox@sha256:aa' to 'docker-image://busybox@sha256:bb'"));
 }
 
 TEST_F(MissTest, WhatFollowsFromAnotherStepSaysSoAndNothingElse) {

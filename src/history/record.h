@@ -57,10 +57,10 @@ struct Record {
   std::optional<Descriptor> logs;
   std::optional<Descriptor> trace;
   std::map<std::string, std::string> exporter_response;
-  std::optional<ResultInfo> result;            // of a result without platforms
-  std::map<std::string, ResultInfo> results;   // by platform
-  std::vector<std::string> kept;               // digests of blobs that live as long as this; written, not read back
-  int generation = 0;                          // grows with every change after the end
+  std::optional<ResultInfo> result;           // of a result without platforms
+  std::map<std::string, ResultInfo> results;  // by platform
+  std::vector<std::string> kept;              // digests of blobs that live as long as this; written, not read back
+  int generation = 0;                         // grows with every change after the end
   bool pinned = false;
   int cached_steps = 0;
   int total_steps = 0;

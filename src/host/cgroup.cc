@@ -192,15 +192,17 @@ Result<Cgroup> CgroupTree::create(const std::string& path, CgroupScope scope) co
   state->path = path;
   for (const Hierarchy& hierarchy : state_->hierarchies) {
     // Each hierarchy joined costs a process a tenth of a millisecond; these serve limits only.
-    const bool limits_only = !hierarchy.unified() && std::all_of(hierarchy.controllers.begin(), hierarchy.controllers.end(), [](const std::string& name) {
-      return name == "cpu" || name == "pids" || name == "cpuset";
-    });
+    const bool limits_only =
+        !hierarchy.unified() &&
+        std::all_of(hierarchy.controllers.begin(), hierarchy.controllers.end(),
+                    [](const std::string& name) { return name == "cpu" || name == "pids" || name == "cpuset"; });
     if (limits_only && scope == CgroupScope::kNeeded) {
       state->spare.push_back(hierarchy);
       continue;
     }
     KILN_RETURN_IF_ERROR(state->join(hierarchy, state_->unified_controllers));
-    if (hierarchy.unified()) state->clone_fd = ::open(state->folders.back().path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (hierarchy.unified())
+      state->clone_fd = ::open(state->folders.back().path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   }
   Cgroup group;
   group.state_ = std::move(state);
@@ -264,19 +266,23 @@ std::uint64_t weight_of(std::uint64_t shares) {
 
 Status limit_unified(const std::string& folder, const CgroupLimits& limits) {
   if (limits.memory_bytes != 0) {
-    KILN_RETURN_IF_ERROR(put(folder + "/memory.max", limits.memory_bytes < 0 ? "max" : fmt::to_string(limits.memory_bytes)));
+    KILN_RETURN_IF_ERROR(
+        put(folder + "/memory.max", limits.memory_bytes < 0 ? "max" : fmt::to_string(limits.memory_bytes)));
   }
   if (limits.memory_swap_bytes != 0) {
     // Version 2 counts swap alone.
     const std::int64_t swap = limits.memory_swap_bytes - std::max<std::int64_t>(limits.memory_bytes, 0);
-    Status status = put(folder + "/memory.swap.max", limits.memory_swap_bytes < 0 ? "max" : fmt::to_string(std::max<std::int64_t>(swap, 0)));
+    Status status = put(folder + "/memory.swap.max",
+                        limits.memory_swap_bytes < 0 ? "max" : fmt::to_string(std::max<std::int64_t>(swap, 0)));
     if (!status.ok() && !is_not_found(status)) return status;  // a kernel without swap accounting
   }
-  if (limits.cpu_shares != 0) KILN_RETURN_IF_ERROR(put(folder + "/cpu.weight", fmt::to_string(weight_of(limits.cpu_shares))));
+  if (limits.cpu_shares != 0)
+    KILN_RETURN_IF_ERROR(put(folder + "/cpu.weight", fmt::to_string(weight_of(limits.cpu_shares))));
   if (limits.cpu_quota_us != 0 || limits.cpu_period_us != 0) {
     const std::uint64_t period = limits.cpu_period_us != 0 ? limits.cpu_period_us : 100000;
-    KILN_RETURN_IF_ERROR(put(folder + "/cpu.max", limits.cpu_quota_us > 0 ? fmt::format("{} {}", limits.cpu_quota_us, period)
-                                                                     : fmt::format("max {}", period)));
+    KILN_RETURN_IF_ERROR(put(folder + "/cpu.max", limits.cpu_quota_us > 0
+                                                      ? fmt::format("{} {}", limits.cpu_quota_us, period)
+                                                      : fmt::format("max {}", period)));
   }
   if (!limits.cpuset_cpus.empty()) KILN_RETURN_IF_ERROR(put(folder + "/cpuset.cpus", limits.cpuset_cpus));
   if (!limits.cpuset_mems.empty()) KILN_RETURN_IF_ERROR(put(folder + "/cpuset.mems", limits.cpuset_mems));
@@ -289,7 +295,8 @@ Status limit_unified(const std::string& folder, const CgroupLimits& limits) {
 Status Cgroup::limit(const CgroupLimits& limits) {
   if (const State::Folder* folder = state_->unified()) return limit_unified(folder->path, limits);
   if (const State::Folder* memory = state_->with("memory")) {
-    if (limits.memory_bytes != 0) KILN_RETURN_IF_ERROR(put(memory->path + "/memory.limit_in_bytes", fmt::to_string(limits.memory_bytes)));
+    if (limits.memory_bytes != 0)
+      KILN_RETURN_IF_ERROR(put(memory->path + "/memory.limit_in_bytes", fmt::to_string(limits.memory_bytes)));
     if (limits.memory_swap_bytes != 0) {
       Status status = put(memory->path + "/memory.memsw.limit_in_bytes", fmt::to_string(limits.memory_swap_bytes));
       if (!status.ok() && !is_not_found(status)) return status;
@@ -302,10 +309,13 @@ Status Cgroup::limit(const CgroupLimits& limits) {
   if (limits.pids_max > 0) KILN_RETURN_IF_ERROR(state_->join_spare("pids"));
   if (const State::Folder* cpu = state_->with("cpu")) {
     if (limits.cpu_shares != 0) KILN_RETURN_IF_ERROR(put(cpu->path + "/cpu.shares", fmt::to_string(limits.cpu_shares)));
-    if (limits.cpu_period_us != 0) KILN_RETURN_IF_ERROR(put(cpu->path + "/cpu.cfs_period_us", fmt::to_string(limits.cpu_period_us)));
-    if (limits.cpu_quota_us != 0) KILN_RETURN_IF_ERROR(put(cpu->path + "/cpu.cfs_quota_us", fmt::to_string(limits.cpu_quota_us)));
+    if (limits.cpu_period_us != 0)
+      KILN_RETURN_IF_ERROR(put(cpu->path + "/cpu.cfs_period_us", fmt::to_string(limits.cpu_period_us)));
+    if (limits.cpu_quota_us != 0)
+      KILN_RETURN_IF_ERROR(put(cpu->path + "/cpu.cfs_quota_us", fmt::to_string(limits.cpu_quota_us)));
   }
-  if (const State::Folder* cpuset = state_->with("cpuset"); cpuset && (!limits.cpuset_cpus.empty() || !limits.cpuset_mems.empty())) {
+  if (const State::Folder* cpuset = state_->with("cpuset");
+      cpuset && (!limits.cpuset_cpus.empty() || !limits.cpuset_mems.empty())) {
     if (!limits.cpuset_cpus.empty()) KILN_RETURN_IF_ERROR(put(cpuset->path + "/cpuset.cpus", limits.cpuset_cpus));
     if (!limits.cpuset_mems.empty()) KILN_RETURN_IF_ERROR(put(cpuset->path + "/cpuset.mems", limits.cpuset_mems));
   }
@@ -322,7 +332,9 @@ Status Cgroup::set_devices(const std::vector<DeviceRule>& rules) {
   for (const DeviceRule& rule : rules) {
     const std::string file = devices->path + (rule.allow ? "/devices.allow" : "/devices.deny");
     auto number = [](int n) { return n < 0 ? std::string("*") : fmt::to_string(n); };
-    const std::string text = rule.type == 'a' ? "a" : fmt::format("{} {}:{} {}", rule.type, number(rule.major), number(rule.minor), rule.access);
+    const std::string text =
+        rule.type == 'a' ? "a"
+                         : fmt::format("{} {}:{} {}", rule.type, number(rule.major), number(rule.minor), rule.access);
     KILN_RETURN_IF_ERROR(put(file, text));
   }
   return ok();

@@ -55,22 +55,34 @@ std::optional<Pressure> read_pressure(const std::string& path) {
 std::optional<CgroupSample::Cpu> cpu_of(const std::string& folder) {
   const auto stat = read_keyed(folder + "/cpu.stat");
   if (!stat) return std::nullopt;
-  return CgroupSample::Cpu{.usage_ns = find(*stat, "usage_usec", 1000), .user_ns = find(*stat, "user_usec", 1000),
-                           .system_ns = find(*stat, "system_usec", 1000), .periods = find(*stat, "nr_periods"),
-                           .throttled = find(*stat, "nr_throttled"), .throttled_ns = find(*stat, "throttled_usec", 1000),
+  return CgroupSample::Cpu{.usage_ns = find(*stat, "usage_usec", 1000),
+                           .user_ns = find(*stat, "user_usec", 1000),
+                           .system_ns = find(*stat, "system_usec", 1000),
+                           .periods = find(*stat, "nr_periods"),
+                           .throttled = find(*stat, "nr_throttled"),
+                           .throttled_ns = find(*stat, "throttled_usec", 1000),
                            .pressure = read_pressure(folder + "/cpu.pressure")};
 }
 
 std::optional<CgroupSample::Memory> memory_of(const std::string& folder) {
   const auto stat = read_keyed(folder + "/memory.stat");
   if (!stat) return std::nullopt;
-  CgroupSample::Memory out{
-      .anon = find(*stat, "anon"), .file = find(*stat, "file"), .kernel_stack = find(*stat, "kernel_stack"),
-      .page_tables = find(*stat, "pagetables"), .sock = find(*stat, "sock"), .shmem = find(*stat, "shmem"),
-      .file_mapped = find(*stat, "file_mapped"), .file_dirty = find(*stat, "file_dirty"),
-      .file_writeback = find(*stat, "file_writeback"), .slab = find(*stat, "slab"), .pgscan = find(*stat, "pgscan"),
-      .pgsteal = find(*stat, "pgsteal"), .pgfault = find(*stat, "pgfault"), .pgmajfault = find(*stat, "pgmajfault"),
-      .swap = read_number(folder + "/memory.swap.current"), .peak = read_number(folder + "/memory.peak")};
+  CgroupSample::Memory out{.anon = find(*stat, "anon"),
+                           .file = find(*stat, "file"),
+                           .kernel_stack = find(*stat, "kernel_stack"),
+                           .page_tables = find(*stat, "pagetables"),
+                           .sock = find(*stat, "sock"),
+                           .shmem = find(*stat, "shmem"),
+                           .file_mapped = find(*stat, "file_mapped"),
+                           .file_dirty = find(*stat, "file_dirty"),
+                           .file_writeback = find(*stat, "file_writeback"),
+                           .slab = find(*stat, "slab"),
+                           .pgscan = find(*stat, "pgscan"),
+                           .pgsteal = find(*stat, "pgsteal"),
+                           .pgfault = find(*stat, "pgfault"),
+                           .pgmajfault = find(*stat, "pgmajfault"),
+                           .swap = read_number(folder + "/memory.swap.current"),
+                           .peak = read_number(folder + "/memory.peak")};
   if (const auto events = read_keyed(folder + "/memory.events")) {
     out.low_events = find(*events, "low").value_or(0);
     out.high_events = find(*events, "high").value_or(0);
@@ -87,9 +99,9 @@ std::optional<CgroupSample::Io> io_of(const std::string& folder) {
   const auto text = read_text(folder + "/io.stat");
   if (!text) return std::nullopt;
   CgroupSample::Io out{.read_bytes = 0, .write_bytes = 0, .discard_bytes = 0, .reads = 0, .writes = 0, .discards = 0};
-  const std::pair<std::string_view, Count*> places[] = {{"rbytes", &out.read_bytes}, {"wbytes", &out.write_bytes},
+  const std::pair<std::string_view, Count*> places[] = {{"rbytes", &out.read_bytes},    {"wbytes", &out.write_bytes},
                                                         {"dbytes", &out.discard_bytes}, {"rios", &out.reads},
-                                                        {"wios", &out.writes}, {"dios", &out.discards}};
+                                                        {"wios", &out.writes},          {"dios", &out.discards}};
   for (std::string_view word : words(*text)) {
     const auto [key, value] = split_once(word, '=');
     for (const auto& [name, count] : places) {
@@ -104,10 +116,15 @@ std::optional<CgroupSample::Io> io_of(const std::string& folder) {
 void read_v1_memory(const std::string& folder, CgroupSample& out) {
   const auto stat = read_keyed(folder + "/memory.stat");
   if (!stat) return;
-  CgroupSample::Memory memory{.anon = find(*stat, "total_rss"), .file = find(*stat, "total_cache"), .shmem = find(*stat, "total_shmem"),
-                              .file_mapped = find(*stat, "total_mapped_file"), .file_dirty = find(*stat, "total_dirty"),
-                              .file_writeback = find(*stat, "total_writeback"), .pgfault = find(*stat, "total_pgfault"),
-                              .pgmajfault = find(*stat, "total_pgmajfault"), .swap = find(*stat, "total_swap"),
+  CgroupSample::Memory memory{.anon = find(*stat, "total_rss"),
+                              .file = find(*stat, "total_cache"),
+                              .shmem = find(*stat, "total_shmem"),
+                              .file_mapped = find(*stat, "total_mapped_file"),
+                              .file_dirty = find(*stat, "total_dirty"),
+                              .file_writeback = find(*stat, "total_writeback"),
+                              .pgfault = find(*stat, "total_pgfault"),
+                              .pgmajfault = find(*stat, "total_pgmajfault"),
+                              .swap = find(*stat, "total_swap"),
                               .peak = read_number(folder + "/memory.max_usage_in_bytes")};
   memory.max_events = read_number(folder + "/memory.failcnt").value_or(0);
   if (const auto control = read_keyed(folder + "/memory.oom_control")) {
@@ -149,7 +166,8 @@ void read_v1_io(const std::string& folder, CgroupSample& out) {
     }
   };
   add(*bytes, io.read_bytes, io.write_bytes, io.discard_bytes);
-  if (const auto count = read_text(folder + "/blkio.throttle.io_serviced")) add(*count, io.reads, io.writes, io.discards);
+  if (const auto count = read_text(folder + "/blkio.throttle.io_serviced"))
+    add(*count, io.reads, io.writes, io.discards);
   out.io = io;
 }
 
@@ -183,9 +201,13 @@ std::optional<Pressure> parse_pressure(const std::string& text) {
     const std::vector<std::string_view> fields = words(line);
     for (std::size_t i = 1; i < fields.size(); ++i) {
       const auto [key, value] = split_once(fields[i], '=');
-      double* place = key == "avg10" ? &values.avg10 : key == "avg60" ? &values.avg60 : key == "avg300" ? &values.avg300 : nullptr;
+      double* place = key == "avg10"    ? &values.avg10
+                      : key == "avg60"  ? &values.avg60
+                      : key == "avg300" ? &values.avg300
+                                        : nullptr;
       if (key == "total") values.total_us = number_of(value).value_or(0);
-      if (place != nullptr) whole &= std::from_chars(value.data(), value.data() + value.size(), *place).ec == std::errc();
+      if (place != nullptr)
+        whole &= std::from_chars(value.data(), value.data() + value.size(), *place).ec == std::errc();
     }
     if (fields.size() < 2 || !whole) continue;
     if (fields[0] == "some") out.some = values;
@@ -201,8 +223,8 @@ std::optional<SystemCpu> read_system_cpu() {
   const std::vector<std::string_view> fields = words(std::string_view(*text).substr(0, text->find('\n')));
   const double ticks = static_cast<double>(::sysconf(_SC_CLK_TCK));
   SystemCpu out;
-  double* const places[] = {&out.user, &out.nice, &out.system, &out.idle, &out.iowait,
-                            &out.irq, &out.softirq, &out.steal, &out.guest, &out.guest_nice};
+  double* const places[] = {&out.user, &out.nice,    &out.system, &out.idle,  &out.iowait,
+                            &out.irq,  &out.softirq, &out.steal,  &out.guest, &out.guest_nice};
   for (std::size_t i = 0; i < std::size(places) && i + 1 < fields.size(); ++i) {
     *places[i] = static_cast<double>(number_of(fields[i + 1]).value_or(0)) / ticks;
   }
@@ -210,9 +232,11 @@ std::optional<SystemCpu> read_system_cpu() {
 }
 
 SystemCpu operator-(const SystemCpu& later, const SystemCpu& earlier) {
-  return {later.user - earlier.user, later.nice - earlier.nice, later.system - earlier.system, later.idle - earlier.idle,
-          later.iowait - earlier.iowait, later.irq - earlier.irq, later.softirq - earlier.softirq, later.steal - earlier.steal,
-          later.guest - earlier.guest, later.guest_nice - earlier.guest_nice};
+  return {later.user - earlier.user,       later.nice - earlier.nice,
+          later.system - earlier.system,   later.idle - earlier.idle,
+          later.iowait - earlier.iowait,   later.irq - earlier.irq,
+          later.softirq - earlier.softirq, later.steal - earlier.steal,
+          later.guest - earlier.guest,     later.guest_nice - earlier.guest_nice};
 }
 
 }  // namespace kiln::host

@@ -53,7 +53,8 @@ std::optional<Pressure> parse_pressure(const std::string& text);
 
 // Time that the machine's processors spent, in seconds, since it started (/proc/stat).
 struct SystemCpu {
-  double user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0, guest = 0, guest_nice = 0;
+  double user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0, guest = 0,
+         guest_nice = 0;
 };
 std::optional<SystemCpu> read_system_cpu();
 SystemCpu operator-(const SystemCpu& later, const SystemCpu& earlier);

@@ -18,17 +18,22 @@ namespace {
 class SampleFiles : public testing::Test {
  protected:
   void SetUp() override { folder = *TempDir::make("kiln-cgroup-"); }
-  void write(const std::string& name, const std::string& text) { ASSERT_TRUE(write_file(folder.path() + "/" + name, text).ok()); }
+  void write(const std::string& name, const std::string& text) {
+    ASSERT_TRUE(write_file(folder.path() + "/" + name, text).ok());
+  }
   TempDir folder;
 };
 
 TEST_F(SampleFiles, OfVersionTwoAreReadWhole) {
   write("cpu.stat", "usage_usec 5\nuser_usec 3\nsystem_usec 2\nnr_periods 7\nnr_throttled 1\nthrottled_usec 4\n");
-  write("cpu.pressure", "some avg10=1.50 avg60=0.25 avg300=0.00 total=12\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=3\n");
+  write("cpu.pressure",
+        "some avg10=1.50 avg60=0.25 avg300=0.00 total=12\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=3\n");
   write("memory.stat", "anon 100\nfile 200\nkernel_stack 3\npagetables 4\nsock 0\nshmem 5\npgfault 9\n");
   write("memory.events", "low 0\nhigh 1\nmax 2\noom 3\noom_kill 4\n");
   write("memory.peak", "400\n");
-  write("io.stat", "254:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n254:1 rbytes=1 wbytes=1 rios=1 wios=1 dbytes=0 dios=0\n");
+  write("io.stat",
+        "254:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n254:1 rbytes=1 wbytes=1 rios=1 wios=1 dbytes=0 "
+        "dios=0\n");
   write("pids.current", "6\n");
   const CgroupSample sample = read_cgroup_sample({{"", folder.path()}});
   EXPECT_EQ(sample.cpu->usage_ns, 5000u);
@@ -49,7 +54,8 @@ TEST_F(SampleFiles, OfVersionOneAreReadAsFarAsTheyGo) {
   write("memory.stat", "cache 1\ntotal_cache 7\ntotal_rss 8\n");
   write("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
   write("blkio.throttle.io_service_bytes", "254:0 Read 5\n254:0 Write 6\n254:0 Total 11\nTotal 11\n");
-  const CgroupSample sample = read_cgroup_sample({{"cpu,cpuacct", folder.path()}, {"memory", folder.path()}, {"blkio", folder.path()}});
+  const CgroupSample sample =
+      read_cgroup_sample({{"cpu,cpuacct", folder.path()}, {"memory", folder.path()}, {"blkio", folder.path()}});
   EXPECT_EQ(sample.cpu->usage_ns, 50u);
   EXPECT_EQ(sample.memory->anon, 8u);
   EXPECT_EQ(sample.memory->file, 7u);

@@ -129,11 +129,17 @@ Result<CommandResult> run_command(const Command& command, std::stop_token stop) 
   Status failed = ok();
   // Its output may be held open by a child of its own: its end is what counts, with what was said until then.
   for (bool running = true; running && failed.ok();) {
-    pollfd waits[] = {{in.write.valid() ? in.write.get() : -1, POLLOUT, 0}, {out.read.valid() ? out.read.get() : -1, POLLIN, 0},
-                      {errors.read.valid() ? errors.read.get() : -1, POLLIN, 0}, {ended.get(), POLLIN, 0}, {stopped.fd(), POLLIN, 0}};
-    const auto rest = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    pollfd waits[] = {{in.write.valid() ? in.write.get() : -1, POLLOUT, 0},
+                      {out.read.valid() ? out.read.get() : -1, POLLIN, 0},
+                      {errors.read.valid() ? errors.read.get() : -1, POLLIN, 0},
+                      {ended.get(), POLLIN, 0},
+                      {stopped.fd(), POLLIN, 0}};
+    const auto rest =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
     const int ready = ::poll(waits, 5, static_cast<int>(std::max<long>(rest, 0)));
-    if (ready == 0) failed = environment_error(Code::kDeadlineExceeded, fmt::format("'{}' did not end in {} ms", command.args[0], command.timeout.count()));
+    if (ready == 0)
+      failed = environment_error(Code::kDeadlineExceeded,
+                                 fmt::format("'{}' did not end in {} ms", command.args[0], command.timeout.count()));
     if (ready <= 0) continue;
     if (waits[0].revents != 0) feed(in.write, left);
     if (waits[1].revents != 0) take(out.read, result.output);
@@ -152,7 +158,8 @@ std::optional<std::string> find_program(const std::string& name) {
     return ::access(name.c_str(), X_OK) == 0 ? std::optional<std::string>(name) : std::nullopt;
   }
   const char* path = std::getenv("PATH");
-  const std::string_view folders = path != nullptr ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  const std::string_view folders =
+      path != nullptr ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   for (std::string_view folder : split(folders, ':')) {
     std::string candidate = fmt::format("{}/{}", folder, name);
     if (::access(candidate.c_str(), X_OK) == 0) return candidate;

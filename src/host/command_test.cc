@@ -14,7 +14,8 @@ using namespace std::chrono_literals;
 
 TEST(Command, GivesInputAndTakesOutputWithoutBlockingOnEither) {
   const std::string text(1 << 20, 'x');
-  const auto done = run_command({.args = {"sh", "-c", "cat; echo $KILN_A >&2; exit 3"}, .env = {"KILN_A=1", "KILN_A=2"}, .input = text}, {});
+  const auto done = run_command(
+      {.args = {"sh", "-c", "cat; echo $KILN_A >&2; exit 3"}, .env = {"KILN_A=1", "KILN_A=2"}, .input = text}, {});
   ASSERT_TRUE(done.ok()) << message_of(done.status());
   EXPECT_EQ(done->code, 3);
   EXPECT_EQ(done->output, text);

@@ -13,7 +13,7 @@ namespace kiln::host {
 
 namespace {
 
-constexpr std::size_t kStepBytes = 16 << 20;  // between looks at the stop token
+constexpr std::size_t kStepBytes = 16 << 20;   // between looks at the stop token
 constexpr std::size_t kSmallBytes = 64 << 10;  // up to here asking about extents and holes costs more than copying
 
 // `size` is what the file says; 0 may be a lie.
@@ -38,7 +38,8 @@ Result<bool> copy_range(int from, int to, off_t begin, off_t end, std::stop_toke
     if (n == 0) return true;  // the file became shorter
     if (n < 0) {
       if (errno == EINTR) continue;
-      if (in == begin && (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM)) {
+      if (in == begin &&
+          (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM)) {
         return false;
       }
       return errno_error(errno, "copy a file");

@@ -19,9 +19,7 @@ Result<Fd> Fd::duplicate() const {
   return Fd(copy);
 }
 
-Result<Fd> open_file(const std::string& path, int flags, mode_t mode) {
-  return open_at(AT_FDCWD, path, flags, mode);
-}
+Result<Fd> open_file(const std::string& path, int flags, mode_t mode) { return open_at(AT_FDCWD, path, flags, mode); }
 
 Result<Fd> open_at(int dir, const std::string& path, int flags, mode_t mode) {
   int fd;

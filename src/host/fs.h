@@ -36,13 +36,12 @@ Result<std::optional<struct stat>> stat_in_root(int root, std::string_view path,
 Result<std::string> resolve_in_root(int root, std::string_view path, FollowLast follow);
 // Makes the directory and its missing parents, confined; gives it opened (O_RDONLY | O_DIRECTORY).
 // `made`, when given, receives each new directory's path relative to root, outermost first.
-Result<Fd> make_dirs_in_root(int root, std::string_view path, mode_t mode,
-                             std::vector<std::string>* made = nullptr);
+Result<Fd> make_dirs_in_root(int root, std::string_view path, mode_t mode, std::vector<std::string>* made = nullptr);
 
 // "/proc/self/fd/<n>": a name for an open file in calls that take only paths.
 std::string fd_path(int fd);
 
-bool exists(const std::string& path);  // not following a final link
+bool exists(const std::string& path);                          // not following a final link
 Status make_dir(const std::string& path, mode_t mode = 0755);  // fine when it is there already
 Status make_dirs(const std::string& path, mode_t mode = 0755);
 // Names in a directory, without "." and "..", sorted by bytes.
@@ -99,8 +98,7 @@ struct CopyOptions {
 // Copies a directory's contents into an existing directory, with modes, owners, times, extended
 // attributes, hard links (within the copy), devices and fifos; sockets are left out. Existing entries
 // of other kinds fail with AlreadyExists. Cancellable.
-Status copy_tree(const std::string& from, const std::string& to, const CopyOptions& options,
-                 std::stop_token stop = {});
+Status copy_tree(const std::string& from, const std::string& to, const CopyOptions& options, std::stop_token stop = {});
 
 // What lies below a directory: bytes as allocated (512-byte blocks), each inode once; and inodes.
 struct DiskUsage {

@@ -118,7 +118,8 @@ TEST_F(FsTest, OverlayOfManyLayersIsReadableWithoutAPlace) {
   if (!overlay_works(dir_.path())) GTEST_SKIP() << "no overlayfs here";
   std::string lower;
   for (int i = 0; i < 120; ++i) {
-    std::string layer = dir_.path() + "/a-rather-long-name-of-a-layer-so-that-a-page-is-not-enough-" + std::to_string(i);
+    std::string layer =
+        dir_.path() + "/a-rather-long-name-of-a-layer-so-that-a-page-is-not-enough-" + std::to_string(i);
     ASSERT_TRUE(make_dir(layer).ok());
     ASSERT_TRUE(write_file(layer + "/f" + std::to_string(i), "x").ok());
     lower += (i ? ":" : "") + escape_overlay_path(layer);

@@ -23,12 +23,9 @@ struct Attribute {
   unsigned long flag;        // for mount(2)
 };
 constexpr Attribute kAttributes[] = {
-    {"ro", MOUNT_ATTR_RDONLY, MS_RDONLY},
-    {"nosuid", MOUNT_ATTR_NOSUID, MS_NOSUID},
-    {"nodev", MOUNT_ATTR_NODEV, MS_NODEV},
-    {"noexec", MOUNT_ATTR_NOEXEC, MS_NOEXEC},
-    {"noatime", MOUNT_ATTR_NOATIME, MS_NOATIME},
-    {"nodiratime", MOUNT_ATTR_NODIRATIME, MS_NODIRATIME},
+    {"ro", MOUNT_ATTR_RDONLY, MS_RDONLY},        {"nosuid", MOUNT_ATTR_NOSUID, MS_NOSUID},
+    {"nodev", MOUNT_ATTR_NODEV, MS_NODEV},       {"noexec", MOUNT_ATTR_NOEXEC, MS_NOEXEC},
+    {"noatime", MOUNT_ATTR_NOATIME, MS_NOATIME}, {"nodiratime", MOUNT_ATTR_NODIRATIME, MS_NODIRATIME},
 };
 
 const Attribute* find_attribute(std::string_view option) {
@@ -110,8 +107,7 @@ Status set_options(int context, const MountSpec& spec) {
 Result<Fd> open_filesystem(const MountSpec& spec) {
   Fd context(::fsopen(spec.type.c_str(), FSOPEN_CLOEXEC));
   if (!context.valid()) return errno_error(errno, fmt::format("mount {}", spec.type));
-  if (!spec.source.empty() &&
-      ::fsconfig(context.get(), FSCONFIG_SET_STRING, "source", spec.source.c_str(), 0) != 0) {
+  if (!spec.source.empty() && ::fsconfig(context.get(), FSCONFIG_SET_STRING, "source", spec.source.c_str(), 0) != 0) {
     return context_error(context.get(), errno, fmt::format("mount {}: source '{}'", spec.type, spec.source));
   }
   KILN_RETURN_IF_ERROR(set_options(context.get(), spec));
@@ -262,7 +258,8 @@ bool overlay_works(const std::string& dir) {
   for (const char* name : {"/low", "/low2", "/up", "/work"}) {
     if (!make_dir(at + name).ok()) return false;
   }
-  Result<Fd> mount = open_mount({"overlay", "overlay",
+  Result<Fd> mount = open_mount({"overlay",
+                                 "overlay",
                                  {fmt::format("lowerdir={}/low2:{}/low", at, at), fmt::format("upperdir={}/up", at),
                                   fmt::format("workdir={}/work", at)}});
   if (!mount.ok()) return false;

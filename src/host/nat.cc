@@ -26,7 +26,9 @@ nfgenmsg family(std::uint8_t value) {
 class Batch {
  public:
   Batch() { frame(NFNL_MSG_BATCH_BEGIN); }
-  NetlinkMessage message(int type, std::uint16_t flags) { return NetlinkMessage(type_of(type), flags, family(NFPROTO_IPV4)); }
+  NetlinkMessage message(int type, std::uint16_t flags) {
+    return NetlinkMessage(type_of(type), flags, family(NFPROTO_IPV4));
+  }
   void add(NetlinkMessage& message) { text_ += message.finish(++sequence_); }
   Status commit(int socket, std::string_view what) {
     const std::uint32_t last = sequence_;
@@ -125,7 +127,8 @@ Status masquerade(const std::string& table, Subnet subnet, const std::string& in
   NetlinkMessage rule = batch.message(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK);
   add_rule(rule, table, subnet, inside);
   batch.add(rule);
-  return batch.commit(socket.get(), fmt::format("set up masquerading for {}/{}", format_ipv4(subnet.base), subnet.prefix));
+  return batch.commit(socket.get(),
+                      fmt::format("set up masquerading for {}/{}", format_ipv4(subnet.base), subnet.prefix));
 }
 
 void remove_masquerade(const std::string& table) {

@@ -60,7 +60,8 @@ std::optional<Subnet> parse_subnet(const std::string& text) {
   const std::optional<Ipv4> base = parse_ipv4(std::string(address));
   int bits = -1;
   auto [end, error] = std::from_chars(prefix.data(), prefix.data() + prefix.size(), bits);
-  if (!base || error != std::errc() || end != prefix.data() + prefix.size() || bits < 1 || bits > 30) return std::nullopt;
+  if (!base || error != std::errc() || end != prefix.data() + prefix.size() || bits < 1 || bits > 30)
+    return std::nullopt;
   return Subnet{*base & ~((1u << (32 - bits)) - 1), bits};
 }
 
@@ -115,7 +116,8 @@ Status Links::add_veth(const std::string& name, const VethOptions& options) {
   message.raw(ifinfomsg{});  // not yet up: it has no other end while it is made
   message.text(IFLA_IFNAME, options.peer);
   if (options.mtu != 0) message.number<std::uint32_t>(IFLA_MTU, options.mtu);
-  if (options.peer_namespace >= 0) message.number<std::uint32_t>(IFLA_NET_NS_FD, static_cast<std::uint32_t>(options.peer_namespace));
+  if (options.peer_namespace >= 0)
+    message.number<std::uint32_t>(IFLA_NET_NS_FD, static_cast<std::uint32_t>(options.peer_namespace));
   message.close(peer);
   message.close(data);
   message.close(info);

@@ -29,9 +29,9 @@ struct Subnet {
 std::optional<Subnet> parse_subnet(const std::string& text);
 
 struct VethOptions {
-  std::string master;      // bridge that the near end joins
-  std::string peer;        // name of the far end
-  int peer_namespace = -1; // where the far end is born
+  std::string master;       // bridge that the near end joins
+  std::string peer;         // name of the far end
+  int peer_namespace = -1;  // where the far end is born
   unsigned mtu = 0;
 };
 

@@ -1,8 +1,8 @@
 // The reserve is made when a loan ends, and is only given away when the disk is nearly full.
 #include "host/space_reserve.h"
 
-#include <gtest/gtest.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>

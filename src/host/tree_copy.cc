@@ -64,8 +64,7 @@ Result<bool> TreeCopy::make(int from, int to, const std::string& name, const std
       if (::symlinkat(target.c_str(), to, name.c_str()) != 0) return errno_error(errno, "symlink");
       return true;
     }
-    case S_IFSOCK:
-      return false;
+    case S_IFSOCK: return false;
     default:
       if (::mknodat(to, name.c_str(), info.st_mode, info.st_rdev) != 0) return errno_error(errno, "mknod");
       return true;

@@ -48,10 +48,9 @@ Result<Xattrs> collect(List list, Get get) {
 }  // namespace
 
 Result<Xattrs> xattrs_of(const std::string& path) {
-  return collect([&](char* buffer, std::size_t size) { return ::llistxattr(path.c_str(), buffer, size); },
-                 [&](const char* name, char* buffer, std::size_t size) {
-                   return ::lgetxattr(path.c_str(), name, buffer, size);
-                 });
+  return collect(
+      [&](char* buffer, std::size_t size) { return ::llistxattr(path.c_str(), buffer, size); },
+      [&](const char* name, char* buffer, std::size_t size) { return ::lgetxattr(path.c_str(), name, buffer, size); });
 }
 
 Result<Xattrs> xattrs_of(int fd) {

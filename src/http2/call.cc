@@ -65,13 +65,13 @@ Outcome outcome_of(const Stream& stream) {
     return outcome(code_of_http(status), fmt::format("unexpected HTTP status {}", status));
   }
   if (ending.complete) return outcome(Code::kInternal, "the other end gave no status");
-  return outcome(code_of_error(ending.error_code), fmt::format("the stream was reset, error code {}", ending.error_code));
+  return outcome(code_of_error(ending.error_code),
+                 fmt::format("the stream was reset, error code {}", ending.error_code));
 }
 
 Fields request_fields(std::string_view method, const Fields& metadata, Ticks::duration timeout) {
-  Fields fields = {{":method", "POST"},        {":scheme", "http"},
-                   {":path", std::string(method)}, {":authority", "localhost"},
-                   {"te", "trailers"},         {"content-type", "application/grpc"},
+  Fields fields = {{":method", "POST"},         {":scheme", "http"}, {":path", std::string(method)},
+                   {":authority", "localhost"}, {"te", "trailers"},  {"content-type", "application/grpc"},
                    {"user-agent", "kiln"}};
   if (timeout > Ticks::duration::zero()) fields.emplace_back("grpc-timeout", timeout_text(timeout));
   for (const auto& [raw_name, value] : metadata) {

@@ -34,17 +34,22 @@ TEST(Calls, AnswersAndMetadataArriveWhateverTheirSize) {
   for (std::size_t piece : {std::size_t{1}, std::size_t{1000}, SIZE_MAX}) {
     Fields metadata;
     std::string method;
-    Pair pair([&](const std::shared_ptr<ServedCall>& call) {
-      metadata = call->metadata();
-      method = call->method();
-      echo(call);
-    }, piece);
+    Pair pair(
+        [&](const std::shared_ptr<ServedCall>& call) {
+          metadata = call->metadata();
+          method = call->method();
+          echo(call);
+        },
+        piece);
     for (std::size_t size : {0, 1, 4, 5, 4096, 300'000, 5'000'000}) {
       if (piece == 1 && size > 300'000) continue;
       std::string answer = "none", question = pattern(size);
       CallOptions options;
-      options.metadata = {{"Key", "größe"}, {"data-bin", std::string("\0\xff", 2)}, {"bad name", "x"},
-                          {"line", "a\nb"}, {"long", std::string(70'000, 'v')}};
+      options.metadata = {{"Key", "größe"},
+                          {"data-bin", std::string("\0\xff", 2)},
+                          {"bad name", "x"},
+                          {"line", "a\nb"},
+                          {"long", std::string(70'000, 'v')}};
       Outcome outcome = Call(*pair.client, "/s/m", options).ask(question, answer);
       EXPECT_EQ(outcome.code, 0) << outcome.message;
       EXPECT_TRUE(answer == question) << size;

@@ -153,7 +153,8 @@ TEST(Connection, RandomBytesInEitherRole) {
     auto connection = round % 2 ? Connection::server(answer) : Connection::client();
     connection->start(sink);
     std::shared_ptr<Stream> stream;
-    if (round % 2 == 0) stream = connection->open({{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}});
+    if (round % 2 == 0)
+      stream = connection->open({{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}});
     for (std::size_t at = 0; at < bytes.size(); at += 13) {
       const Bytes piece{std::string_view(bytes).substr(at, 13), nullptr};
       connection->receive({&piece, 1});

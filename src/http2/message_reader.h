@@ -50,7 +50,7 @@ class MessageReader {
   Bytes advance(std::size_t count_max);
 
   std::shared_ptr<Stream> stream_;
-  std::deque<Bytes> bytes_;    // taken from the stream; those before piece_ were given by the last read
+  std::deque<Bytes> bytes_;             // taken from the stream; those before piece_ were given by the last read
   std::size_t piece_ = 0, offset_ = 0;  // where the unread begins
   std::size_t unread_ = 0;
 };

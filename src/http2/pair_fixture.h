@@ -81,7 +81,8 @@ class Pair {
  public:
   using Answer = std::function<void(std::shared_ptr<ServedCall>)>;
   explicit Pair(Answer answer, std::size_t piece_bytes = SIZE_MAX)
-      : client(Connection::client()), up(std::make_shared<JoinedCarrier>(piece_bytes)),
+      : client(Connection::client()),
+        up(std::make_shared<JoinedCarrier>(piece_bytes)),
         down(std::make_shared<JoinedCarrier>(piece_bytes)) {
     server = Connection::server([this, answer = std::move(answer)](std::shared_ptr<Stream> stream) {
       auto call = std::make_shared<ServedCall>(std::move(stream));

@@ -60,7 +60,8 @@ TEST(Relay, PassesCallsOnUnchanged) {
   Chain chain([](const std::shared_ptr<ServedCall>& call) {
     Pieces message;
     while (call->read(message)) call->write({}, owned(flat(message) + "!"), Flush::kNow);
-    call->finish({call->method() == "/s/fails" ? 9 : 0, std::string(field_of(call->metadata(), "key").value_or("")), "d"});
+    call->finish(
+        {call->method() == "/s/fails" ? 9 : 0, std::string(field_of(call->metadata(), "key").value_or("")), "d"});
   });
   std::vector<std::jthread> threads;
   for (int i = 0; i < 8; ++i) {
@@ -68,7 +69,8 @@ TEST(Relay, PassesCallsOnUnchanged) {
       for (std::size_t size : {0, 10, 100'000, 3'000'000}) {
         const std::string question(size, static_cast<char>('a' + i));
         std::string answer;
-        Outcome outcome = Call(*chain.client, i % 2 ? "/s/fails" : "/s/works", {{{"key", "value"}}, {}}).ask(question, answer);
+        Outcome outcome =
+            Call(*chain.client, i % 2 ? "/s/fails" : "/s/works", {{{"key", "value"}}, {}}).ask(question, answer);
         EXPECT_EQ(outcome.code, i % 2 ? 9 : 0);
         EXPECT_EQ(outcome.message, "value");
         EXPECT_EQ(outcome.details, "d");

@@ -120,18 +120,18 @@ class Stream : public std::enable_shared_from_this<Stream> {
   bool touched_ = false;  // is in the connection's list of those to be told
   bool closed_ = false;   // the connection knows it no more
 
-  Fields fields_;               // being received
+  Fields fields_;  // being received
   std::size_t fields_bytes_ = 0;
   std::optional<Fields> begin_;
   bool begin_was_all_ = false;
   ByteQueue in_;
-  std::size_t to_grant_ = 0;    // taken, not yet granted anew
+  std::size_t to_grant_ = 0;  // taken, not yet granted anew
   std::optional<Ending> ended_;
 
   ByteQueue out_;
   bool responded_ = false;
   bool waits_for_data_ = false;  // nghttp2 asks for nothing until it is told
-  bool out_done_ = false;       // end() was called
+  bool out_done_ = false;        // end() was called
   Fields trailers_;
 };
 

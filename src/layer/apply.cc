@@ -126,7 +126,7 @@ Status Unpacking::whiteout(const TarEntry& entry, int parent, const PathParts& p
   if (!overlay()) {
     std::string path = parts.parent.empty() ? hidden : parts.parent + "/" + hidden;
     if (unpacked_.contains(path)) return ok();  // whiteouts speak of the layers below only
-    struct stat st{};
+    struct stat st {};
     bool may_be_parent = ::fstatat(parent, hidden.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode);
     KILN_RETURN_IF_ERROR(host::remove_all_at(parent, hidden, stop_));
     if (may_be_parent) folders_.forget();
@@ -134,8 +134,9 @@ Status Unpacking::whiteout(const TarEntry& entry, int parent, const PathParts& p
   }
   if (::mknodat(parent, hidden.c_str(), S_IFCHR, 0) == 0) return ok();
   if (errno != EEXIST) return failed(errno, "make whiteout", entry);
-  struct stat st{};
-  if (::fstatat(parent, hidden.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) return opaque(parent, hidden);
+  struct stat st {};
+  if (::fstatat(parent, hidden.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+    return opaque(parent, hidden);
   return ok();  // this layer's own file hides the lower one already
 }
 
@@ -157,7 +158,7 @@ Status Unpacking::remove_lower_content(int parent, const std::string& folder) {
       KILN_RETURN_IF_ERROR(host::remove_all_at(fd.get(), name, stop_));
       continue;
     }
-    struct stat st{};
+    struct stat st {};
     if (::fstatat(fd.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(st.st_mode)) continue;
     KILN_ASSIGN_OR_RETURN(host::Fd child, host::open_at(fd.get(), name, O_PATH | O_DIRECTORY | O_NOFOLLOW));
     KILN_RETURN_IF_ERROR(remove_lower_content(child.get(), path));
@@ -168,7 +169,7 @@ Status Unpacking::remove_lower_content(int parent, const std::string& folder) {
 // Removes what stands where the entry goes, but a directory where a directory goes. True when that
 // was a whiteout.
 Result<bool> Unpacking::clear_the_way(const TarEntry& entry, int parent, const PathParts& parts) {
-  struct stat st{};
+  struct stat st {};
   if (::fstatat(parent, parts.base.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) return false;
     return failed(errno, "stat", entry);
@@ -203,10 +204,11 @@ Status Unpacking::make(const TarEntry& entry, int parent, const PathParts& parts
 Status Unpacking::check_size(const TarEntry& entry) const {
   const std::uint64_t left = options_.bytes_max - std::min(options_.bytes_max, report_.bytes);
   if (options_.bytes_max == 0 || entry.size <= left) return ok();
-  return peer_error(Code::kResourceExhausted,
-                    fmt::format("layer entry '{}' of {} bytes goes beyond the {} bytes that one layer may unpack to; raise "
-                                "'maxLayerSize' under [worker.oci] if the layer is meant to be so large",
-                                entry.name, entry.size, options_.bytes_max));
+  return peer_error(
+      Code::kResourceExhausted,
+      fmt::format("layer entry '{}' of {} bytes goes beyond the {} bytes that one layer may unpack to; raise "
+                  "'maxLayerSize' under [worker.oci] if the layer is meant to be so large",
+                  entry.name, entry.size, options_.bytes_max));
 }
 
 Status Unpacking::make_file(const TarEntry& entry, int parent, const std::string& base) {
@@ -246,10 +248,12 @@ Status Unpacking::make_node(const TarEntry& entry, int parent, const std::string
 
 Status Unpacking::make_link(const TarEntry& entry, int parent, const PathParts& place) {
   auto target = internal::clean_path(entry.link);
-  if (!target || target->empty()) return hostile(entry, fmt::format("is a hard link to '{}' outside the root", entry.link));
+  if (!target || target->empty())
+    return hostile(entry, fmt::format("is a hard link to '{}' outside the root", entry.link));
   PathParts parts = internal::part_path(*target);
   auto target_parent = internal::open_below(root_, parts.parent, O_PATH | O_DIRECTORY);
-  if (target_parent.ok() && ::linkat(target_parent->get(), parts.base.c_str(), parent, place.base.c_str(), 0) == 0) return ok();
+  if (target_parent.ok() && ::linkat(target_parent->get(), parts.base.c_str(), parent, place.base.c_str(), 0) == 0)
+    return ok();
   int error = target_parent.ok() ? errno : errno_of(target_parent.status()).value_or(EIO);
   if (error == ENOENT && !options_.lowers.empty()) {
     KILN_RETURN_IF_ERROR(copy_up(entry, parts));
@@ -259,7 +263,8 @@ Status Unpacking::make_link(const TarEntry& entry, int parent, const PathParts& 
     if (::linkat(target_parent->get(), parts.base.c_str(), folder, place.base.c_str(), 0) == 0) return ok();
     error = errno;
   }
-  if (error == EPERM || error == ENOENT) return hostile(entry, fmt::format("is a hard link to '{}', which is no file", entry.link));
+  if (error == EPERM || error == ENOENT)
+    return hostile(entry, fmt::format("is a hard link to '{}', which is no file", entry.link));
   return failed(error, "link", entry);
 }
 
@@ -269,7 +274,7 @@ Status Unpacking::copy_up(const TarEntry& entry, const PathParts& target) {
   for (const std::string& lower : options_.lowers) {
     host::Fd lower_root(::open(lower.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     auto from = internal::open_below(lower_root.get(), path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    struct stat st{};
+    struct stat st {};
     if (!from.ok() || ::fstat(from->get(), &st) != 0) continue;
     if (!S_ISREG(st.st_mode)) break;
     KILN_ASSIGN_OR_RETURN(int parent, folders_.open(target.parent));
@@ -294,7 +299,8 @@ Status Unpacking::finish_node(const TarEntry& entry, int parent, const std::stri
   if (entry.type != EntryType::kSymlink && ::fchmodat(parent, base.c_str(), entry.mode, 0) != 0) {
     return failed(errno, "chmod", entry);
   }
-  if (!entry.xattrs.empty()) KILN_RETURN_IF_ERROR(set_xattrs(entry, -1, fmt::format("{}/{}", host::fd_path(parent), base)));
+  if (!entry.xattrs.empty())
+    KILN_RETURN_IF_ERROR(set_xattrs(entry, -1, fmt::format("{}/{}", host::fd_path(parent), base)));
   if (entry.type == EntryType::kDirectory) return ok();  // its time is set when all is in it
   timespec times[2] = {spec_of(entry.mtime), spec_of(entry.mtime)};
   if (::utimensat(parent, base.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) return failed(errno, "set time of", entry);
@@ -316,7 +322,8 @@ Status Unpacking::set_xattrs(const TarEntry& entry, int fd, const std::string& p
 }
 
 Status Unpacking::set_folder_times() {
-  for (const auto& [path, time] : folders_.taken_times()) folder_times_.try_emplace(path, FileTime{time.tv_sec, static_cast<std::int32_t>(time.tv_nsec)});
+  for (const auto& [path, time] : folders_.taken_times())
+    folder_times_.try_emplace(path, FileTime{time.tv_sec, static_cast<std::int32_t>(time.tv_nsec)});
   for (const auto& [path, time] : folder_times_) {
     auto fd = internal::open_below(root_, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (!fd.ok()) continue;  // a later member or whiteout took it away

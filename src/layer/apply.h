@@ -6,8 +6,8 @@
 //
 // Confinement: every path is resolved below `root`, member by member, without ever following ".."
 // or a symbolic link out of it; symlinked parents inside the tree resolve as in a chroot. A hostile
-// (a name that climbs above the root) or broken member fails the whole with FailedPrecondition (fault: peer) naming the member.
-// Semantics: OCI image-spec layer.md (whiteouts, opaque, hard links); overlayfs documentation.
+// (a name that climbs above the root) or broken member fails the whole with FailedPrecondition (fault: peer) naming the
+// member. Semantics: OCI image-spec layer.md (whiteouts, opaque, hard links); overlayfs documentation.
 #pragma once
 
 #include <cstdint>
@@ -38,9 +38,9 @@ struct ApplyOptions {
   // For an upper dir: the trees below it, top first. A parent directory that the layer does not name
   // takes owner, mode, times and xattrs from there; a hard link to a file there is copied up.
   std::vector<std::string> lowers;
-  bool skip_forbidden_devices = false;  // leave out devices that may not be made (user namespaces)
-  bool whiteouts = true;           // false: an archive given to ADD; ".wh." names are plain files
-  bool keep_owner = true;          // false: everything belongs to the caller (no chown)
+  bool skip_forbidden_devices = false;     // leave out devices that may not be made (user namespaces)
+  bool whiteouts = true;                   // false: an archive given to ADD; ".wh." names are plain files
+  bool keep_owner = true;                  // false: everything belongs to the caller (no chown)
   std::optional<std::uint32_t> owner_uid;  // instead of the member's (ADD --chown)
   std::optional<std::uint32_t> owner_gid;
   IdMap map_uid;

@@ -60,7 +60,9 @@ class ApplyTest : public testing::Test {
     fs::create_directories(path);
     return path;
   }
-  Status apply(const std::vector<Member>& members, ApplyOptions options = {}) { return apply(tar_of(members), options); }
+  Status apply(const std::vector<Member>& members, ApplyOptions options = {}) {
+    return apply(tar_of(members), options);
+  }
   Status apply(std::string tar, ApplyOptions options = {}) {
     StringSource source(std::move(tar));
     return apply_layer(source, root_, options, {}).status();
@@ -100,7 +102,8 @@ TEST_F(ApplyTest, MakesEverythingWithItsAttributes) {
                   .ok());
   EXPECT_EQ(read("d/l"), "text");
   EXPECT_EQ(read("x/y/implicit"), "deep");
-  struct stat f{}, h{}, d{}, x{};
+  struct stat f {
+  }, h{}, d{}, x{};
   ASSERT_EQ(lstat((root_ + "/d/f").c_str(), &f), 0);
   ASSERT_EQ(lstat((root_ + "/d/h").c_str(), &h), 0);
   ASSERT_EQ(lstat((root_ + "/d").c_str(), &d), 0);
@@ -143,10 +146,18 @@ TEST_F(ApplyTest, ReplacesWhatStandsInTheWay) {
 }
 
 TEST_F(ApplyTest, WhiteoutsDeleteInAPlainTree) {
-  ASSERT_TRUE(apply({{"d/old", EntryType::kFile, "1"}, {"d/keep", EntryType::kFile, "2"}, {"e/x", EntryType::kFile, "3"},
-                     {"e/s/y", EntryType::kFile, "4"}}).ok());
-  ASSERT_TRUE(apply({{"d/.wh.old"}, {"d/.wh..wh.plnk"}, {"e/s/", EntryType::kDirectory, "", 0755},
-                     {"e/s/new", EntryType::kFile, "5"}, {"e/.wh..wh..opq"}, {".wh.gone"}}).ok());
+  ASSERT_TRUE(apply({{"d/old", EntryType::kFile, "1"},
+                     {"d/keep", EntryType::kFile, "2"},
+                     {"e/x", EntryType::kFile, "3"},
+                     {"e/s/y", EntryType::kFile, "4"}})
+                  .ok());
+  ASSERT_TRUE(apply({{"d/.wh.old"},
+                     {"d/.wh..wh.plnk"},
+                     {"e/s/", EntryType::kDirectory, "", 0755},
+                     {"e/s/new", EntryType::kFile, "5"},
+                     {"e/.wh..wh..opq"},
+                     {".wh.gone"}})
+                  .ok());
   EXPECT_FALSE(there("d/old"));
   EXPECT_TRUE(there("d/keep"));
   EXPECT_FALSE(there("e/x"));
@@ -159,9 +170,14 @@ TEST_F(ApplyTest, WhiteoutsDeleteInAPlainTree) {
 
 TEST_F(ApplyTest, AnUpperDirComesBackAsTheSameLayer) {
   if (geteuid() != 0) GTEST_SKIP();
-  ASSERT_TRUE(apply({{"d/", EntryType::kDirectory, "", 0755}, {"d/.wh.old"}, {"o/", EntryType::kDirectory, "", 0755},
-                     {"o/.wh..wh..opq"}, {"o/n", EntryType::kFile, "n"}}, {.target = ApplyTarget::kOverlayUpper}).ok());
-  struct stat st{};
+  ASSERT_TRUE(apply({{"d/", EntryType::kDirectory, "", 0755},
+                     {"d/.wh.old"},
+                     {"o/", EntryType::kDirectory, "", 0755},
+                     {"o/.wh..wh..opq"},
+                     {"o/n", EntryType::kFile, "n"}},
+                    {.target = ApplyTarget::kOverlayUpper})
+                  .ok());
+  struct stat st {};
   ASSERT_EQ(lstat((root_ + "/d/old").c_str(), &st), 0);
   EXPECT_TRUE(S_ISCHR(st.st_mode) && st.st_rdev == 0);
   EXPECT_EQ(host::xattr_of(root_ + "/o", "trusted.overlay.opaque"), "y");
@@ -189,11 +205,14 @@ TEST_F(ApplyTest, UnchangedEntriesOfAnUpperDirAreLeftOut) {
     chmod((lower + path).c_str(), 0755);
     chmod((root_ + path).c_str(), 0755);
   }
-  auto upper = [&] { return names_of([&](TarWriter& w) { return write_overlay_upper(root_, {lower}, w, {}, {}).status(); }); };
+  auto upper = [&] {
+    return names_of([&](TarWriter& w) { return write_overlay_upper(root_, {lower}, w, {}, {}).status(); });
+  };
   EXPECT_EQ(upper(), "");
   put(root_ + "/d/changed", "2");
   EXPECT_EQ(upper(), "d/ d/changed ");  // the parent goes along
-  EXPECT_EQ(names_of([&](TarWriter& w) { return write_difference(lower, root_, w, {}, {}).status(); }), "d/ d/changed ");
+  EXPECT_EQ(names_of([&](TarWriter& w) { return write_difference(lower, root_, w, {}, {}).status(); }),
+            "d/ d/changed ");
 }
 
 TEST_F(ApplyTest, DifferencesOfTreesApplyToTheOther) {
@@ -215,7 +234,8 @@ TEST_F(ApplyTest, DifferencesOfTreesApplyToTheOther) {
 }
 
 TEST_F(ApplyTest, TheSameTreeGivesTheSameBytes) {
-  ASSERT_TRUE(apply({{"b", EntryType::kFile, "1"}, {"a/z", EntryType::kFile, "2"}, {"a-b", EntryType::kFile, "3"}}).ok());
+  ASSERT_TRUE(
+      apply({{"b", EntryType::kFile, "1"}, {"a/z", EntryType::kFile, "2"}, {"a-b", EntryType::kFile, "3"}}).ok());
   auto tree = [&] { return names_of([&](TarWriter& w) { return write_tree(root_, w, {}, {}).status(); }); };
   EXPECT_EQ(tree(), "a/ a/z a-b b ");
   std::string first = last_tar_;
@@ -229,8 +249,9 @@ TEST_F(ApplyTest, ImplicitParentsAndLinksComeFromTheLowerTrees) {
   put(lower + "/etc/base", "b");
   chmod((lower + "/etc").c_str(), 0711);
   ASSERT_TRUE(apply({{"etc/added", EntryType::kFile, "a"}, {"etc/linked", EntryType::kHardLink, "etc/base"}},
-                    {.target = ApplyTarget::kOverlayUpper, .lowers = {lower}}).ok());
-  struct stat st{};
+                    {.target = ApplyTarget::kOverlayUpper, .lowers = {lower}})
+                  .ok());
+  struct stat st {};
   ASSERT_EQ(lstat((root_ + "/etc").c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 07777, 0711u);
   EXPECT_EQ(read("etc/linked"), "b");
@@ -239,7 +260,8 @@ TEST_F(ApplyTest, ImplicitParentsAndLinksComeFromTheLowerTrees) {
 
 TEST_F(ApplyTest, RefusesTheEntryThatIsMoreThanALayerMayUnpackTo) {
   EXPECT_TRUE(apply({{"a", EntryType::kFile, "12345"}, {"b", EntryType::kFile, "12345"}}, {.bytes_max = 10}).ok());
-  const Status refused = apply({{"a", EntryType::kFile, "12345"}, {"dir/bomb", EntryType::kFile, "123456"}}, {.bytes_max = 10});
+  const Status refused =
+      apply({{"a", EntryType::kFile, "12345"}, {"dir/bomb", EntryType::kFile, "123456"}}, {.bytes_max = 10});
   EXPECT_EQ(refused.code(), Code::kResourceExhausted);
   EXPECT_TRUE(message_of(refused).starts_with("layer entry 'dir/bomb' of 6 bytes goes beyond the 10 bytes")) << refused;
   EXPECT_FALSE(there("dir/bomb"));  // told before a byte of it is written

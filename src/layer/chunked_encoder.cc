@@ -56,9 +56,7 @@ class ChunkedEncoder final : public Encoder {
   }
 
  private:
-  static Status no_memory() {
-    return environment_error(Code::kResourceExhausted, "compress a layer: out of memory");
-  }
+  static Status no_memory() { return environment_error(Code::kResourceExhausted, "compress a layer: out of memory"); }
 
   std::unique_ptr<Chunk> fresh_chunk() {
     if (!spare_.empty()) {

@@ -28,7 +28,8 @@ class PlainEncoder final : public Encoder {
 // A source with its first bytes put back in front.
 class RewoundSource final : public ByteSource {
  public:
-  RewoundSource(std::string first, std::unique_ptr<ByteSource> rest) : first_(std::move(first)), rest_(std::move(rest)) {}
+  RewoundSource(std::string first, std::unique_ptr<ByteSource> rest)
+      : first_(std::move(first)), rest_(std::move(rest)) {}
   Result<std::size_t> read(std::span<char> buffer) override {
     if (at_ == first_.size()) return rest_->read(buffer);
     std::size_t n = std::min(buffer.size(), first_.size() - at_);

@@ -89,7 +89,8 @@ TEST_P(EachCompression, CutShortOrDamagedIsAnError) {
 }
 
 TEST(Gzip, ReadsSeveralMembersCutAtAnyPlace) {
-  std::string packed = pack({.type = Compression::kGzip}, "first ", 100) + pack({.type = Compression::kGzip}, "second", 100);
+  std::string packed =
+      pack({.type = Compression::kGzip}, "first ", 100) + pack({.type = Compression::kGzip}, "second", 100);
   for (std::size_t piece = 1; piece < packed.size(); ++piece) EXPECT_EQ(*unpack(packed, piece), "first second");
   EXPECT_EQ(*unpack(packed + std::string(100, '\0'), 9), "first second");
   EXPECT_FALSE(unpack(packed + "garbage", 9).ok());
@@ -108,8 +109,8 @@ std::string prose(std::size_t size) {
 }
 
 TEST_P(EachCompression, TheChosenEffortDependsOnTheBytesAlone) {
-  for (std::string plain : {prose(5 << 20), random_bytes(1 << 20) + prose(3 << 20), random_bytes(6 << 20),
-                            prose(200), std::string(5 << 20, 'x')}) {
+  for (std::string plain : {prose(5 << 20), random_bytes(1 << 20) + prose(3 << 20), random_bytes(6 << 20), prose(200),
+                            std::string(5 << 20, 'x')}) {
     std::string one = pack({.type = GetParam(), .threads = 1}, plain, 4096);
     for (int threads : {2, 5}) {
       EXPECT_EQ(Digest::of(one), Digest::of(pack({.type = GetParam(), .threads = threads}, plain, 300000 * threads)));
@@ -122,11 +123,14 @@ TEST_P(EachCompression, TheChosenEffortDependsOnTheBytesAlone) {
 
 TEST(Gzip, TakesTheFastLevelOnlyWhereItCostsLittle) {
   std::string text = prose(4 << 20);
-  auto size = [&](std::optional<int> level) { return pack({.type = Compression::kGzip, .level = level}, text, 1 << 20).size(); };
+  auto size = [&](std::optional<int> level) {
+    return pack({.type = Compression::kGzip, .level = level}, text, 1 << 20).size();
+  };
   EXPECT_LE(size(std::nullopt) * 100, size(5) * 105);
   // Repeats that only a search finds.
   text.clear();
-  for (int i = 0; text.size() < 4 << 20; ++i) text += prose(3000 + i % 17 * 40).substr(static_cast<std::size_t>(i) % 700) + "\n#include <a/b.h>\n";
+  for (int i = 0; text.size() < 4 << 20; ++i)
+    text += prose(3000 + i % 17 * 40).substr(static_cast<std::size_t>(i) % 700) + "\n#include <a/b.h>\n";
   EXPECT_LE(size(std::nullopt) * 100, size(5) * 105);
 }
 

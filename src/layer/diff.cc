@@ -77,8 +77,8 @@ class Differ {
   bool have_lowers_;
   std::string buffer_;
   DiffReport report_;
-  std::map<Inode, std::string> linked_;                    // written already, under this name
-  std::map<Inode, std::vector<std::string>> unchanged_;    // unchanged names of a linked inode
+  std::map<Inode, std::string> linked_;                  // written already, under this name
+  std::map<Inode, std::vector<std::string>> unchanged_;  // unchanged names of a linked inode
 };
 
 Status Differ::folder(int fd, const LowerFolder& lower, Mode mode, const Frame& frame) {
@@ -92,8 +92,9 @@ Status Differ::folder(int fd, const LowerFolder& lower, Mode mode, const Frame& 
   for (const auto& name : names) {
     for (; old != below.end() && *old < name; ++old) KILN_RETURN_IF_ERROR(deletion(*old, frame));
     if (old != below.end() && *old == name) {
-      struct stat info{};
-      bool gone = have_lowers_ && ::fstatat(fd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && internal::is_whiteout(info);
+      struct stat info {};
+      bool gone =
+          have_lowers_ && ::fstatat(fd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && internal::is_whiteout(info);
       if (!gone) ++old;
     }
     KILN_RETURN_IF_ERROR(member(fd, name, lower, mode, frame));
@@ -104,7 +105,7 @@ Status Differ::folder(int fd, const LowerFolder& lower, Mode mode, const Frame& 
 
 Status Differ::member(int fd, const std::string& name, const LowerFolder& lower, Mode mode, const Frame& frame) {
   if (stop_.stop_requested()) return cancelled();
-  struct stat info{};
+  struct stat info {};
   if (::fstatat(fd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
     return errno_error(errno, fmt::format("stat '{}'", join(frame, name)));
   }
@@ -159,8 +160,9 @@ Status Differ::subfolder(int fd, const std::string& name, const std::string& pat
   Frame inner{&frame, path, fd, name, info, written};
   if (mode == Mode::kOverlay) {
     if (internal::is_redirected(child.get())) {
-      return environment_error(Code::kFailedPrecondition,
-                               fmt::format("'{}' is a redirected overlay directory; mount overlays with redirect_dir=off", path));
+      return environment_error(
+          Code::kFailedPrecondition,
+          fmt::format("'{}' is a redirected overlay directory; mount overlays with redirect_dir=off", path));
     }
     if (internal::is_opaque(child.get())) {
       if (!below.empty()) mode = Mode::kWalk;
@@ -200,7 +202,10 @@ Status Differ::fill(TarEntry& entry, int fd, const std::string& name, const stru
   if (options_.clamp_mtime && entry.mtime > *options_.clamp_mtime) entry.mtime = *options_.clamp_mtime;
   if (options_.whole_seconds) entry.mtime.nanoseconds = 0;
   switch (info.st_mode & S_IFMT) {
-    case S_IFDIR: entry.type = EntryType::kDirectory; entry.name += '/'; break;
+    case S_IFDIR:
+      entry.type = EntryType::kDirectory;
+      entry.name += '/';
+      break;
     case S_IFLNK: {
       entry.type = EntryType::kSymlink;
       KILN_ASSIGN_OR_RETURN(entry.link, host::read_link_at(fd, name));
@@ -227,8 +232,8 @@ Status Differ::read_xattrs(TarEntry& entry, int file, int folder, const std::str
     if (n > 0) entry.xattrs["security.capability"] = std::string(value, static_cast<std::size_t>(n));
     return ok();
   }
-  KILN_ASSIGN_OR_RETURN(auto all, file >= 0 ? host::xattrs_of(file)
-                                            : host::xattrs_of(fmt::format("{}/{}", host::fd_path(folder), name)));
+  KILN_ASSIGN_OR_RETURN(
+      auto all, file >= 0 ? host::xattrs_of(file) : host::xattrs_of(fmt::format("{}/{}", host::fd_path(folder), name)));
   for (auto& [key, value] : all) {
     if (!key.starts_with("trusted.overlay.") && !key.starts_with("user.overlay.")) entry.xattrs[key] = std::move(value);
   }

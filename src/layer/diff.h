@@ -32,7 +32,7 @@ enum class XattrKeep { kCapability, kAll, kNone };
 
 struct DiffOptions {
   XattrKeep xattrs = XattrKeep::kCapability;
-  IdMap map_uid;                   // from disk to archive
+  IdMap map_uid;  // from disk to archive
   IdMap map_gid;
   std::optional<FileTime> clamp_mtime;  // later mtimes become this
   // Whole seconds only, as BuildKit's layers have them (no pax mtime record). Default: yes.
@@ -43,7 +43,7 @@ struct DiffOptions {
 
 struct DiffReport {
   std::uint64_t entries = 0;
-  std::uint64_t bytes = 0;      // of file bodies
+  std::uint64_t bytes = 0;  // of file bodies
   std::uint64_t whiteouts = 0;
 };
 

@@ -218,17 +218,17 @@ class EstargzWriter final : public EstargzEncoder {
   ByteSink& sink_;
   internal::GzipChunker chunker_;
   State state_ = State::kHeaders;
-  std::string headers_;                // of the member that begins
-  std::size_t header_want_ = kBlock;   // how much of them is asked for
-  std::size_t last_header_ = 0;        // where the header block looked at begins
-  std::uint64_t left_ = 0;             // of the body, or of its padding
+  std::string headers_;               // of the member that begins
+  std::size_t header_want_ = kBlock;  // how much of them is asked for
+  std::size_t last_header_ = 0;       // where the header block looked at begins
+  std::uint64_t left_ = 0;            // of the body, or of its padding
   std::uint64_t body_size_ = 0;
   std::uint64_t chunk_left_ = 0;
   Hasher content_, chunk_content_;
   std::string member_, packed_;
   std::uint64_t written_ = 0;
   Toc toc_;
-  std::size_t file_ = 0, chunk_ = 0;   // indexes of the file's and the chunk's entries
+  std::size_t file_ = 0, chunk_ = 0;  // indexes of the file's and the chunk's entries
   Digest toc_digest_;
   std::string appended_;
 };

@@ -31,7 +31,8 @@ class GzipDecoder final : public ByteSource {
         drained_ = !more;
       }
       int code = isal_inflate(stream_.get());
-      if (code != ISAL_DECOMP_OK && code != ISAL_END_INPUT) return damaged(fmt::format("gzip: damaged stream ({})", code));
+      if (code != ISAL_DECOMP_OK && code != ISAL_END_INPUT)
+        return damaged(fmt::format("gzip: damaged stream ({})", code));
     }
     return static_cast<std::size_t>(wanted - stream_->avail_out);
   }

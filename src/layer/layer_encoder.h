@@ -22,7 +22,7 @@
 namespace kiln::layer {
 
 struct EncodedLayer {
-  Digest diff_id;                   // sha256 of the plain tar (with the table that estargz appends)
+  Digest diff_id;  // sha256 of the plain tar (with the table that estargz appends)
   std::uint64_t plain_size = 0;
   std::uint64_t encoded_size = 0;
   std::map<std::string, std::string> annotations;  // that belong to the blob's descriptor (estargz)

@@ -111,7 +111,7 @@ Result<std::vector<std::string>> LowerFolder::names() const {
     KILN_ASSIGN_OR_RETURN(auto names, host::list_dir(folder.get()));
     for (auto& name : names) {
       if (hidden.contains(name) || shown.contains(name)) continue;
-      struct stat info{};
+      struct stat info {};
       if (::fstatat(folder.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
       (is_whiteout(info) ? hidden : shown).insert(std::move(name));
     }

@@ -14,7 +14,8 @@ namespace {
 
 std::string text_of(std::size_t size) {
   std::string out;
-  for (int i = 0; out.size() < size; ++i) out += "value_" + std::to_string(i * 7919 % 100003) + " = call(" + std::to_string(i) + ")\n";
+  for (int i = 0; out.size() < size; ++i)
+    out += "value_" + std::to_string(i * 7919 % 100003) + " = call(" + std::to_string(i) + ")\n";
   out.resize(size);
   return out;
 }
@@ -26,8 +27,9 @@ std::string joined(const std::vector<Run>& runs) {
 }
 
 TEST(RandomRuns, AreTheChunkInOrderAndAlternate) {
-  for (std::string chunk : {std::string(), std::string("x"), text_of(300'000), random_bytes(300'000),
-                            text_of(2 * kSegmentBytes) + random_bytes(3 * kSegmentBytes) + text_of(kSegmentBytes + 1)}) {
+  for (std::string chunk :
+       {std::string(), std::string("x"), text_of(300'000), random_bytes(300'000),
+        text_of(2 * kSegmentBytes) + random_bytes(3 * kSegmentBytes) + text_of(kSegmentBytes + 1)}) {
     auto runs = random_runs(chunk);
     EXPECT_TRUE(joined(runs) == chunk);
     for (std::size_t i = 1; i < runs.size(); ++i) EXPECT_NE(runs[i].random, runs[i - 1].random);
@@ -44,7 +46,8 @@ TEST(RandomRuns, FindWhatCompressesThoughItLooksFlat) {
   EXPECT_FALSE(looks_incompressible(random_bytes(kSegmentBytes / 2 - 1)));  // not worth a run
   EXPECT_FALSE(looks_incompressible(std::string(kSegmentBytes, '\0')));
   std::string base64;  // three quarters of a byte each
-  for (char c : random_bytes(kSegmentBytes)) base64 += "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[c & 63];
+  for (char c : random_bytes(kSegmentBytes))
+    base64 += "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[c & 63];
   EXPECT_FALSE(looks_incompressible(base64));
   std::string repeated;  // every byte as often as any other, and the same again and again
   const std::string once = random_bytes(4000);
@@ -83,7 +86,8 @@ TEST(StoredFrame, IsReadByLibzstdAtTheBordersOfItsBlocks) {
 }
 
 TEST(Chunkers, GiveTheSameBytesWhateverTheyPackedBefore) {
-  const std::string first = text_of(700'000) + random_bytes(kSegmentBytes * 3), second = random_bytes(400'000) + text_of(400'000);
+  const std::string first = text_of(700'000) + random_bytes(kSegmentBytes * 3),
+                    second = random_bytes(400'000) + text_of(400'000);
   auto packed = [](ChunkPacker& packer, const std::string& chunk) {
     std::string out;
     EXPECT_TRUE(packer.pack(chunk, out));

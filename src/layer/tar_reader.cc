@@ -56,9 +56,7 @@ bool checksum_fits(const char* block) {
   return *stored == plain || *stored == with_signs;
 }
 
-bool all_zero(const char* block) {
-  return block[0] == '\0' && std::memcmp(block, block + 1, kBlock - 1) == 0;
-}
+bool all_zero(const char* block) { return block[0] == '\0' && std::memcmp(block, block + 1, kBlock - 1) == 0; }
 
 std::optional<std::int64_t> decimal(std::string_view text) {
   std::int64_t value = 0;
@@ -119,13 +117,15 @@ Status parse_pax(std::string_view text, Overrides& over) {
   while (!text.empty() && text.front() != '\0') {
     auto blank = text.find(' ');
     auto length = blank == std::string_view::npos ? std::nullopt : decimal(text.substr(0, blank));
-    if (!length || *length <= static_cast<std::int64_t>(blank) + 1 || *length > static_cast<std::int64_t>(text.size())) {
+    if (!length || *length <= static_cast<std::int64_t>(blank) + 1 ||
+        *length > static_cast<std::int64_t>(text.size())) {
       return bad("malformed pax header");
     }
     std::string_view record = text.substr(blank + 1, static_cast<std::size_t>(*length) - blank - 1);
     auto equals = record.find('=');
     if (record.back() != '\n' || equals == std::string_view::npos) return bad("malformed pax header");
-    KILN_RETURN_IF_ERROR(apply_record(record.substr(0, equals), record.substr(equals + 1, record.size() - equals - 2), over));
+    KILN_RETURN_IF_ERROR(
+        apply_record(record.substr(0, equals), record.substr(equals + 1, record.size() - equals - 2), over));
     text.remove_prefix(static_cast<std::size_t>(*length));
   }
   return ok();
@@ -227,7 +227,8 @@ Status TarReader::State::read_header(const char* block) {
   }
   auto mode = number(block, 100, 8), uid = number(block, 108, 8), gid = number(block, 116, 8);
   auto size = number(block, 124, 12), mtime = number(block, 136, 12);
-  if (!mode || !uid || !gid || !size || !mtime || *size < 0) return bad(fmt::format("malformed header of '{}'", entry.name));
+  if (!mode || !uid || !gid || !size || !mtime || *size < 0)
+    return bad(fmt::format("malformed header of '{}'", entry.name));
   entry.mode = static_cast<std::uint32_t>(*mode) & 07777;
   entry.uid = static_cast<std::uint32_t>(*uid);
   entry.gid = static_cast<std::uint32_t>(*gid);
@@ -311,9 +312,7 @@ Result<const TarEntry*> TarReader::next() {
       case 'V':  // GNU volume label
         KILN_RETURN_IF_ERROR(s.take_special(s.entry.size).status());
         break;
-      default:
-        KILN_RETURN_IF_ERROR(s.apply(over, flag));
-        return &s.entry;
+      default: KILN_RETURN_IF_ERROR(s.apply(over, flag)); return &s.entry;
     }
   }
 }

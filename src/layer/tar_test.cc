@@ -53,7 +53,9 @@ TEST(TarWriter, SmallThingsFitAPlainHeaderOfKnownBytes) {
   EXPECT_EQ(tar.substr(124, 12), std::string("00000000003\0", 12));
   EXPECT_EQ(tar.substr(136, 12), std::string("14524770400\0", 12));
   EXPECT_EQ(tar.substr(148, 8), std::string("007624\0 ", 8));
-  EXPECT_EQ(tar.substr(257, 8), "ustar" + std::string("\0" "00", 3));
+  EXPECT_EQ(tar.substr(257, 8), "ustar" + std::string("\0"
+                                                      "00",
+                                                      3));
   EXPECT_EQ(tar.substr(329, 8), std::string("0000000\0", 8));
 }
 

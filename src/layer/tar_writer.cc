@@ -62,7 +62,10 @@ void put_octal(Block& block, const Field& field, std::int64_t value) {
 }
 
 void seal(Block& block) {
-  std::memcpy(block.data() + kMagic.at, "ustar\0" "00", kMagic.size);
+  std::memcpy(block.data() + kMagic.at,
+              "ustar\0"
+              "00",
+              kMagic.size);
   std::memset(block.data() + kChecksum.at, ' ', kChecksum.size);
   std::int64_t sum = 0;
   for (char c : block) sum += static_cast<unsigned char>(c);

@@ -89,7 +89,7 @@ Status ParentFolders::take_attributes(int parent_fd, const std::string& base, co
     if (!lower_root.valid()) continue;
     auto found = open_below(lower_root.get(), path, O_PATH);
     if (!found.ok()) continue;
-    struct stat st{};
+    struct stat st {};
     if (::fstat(found->get(), &st) != 0 || !S_ISDIR(st.st_mode)) return ok();  // replaced: nothing to take over
     if (::fchownat(parent_fd, base.c_str(), st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) != 0 ||
         ::fchmodat(parent_fd, base.c_str(), st.st_mode & 07777, 0) != 0) {

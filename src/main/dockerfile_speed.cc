@@ -32,7 +32,8 @@ double best_ms(const std::function<bool()>& work) {
 std::string big_dockerfile() {
   std::string out;
   for (int i = 0; i < 200; ++i) {
-    out += fmt::format("FROM alpine AS stage{0}\nARG VERSION{0}=1.{0}\nENV A=$VERSION{0} B=\"two words\" C=${{A:-x}}\n", i);
+    out += fmt::format("FROM alpine AS stage{0}\nARG VERSION{0}=1.{0}\nENV A=$VERSION{0} B=\"two words\" C=${{A:-x}}\n",
+                       i);
     out += "WORKDIR /src\nCOPY go.mod go.sum ./\nRUN --mount=type=cache,target=/cache make \\\n    all\n";
     out += fmt::format("COPY --chown=1:1 src{} src/\n", i);
     out += i == 0 ? "LABEL one=two\n" : fmt::format("COPY --from=stage{} /out /in\n", i - 1);
@@ -44,7 +45,8 @@ std::string big_dockerfile() {
 double lowering_ms() {
   const std::string text = big_dockerfile();
   return best_ms([&] {
-    client::LocalBridge bridge({.opts = {}, .dirs = {{"context", "/nonexistent"}, {"dockerfile", "/nonexistent"}}, .build_file = text});
+    client::LocalBridge bridge(
+        {.opts = {}, .dirs = {{"context", "/nonexistent"}, {"dockerfile", "/nonexistent"}}, .build_file = text});
     return frontend::dockerfile::lower_build(bridge, {}).ok();
   });
 }

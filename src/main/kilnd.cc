@@ -24,7 +24,8 @@ int main(int argc, char** argv) {
       case kiln::daemon::Action::kRun: {
         // Mounts and runtimes take it from folders of their own.
         std::error_code unknown;
-        if (auto root = std::filesystem::absolute(line->config.root, unknown); !unknown) line->config.root = root.string();
+        if (auto root = std::filesystem::absolute(line->config.root, unknown); !unknown)
+          line->config.root = root.string();
         status = kiln::daemon::run_daemon(line->config);
       }
     }

@@ -92,7 +92,8 @@ TEST(TraceParentTest, OnlyWellFormedParentsCount) {
   EXPECT_TRUE(parse_trace_parent(kParent));
   EXPECT_EQ(trace_parent_text(*parse_trace_parent(kParent)), kParent);
   for (const char* bad : {"", "00-0af7", "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-                          "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}) {
+                          "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                          "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}) {
     EXPECT_FALSE(parse_trace_parent(bad)) << bad;
   }
 }

@@ -54,8 +54,8 @@ class Metrics {
   };
   using Labels = std::vector<std::pair<std::string, std::string>>;
   static std::string labels_text(const Labels& labels);
-  static void print(std::string& out, std::string_view name, const std::string& labels, const std::vector<double>& bounds,
-                    const Histogram& histogram);
+  static void print(std::string& out, std::string_view name, const std::string& labels,
+                    const std::vector<double>& bounds, const Histogram& histogram);
 
   mutable std::mutex mutex_;
   std::map<std::string, std::uint64_t> builds_;  // by labels

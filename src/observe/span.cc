@@ -103,7 +103,9 @@ std::optional<TraceParent> parse_trace_parent(std::string_view header) {
   return TraceParent{std::string(trace), std::string(span)};
 }
 
-std::string trace_parent_text(const TraceParent& parent) { return fmt::format("00-{}-{}-01", parent.trace_id, parent.span_id); }
+std::string trace_parent_text(const TraceParent& parent) {
+  return fmt::format("00-{}-{}-01", parent.trace_id, parent.span_id);
+}
 std::string new_trace_id() { return random_hex(16); }
 std::string new_span_id() { return random_hex(8); }
 

@@ -43,7 +43,7 @@ struct Span {
   std::vector<Attribute> attributes;
   std::vector<SpanEvent> events;
   SpanStatus status = SpanStatus::kUnset;
-  std::string message;  // of an error
+  std::string message;              // of an error
   std::vector<Attribute> resource;  // who made it; empty: this daemon
   std::string scope;
 };

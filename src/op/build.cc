@@ -84,7 +84,8 @@ class BuildOp final : public solve::Op {
     }
     auto name = op().attrs.find(kFilenameAttribute);
     std::string file = name == op().attrs.end() ? kDefinitionFile : name->second;
-    KILN_ASSIGN_OR_RETURN(auto tree, ports_.trees->open(tree_of(inputs[static_cast<std::size_t>(input->second)]), context.stop));
+    KILN_ASSIGN_OR_RETURN(auto tree,
+                          ports_.trees->open(tree_of(inputs[static_cast<std::size_t>(input->second)]), context.stop));
     KILN_ASSIGN_OR_RETURN(auto fd, host::open_in_root(tree.root.get(), file, O_RDONLY | O_CLOEXEC));
     return host::read_to_end(fd.get(), kDefinitionBytesMax);
   }

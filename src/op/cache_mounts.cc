@@ -99,7 +99,8 @@ Status CacheMounts::forget(store::Trees& trees, const std::string& id) {
 }
 
 Result<std::shared_ptr<CacheMount>> CacheMounts::find_or_make(store::Trees& trees, const CacheMountRequest& request,
-                                                              const std::string& key, std::stop_token stop, bool& busy) {
+                                                              const std::string& key, std::stop_token stop,
+                                                              bool& busy) {
   KILN_ASSIGN_OR_RETURN(store::MutableRef tree, trees.take(key));
   if (!tree && request.sharing == graph::CacheSharing::kLocked) {
     KILN_ASSIGN_OR_RETURN(const int kept, trees.count_kept(key));
@@ -107,7 +108,9 @@ Result<std::shared_ptr<CacheMount>> CacheMounts::find_or_make(store::Trees& tree
     if (busy) return std::shared_ptr<CacheMount>();
   }
   if (!tree) {
-    KILN_ASSIGN_OR_RETURN(tree, trees.make_mutable(request.initial, {.description = request.description, .type = store::RecordType::kCacheMount}, stop));
+    KILN_ASSIGN_OR_RETURN(
+        tree, trees.make_mutable(request.initial,
+                                 {.description = request.description, .type = store::RecordType::kCacheMount}, stop));
     KILN_RETURN_IF_ERROR(tree->keep(key));
   }
   return std::make_shared<CacheMount>(shared_from_this(), std::move(tree));

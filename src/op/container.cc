@@ -13,7 +13,10 @@
 namespace kiln::op {
 
 Container::Container(ContainerRequest request, OpPorts ports)
-    : ports_(std::move(ports)), id_(new_id()), platform_(std::move(request.platform)), inputs_(std::move(request.inputs)) {
+    : ports_(std::move(ports)),
+      id_(new_id()),
+      platform_(std::move(request.platform)),
+      inputs_(std::move(request.inputs)) {
   op_.meta.args = {id_};
   op_.meta.hostname = std::move(request.hostname);
   op_.meta.extra_hosts = std::move(request.extra_hosts);
@@ -23,7 +26,8 @@ Container::Container(ContainerRequest request, OpPorts ports)
   for (graph::Mount& mount : op_.mounts) mount.output = 0;
 }
 
-Result<std::shared_ptr<Container>> Container::make(ContainerRequest request, OpPorts ports, solve::RunContext& context) {
+Result<std::shared_ptr<Container>> Container::make(ContainerRequest request, OpPorts ports,
+                                                   solve::RunContext& context) {
   if (ports.runtime == nullptr) return engine_error("no runtime for containers was configured");
   auto container = std::shared_ptr<Container>(new Container(std::move(request), std::move(ports)));
   KILN_RETURN_IF_ERROR(container->prepare(context));
@@ -65,7 +69,8 @@ Status Container::prepare(solve::RunContext& context) {
 Result<sandbox::ExitStatus> Container::run(const ContainerProcessRequest& request, sandbox::ProcessIo& io,
                                            solve::RunContext& context) {
   graph::Meta meta = request.meta;
-  const bool has_term = std::any_of(meta.env.begin(), meta.env.end(), [](const std::string& e) { return e.starts_with("TERM="); });
+  const bool has_term =
+      std::any_of(meta.env.begin(), meta.env.end(), [](const std::string& e) { return e.starts_with("TERM="); });
   if (request.tty && !has_term) meta.env.push_back("TERM=xterm");
   sandbox::ProcessSpec process{.args = meta.args, .cwd = meta.cwd, .user = meta.user, .tty = request.tty};
   for (const graph::Ulimit& ulimit : meta.ulimits) process.ulimits.push_back({ulimit.name, ulimit.soft, ulimit.hard});
@@ -109,8 +114,9 @@ bool is_valid_exit(const graph::Meta& meta, int code) {
   return valid.empty() ? code == 0 : std::find(valid.begin(), valid.end(), code) != valid.end();
 }
 
-Result<sandbox::ExitStatus> Container::run_first(const ContainerProcessRequest& request, const sandbox::ProcessSpec& process,
-                                                 sandbox::ProcessIo& io, std::stop_token stop) {
+Result<sandbox::ExitStatus> Container::run_first(const ContainerProcessRequest& request,
+                                                 const sandbox::ProcessSpec& process, sandbox::ProcessIo& io,
+                                                 std::stop_token stop) {
   sandbox::ContainerSpec container{.id = id_,
                                    .root = root_,
                                    .root_readonly = mounts_->root_readonly(),

@@ -93,7 +93,8 @@ class Copier {
     auto ground = std::make_shared<Level>();
     KILN_ASSIGN_OR_RETURN(ground->from, open_directory(source.root, from_parent));
     KILN_ASSIGN_OR_RETURN(ground->to, open_directory(target_root_, to_parent));
-    std::string from_name = source.path.empty() ? "." : source.path.substr(from_parent.empty() ? 0 : from_parent.size() + 1);
+    std::string from_name =
+        source.path.empty() ? "." : source.path.substr(from_parent.empty() ? 0 : from_parent.size() + 1);
     std::string to_name = target.empty() ? "." : target.substr(to_parent.empty() ? 0 : to_parent.size() + 1);
     Status walked = entry({from_name, to_name, "", target}, Verdict{}, ground);
     if (walked.ok()) walked = hand_over(ground);
@@ -120,7 +121,8 @@ class Copier {
     const bool may_enter = !excluded || exclude_.has_exclusions();
     if (!chosen && !includes_ && !may_enter) return ok();
     std::optional<struct stat> info = stat_at(level->from.get(), names.from);
-    if (!info) return annotate(go_error(errno, "lstat", absolute(names.inside)), "failed to stat " + absolute(names.inside));
+    if (!info)
+      return annotate(go_error(errno, "lstat", absolute(names.inside)), "failed to stat " + absolute(names.inside));
     if (S_ISDIR(info->st_mode)) return directory(std::move(names), *info, chosen, may_enter, here, level);
     if (!chosen) return ok();
     KILN_RETURN_IF_ERROR(make_levels(level));
@@ -224,7 +226,8 @@ class Copier {
     if (S_ISREG(info.st_mode)) return copy_contents(names, info, *level);
     if (S_ISLNK(info.st_mode)) {
       KILN_ASSIGN_OR_RETURN(std::string link, host::read_link_at(from, names.from));
-      if (::symlinkat(link.c_str(), to, names.to.c_str()) != 0) return go_error(errno, "symlink", absolute(names.target));
+      if (::symlinkat(link.c_str(), to, names.to.c_str()) != 0)
+        return go_error(errno, "symlink", absolute(names.target));
     } else {
       // A socket leaves an empty file in its place.
       mode_t mode = S_ISSOCK(info.st_mode) ? S_IFREG | (info.st_mode & 07777) : info.st_mode;

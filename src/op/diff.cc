@@ -49,19 +49,20 @@ class DiffOp final : public solve::Op {
   Result<Digest> content_key(int, const solve::OutputRef&, solve::RunContext&) override {
     return engine_error("a difference is not keyed by content");
   }
-  Result<std::vector<solve::OutputRef>> run(const std::vector<solve::OutputRef>& inputs, solve::RunContext& context) override {
+  Result<std::vector<solve::OutputRef>> run(const std::vector<solve::OutputRef>& inputs,
+                                            solve::RunContext& context) override {
     auto side = [&](const std::optional<std::int64_t>& index) -> Result<store::TreeRef> {
       if (!index || *index == graph::kNoInput) return store::TreeRef();
       if (*index < 0 || *index >= static_cast<std::int64_t>(inputs.size())) {
-        return user_error(Code::kInvalidArgument, fmt::format("invalid input index {} for diff op with {} inputs",
-                                                              *index, inputs.size()));
+        return user_error(Code::kInvalidArgument,
+                          fmt::format("invalid input index {} for diff op with {} inputs", *index, inputs.size()));
       }
       return tree_of(inputs[static_cast<std::size_t>(*index)]);
     };
     KILN_ASSIGN_OR_RETURN(store::TreeRef lower, side(op().lower));
     KILN_ASSIGN_OR_RETURN(store::TreeRef upper, side(op().upper));
-    KILN_ASSIGN_OR_RETURN(store::TreeRef difference,
-                          ports_.trees->diff(std::move(lower), std::move(upper), {.description = vertex_->name}, context.stop));
+    KILN_ASSIGN_OR_RETURN(store::TreeRef difference, ports_.trees->diff(std::move(lower), std::move(upper),
+                                                                        {.description = vertex_->name}, context.stop));
     return std::vector<solve::OutputRef>{make_output(std::move(difference))};
   }
   solve::Slot slot() const override { return solve::Slot::kFree; }

@@ -33,8 +33,8 @@ Result<std::optional<std::string>> emulator_for(const std::optional<Platform>& p
   if (wanted.same_as(Platform::host()) || architectures->can_run(wanted)) return std::nullopt;
   if (wanted.architecture == "amd64" && !wanted.variant.empty() && wanted.variant != "v2") {
     return environment_error(Code::kFailedPrecondition,
-                             fmt::format("no support for running processes with {} platform, supported: {}", wanted.str(),
-                                         names_of(architectures->platforms(), "amd64")));
+                             fmt::format("no support for running processes with {} platform, supported: {}",
+                                         wanted.str(), names_of(architectures->platforms(), "amd64")));
   }
   std::optional<std::string> emulator = host::find_program("buildkit-qemu-" + qemu_name(wanted.architecture));
   if (!emulator) log_warn("no emulator for {} is registered or in PATH", wanted.str());

@@ -6,8 +6,8 @@
 #include "base/id.h"
 #include "base/quote.h"
 #include "base/text.h"
-#include "op/emulator.h"
 #include "op/container.h"
+#include "op/emulator.h"
 #include "op/exec_environment.h"
 #include "op/exec_key.h"
 #include "op/exec_mounts.h"
@@ -43,7 +43,8 @@ class ExecOp final : public solve::Op {
     if (everything) selectors.push_back("/");
     std::vector<std::string> digests;
     for (const std::string& selector : selectors) {
-      const Result<Digest> digest = ports_.trees->digest(tree_of(output), selector, {.follow_links = !everything}, context.stop);
+      const Result<Digest> digest =
+          ports_.trees->digest(tree_of(output), selector, {.follow_links = !everything}, context.stop);
       if (!digest.ok()) return content_key_error(tree_of(output), digest.status());
       digests.push_back(digest->str());
     }
@@ -52,13 +53,15 @@ class ExecOp final : public solve::Op {
 
   std::vector<event::KeyPart> key_parts() const override { return exec_parts(op(), vertex_->op.platform); }
 
-  std::vector<event::FileSum> key_files(int input, const solve::OutputRef& output, solve::RunContext& context) override {
+  std::vector<event::FileSum> key_files(int input, const solve::OutputRef& output,
+                                        solve::RunContext& context) override {
     std::vector<event::FileSum> out;
     const auto views = input_views(op(), vertex_->inputs.size());
     if (!views.ok() || static_cast<std::size_t>(input) >= views->size()) return out;
     std::vector<std::string> selectors = distinct_selectors((*views)[static_cast<std::size_t>(input)].selectors);
     if (selectors.empty()) selectors.push_back("/");
-    for (const std::string& selector : selectors) add_files(out, ports_, output, selector, {.follow_links = true}, context);
+    for (const std::string& selector : selectors)
+      add_files(out, ports_, output, selector, {.follow_links = true}, context);
     return out;
   }
 
@@ -105,10 +108,12 @@ class ExecOp final : public solve::Op {
     for (const graph::Ulimit& ulimit : meta.ulimits) process.ulimits.push_back({ulimit.name, ulimit.soft, ulimit.hard});
     KILN_ASSIGN_OR_RETURN(process.env, exec_environment(meta, op().secret_env, vertex_->op.platform, ports_, context));
     KILN_RETURN_IF_ERROR(inject_devices(container, process));
-    KILN_ASSIGN_OR_RETURN(const std::optional<std::string> emulator, emulator_for(vertex_->op.platform, ports_.architectures));
+    KILN_ASSIGN_OR_RETURN(const std::optional<std::string> emulator,
+                          emulator_for(vertex_->op.platform, ports_.architectures));
     if (emulator) {
       process.args.insert(process.args.begin(), kEmulatorTarget);
-      container.mounts.push_back({.what = {"bind", *emulator, {"ro", "bind"}}, .target = kEmulatorTarget, .selector = "", .file = nullptr});
+      container.mounts.push_back(
+          {.what = {"bind", *emulator, {"ro", "bind"}}, .target = kEmulatorTarget, .selector = "", .file = nullptr});
     }
     add_tracing(ports_, container, process);
     ExecProxy proxy(ports_);
@@ -118,7 +123,8 @@ class ExecOp final : public solve::Op {
         .on_stderr = [&](std::string_view bytes) { context.reporter.log(event::LogStream::kStderr, bytes); }};
     const Result<sandbox::ExitStatus> exit = ports_.runtime->run(container, process, io, context.stop);
     proxy.finish(vertex_->digest, context.reporter);
-    if (exit.ok() && exit->samples && ports_.step_records) ports_.step_records->set_samples(vertex_->digest, exit->samples);
+    if (exit.ok() && exit->samples && ports_.step_records)
+      ports_.step_records->set_samples(vertex_->digest, exit->samples);
     return judge(exit);
   }
 
@@ -127,7 +133,8 @@ class ExecOp final : public solve::Op {
     const graph::Meta& meta = op().meta;
     if (!exit.ok()) {
       if (is_cancelled(exit.status())) return exit.status();
-      return annotate(exit.status(), fmt::format("process {} did not complete successfully", quote(join(meta.args, " "))));
+      return annotate(exit.status(),
+                      fmt::format("process {} did not complete successfully", quote(join(meta.args, " "))));
     }
     return is_valid_exit(meta, exit->code) ? ok() : sandbox::exit_error({.args = meta.args}, *exit);
   }
@@ -136,7 +143,8 @@ class ExecOp final : public solve::Op {
     std::vector<std::string> names;
     for (const graph::CdiDevice& device : op().cdi_devices) {
       Result<std::vector<std::string>> found =
-          ports_.devices ? ports_.devices->find(device.name, device.optional) : sandbox::ContainerDevices({.disabled = true}).find(device.name, device.optional);
+          ports_.devices ? ports_.devices->find(device.name, device.optional)
+                         : sandbox::ContainerDevices({.disabled = true}).find(device.name, device.optional);
       KILN_RETURN_IF_ERROR(found.status());
       names.insert(names.end(), found->begin(), found->end());
     }

@@ -12,7 +12,8 @@ namespace kiln::op {
 namespace {
 
 constexpr std::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-constexpr std::string_view kWindowsPath = R"(c:\Windows\System32;c:\Windows;C:\Windows\System32\WindowsPowerShell\v1.0)";
+constexpr std::string_view kWindowsPath =
+    R"(c:\Windows\System32;c:\Windows;C:\Windows\System32\WindowsPowerShell\v1.0)";
 
 void add_proxy(std::vector<std::string>& env, std::string_view name, const std::string& value) {
   if (value.empty()) return;
@@ -38,13 +39,16 @@ Result<std::vector<std::string>> exec_environment(const graph::Meta& meta, const
     add_proxy(env, "no_proxy", proxy->no_proxy);
     add_proxy(env, "all_proxy", proxy->all_proxy);
   }
-  const bool has_path = std::any_of(env.begin(), env.end(), [](const std::string& e) { return e.starts_with("PATH="); });
-  if (!has_path) env.push_back(fmt::format("PATH={}", platform && platform->os == "windows" ? kWindowsPath : kDefaultPath));
+  const bool has_path =
+      std::any_of(env.begin(), env.end(), [](const std::string& e) { return e.starts_with("PATH="); });
+  if (!has_path)
+    env.push_back(fmt::format("PATH={}", platform && platform->os == "windows" ? kWindowsPath : kDefaultPath));
   if (secrets.empty()) return env;
   auto asker = session::secret_asker(sessions_of(ports, context));
   for (const graph::SecretEnv& secret : secrets) {
     if (secret.id.empty()) {
-      return user_error(Code::kInvalidArgument, fmt::format("secret ID missing for {} environment variable", quote(secret.name)));
+      return user_error(Code::kInvalidArgument,
+                        fmt::format("secret ID missing for {} environment variable", quote(secret.name)));
     }
     KILN_ASSIGN_OR_RETURN(std::optional<std::string> text, asker->get_secret(secret.id, context.stop));
     if (!text && !secret.optional) return user_error(Code::kNotFound, fmt::format("secret {}: not found", secret.id));

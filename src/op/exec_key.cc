@@ -158,9 +158,11 @@ Result<bool> keyed_by_content(const graph::Mount& mount, const std::string& sele
   switch (mount.content_cache) {
     case graph::ContentCache::kOff: return false;
     case graph::ContentCache::kOn:
-      if (!safe) return user_error(Code::kInvalidArgument, fmt::format("invalid mount cache content for '{}'", mount.dest));
+      if (!safe)
+        return user_error(Code::kInvalidArgument, fmt::format("invalid mount cache content for '{}'", mount.dest));
       return true;
-    case graph::ContentCache::kDefault: return safe && mount.dest != graph::kRootMount;  // hashing a root costs too much
+    case graph::ContentCache::kDefault:
+      return safe && mount.dest != graph::kRootMount;  // hashing a root costs too much
   }
   return false;
 }

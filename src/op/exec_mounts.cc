@@ -31,7 +31,11 @@ host::MountSpec tmpfs_spec(const graph::Mount& mount) {
 
 ExecMounts::ExecMounts(const graph::ExecOp& op, const OpPorts& ports, std::vector<store::TreeRef> inputs,
                        std::string description)
-    : op_(op), ports_(ports), inputs_(std::move(inputs)), description_(std::move(description)), slots_(op.mounts.size()) {}
+    : op_(op),
+      ports_(ports),
+      inputs_(std::move(inputs)),
+      description_(std::move(description)),
+      slots_(op.mounts.size()) {}
 
 ExecMounts::~ExecMounts() = default;
 
@@ -62,7 +66,8 @@ Status ExecMounts::prepare_mount(std::size_t index, solve::RunContext& context) 
   const graph::Mount& mount = op_.mounts[index];
   const bool is_root = mount.dest == graph::kRootMount;
   if (is_root && mount.type != graph::MountType::kBind) {
-    return user_error(Code::kInvalidArgument, fmt::format("invalid mount type {} for {}", type_name(mount.type), mount.dest));
+    return user_error(Code::kInvalidArgument,
+                      fmt::format("invalid mount type {} for {}", type_name(mount.type), mount.dest));
   }
   if (mount.input != graph::kNoInput && (mount.input < 0 || mount.input >= static_cast<std::int64_t>(inputs_.size()))) {
     return user_error(Code::kInvalidArgument, fmt::format("missing input {}", mount.input));
@@ -106,8 +111,9 @@ Result<host::MountSpec> ExecMounts::make_work(std::size_t index, solve::RunConte
   const graph::Mount& mount = op_.mounts[index];
   Slot& slot = slots_[index];
   KILN_ASSIGN_OR_RETURN(
-      slot.work, ports_.trees->make_mutable(input_of(mount), {.description = fmt::format("mount {} from {}", mount.dest, description_)},
-                                            context.stop));
+      slot.work,
+      ports_.trees->make_mutable(
+          input_of(mount), {.description = fmt::format("mount {} from {}", mount.dest, description_)}, context.stop));
   // The root is writable beneath what the process sees, so that places for mounts can be made.
   const bool readonly = mount.readonly && mount.dest != graph::kRootMount;
   return readonly ? slot.work->mount_readonly() : slot.work->mount();
@@ -137,9 +143,11 @@ Result<host::MountSpec> ExecMounts::prepare_cache(std::size_t index, solve::RunC
   if (mount.cache->id != mount.dest) name += fmt::format(" with id {}", quote(mount.cache->id));
   std::shared_ptr<CacheMount>& held = caches_[mount.cache->id + ":" + (input ? input->id() : "")];
   if (!held) {
-    KILN_ASSIGN_OR_RETURN(held, ports_.cache_mounts->get(*ports_.trees,
-                                                         {.id = mount.cache->id, .sharing = mount.cache->sharing, .initial = input, .description = name},
-                                                         context.stop));
+    KILN_ASSIGN_OR_RETURN(
+        held, ports_.cache_mounts->get(
+                  *ports_.trees,
+                  {.id = mount.cache->id, .sharing = mount.cache->sharing, .initial = input, .description = name},
+                  context.stop));
   }
   if (mount.output != graph::kSkipOutput && mount.input != graph::kNoInput) {
     slots_[index].is_output = true;
@@ -170,9 +178,11 @@ Result<bool> ExecMounts::prepare_ssh(const graph::Mount& mount, sandbox::Mount& 
     if (mount.ssh->optional && !is_cancelled(offered)) return false;
     return offered;
   }
-  KILN_ASSIGN_OR_RETURN(std::unique_ptr<session::SshSocket> socket,
-                        asker->forward({.id = mount.ssh->id, .uid = mount.ssh->uid, .gid = mount.ssh->gid, .mode = mount.ssh->mode & 0777},
-                                       context.stop));
+  KILN_ASSIGN_OR_RETURN(
+      std::unique_ptr<session::SshSocket> socket,
+      asker->forward(
+          {.id = mount.ssh->id, .uid = mount.ssh->uid, .gid = mount.ssh->gid, .mode = mount.ssh->mode & 0777},
+          context.stop));
   out.what = {"bind", socket->path(), {"rbind"}};
   sockets_.push_back(std::move(socket));
   return true;

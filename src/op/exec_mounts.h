@@ -26,7 +26,8 @@ class ExecMounts {
  public:
   // All borrowed for the life of this. `description` is what the work trees are called in `du`:
   // "mount / from exec make" from "exec make".
-  ExecMounts(const graph::ExecOp& op, const OpPorts& ports, std::vector<store::TreeRef> inputs, std::string description);
+  ExecMounts(const graph::ExecOp& op, const OpPorts& ports, std::vector<store::TreeRef> inputs,
+             std::string description);
   ~ExecMounts();
 
   // Blocking (downloads, clients, waiting for a locked cache), cancellable.

@@ -23,7 +23,8 @@ class ExecProxy {
   explicit ExecProxy(const OpPorts& ports) : ports_(ports) {}
   // Puts the step behind the proxy: network, environment and trust. Nothing for steps without network
   // and for builds without a proxy. Fails when the network cannot be made.
-  Status start(const graph::ExecOp& exec, sandbox::ContainerSpec& container, sandbox::ProcessSpec& process, std::stop_token stop);
+  Status start(const graph::ExecOp& exec, sandbox::ContainerSpec& container, sandbox::ProcessSpec& process,
+               std::stop_token stop);
   // Logs the requests and remembers what was fetched.
   void finish(const Digest& vertex, event::Reporter& reporter);
 

@@ -13,8 +13,10 @@ TEST(ExecTracing, GivesTheTraceAndASocketToHandSpansTo) {
   sandbox::ContainerSpec container;
   sandbox::ProcessSpec process{.env = {"OTEL_TRACES_EXPORTER=none"}};
   add_tracing(ports, container, process);
-  EXPECT_EQ(process.env, (std::vector<std::string>{"OTEL_TRACES_EXPORTER=none", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=unix:///dev/otel-grpc.sock",
-                                                   "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=grpc", "TRACEPARENT=00-aa-bb-01"}));
+  EXPECT_EQ(process.env,
+            (std::vector<std::string>{"OTEL_TRACES_EXPORTER=none",
+                                      "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=unix:///dev/otel-grpc.sock",
+                                      "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=grpc", "TRACEPARENT=00-aa-bb-01"}));
   ASSERT_EQ(container.mounts.size(), 1u);
   EXPECT_EQ(container.mounts[0].what.source, "/run/traces.sock");
   EXPECT_TRUE(container.mounts[0].what.readonly());

@@ -21,8 +21,8 @@ namespace {
 Status check_path(std::string_view what, const std::string& path) {
   const std::size_t zero = path.find('\0');
   if (zero == std::string::npos) return ok();
-  return user_error(Code::kInvalidArgument,
-                    fmt::format("{} \"{}\\x00{}\": invalid argument", what, path.substr(0, zero), path.substr(zero + 1)));
+  return user_error(Code::kInvalidArgument, fmt::format("{} \"{}\\x00{}\": invalid argument", what,
+                                                        path.substr(0, zero), path.substr(zero + 1)));
 }
 
 Status check_paths(const graph::FileAction& action) {
@@ -235,7 +235,8 @@ class FileOp final : public solve::Op {
 
   std::vector<event::KeyPart> key_parts() const override { return file_parts(op()); }
 
-  std::vector<event::FileSum> key_files(int input, const solve::OutputRef& output, solve::RunContext& context) override {
+  std::vector<event::FileSum> key_files(int input, const solve::OutputRef& output,
+                                        solve::RunContext& context) override {
     std::vector<event::FileSum> out;
     const auto views = file_input_views(op(), vertex_->inputs.size());
     if (!views.ok() || static_cast<std::size_t>(input) >= views->size()) return out;

@@ -45,7 +45,8 @@ Result<Target> prepare_target(int source_root, const std::string& followed, cons
   std::optional<struct stat> from = stat_at(source_root, followed);
   if (!from) return go_error(errno, "lstat", absolute(followed));
   std::optional<struct stat> to = stat_at(target_root, target);
-  if (!to && errno != ENOENT) return annotate(go_error(errno, "stat", absolute(target)), "failed to lstat destination path");
+  if (!to && errno != ENOENT)
+    return annotate(go_error(errno, "stat", absolute(target)), "failed to lstat destination path");
   const bool from_dir = S_ISDIR(from->st_mode);
   if ((!action.dir_copy_contents && from_dir && to) || (!from_dir && to && S_ISDIR(to->st_mode))) {
     target = join_path({target, base_name(source)});
@@ -54,9 +55,10 @@ Result<Target> prepare_target(int source_root, const std::string& followed, cons
   }
   std::string directory = action.dir_copy_contents && from_dir && !to ? target : parent_of(target);
   Target out{std::move(target), {}};
-  KILN_ASSIGN_OR_RETURN(out.made, make_missing_dirs(target_root, directory,
-                                                    attributes.mode != -1 ? static_cast<std::uint32_t>(attributes.mode) : 0755,
-                                                    attributes.stamp));
+  KILN_ASSIGN_OR_RETURN(
+      out.made,
+      make_missing_dirs(target_root, directory,
+                        attributes.mode != -1 ? static_cast<std::uint32_t>(attributes.mode) : 0755, attributes.stamp));
   return out;
 }
 
@@ -75,7 +77,8 @@ Status copy_one(int source_root, const std::string& source, int target_root, con
   KILN_ASSIGN_OR_RETURN(std::string followed,
                         host::resolve_in_root(source_root, join_path("/", source),
                                               action.follow_symlink ? FollowLast::kYes : FollowLast::kNo));
-  KILN_ASSIGN_OR_RETURN(Target place, prepare_target(source_root, followed, source, target_root, target, action, attributes));
+  KILN_ASSIGN_OR_RETURN(Target place,
+                        prepare_target(source_root, followed, source, target_root, target, action, attributes));
   KILN_RETURN_IF_ERROR(copy_entry({source_root, followed}, {target_root, place.path}, action, attributes, stop));
   if (attributes.stamp.timestamp == -1) return ok();
   // Copying into them changed the times of the directories made on the way.
@@ -116,7 +119,8 @@ Status copy_files(int source, int target, const graph::CopyAction& action, const
     if (action.attempt_unpack) {
       KILN_ASSIGN_OR_RETURN(std::string path, host::resolve_in_root(source, one, FollowLast::kYes));
       KILN_ASSIGN_OR_RETURN(std::string into, host::resolve_in_root(target, dest, FollowLast::kYes));
-      KILN_ASSIGN_OR_RETURN(bool unpacked, unpack_archive(source, path, target, into, attributes.stamp, archive_bytes_max, stop));
+      KILN_ASSIGN_OR_RETURN(bool unpacked,
+                            unpack_archive(source, path, target, into, attributes.stamp, archive_bytes_max, stop));
       if (unpacked) continue;
     }
     KILN_RETURN_IF_ERROR(copy_one(source, one, target, dest, action, attributes, stop));

@@ -34,8 +34,7 @@ Status go_error(int errno_value, std::string_view op, std::string_view path) {
 }
 
 Status stamp_entry(int root, const std::string& path, const Stamp& stamp) {
-  if (stamp.owner &&
-      ::fchownat(root, at_name(path), stamp.owner->uid, stamp.owner->gid, AT_SYMLINK_NOFOLLOW) != 0) {
+  if (stamp.owner && ::fchownat(root, at_name(path), stamp.owner->uid, stamp.owner->gid, AT_SYMLINK_NOFOLLOW) != 0) {
     return go_error(errno, "lchown", absolute(path));
   }
   if (stamp.timestamp != -1) {
@@ -66,7 +65,8 @@ Result<std::vector<std::string>> make_missing_dirs(int root, const std::string& 
     }
     if (errno != EEXIST) return go_error(errno, "mkdir", absolute(current));
     struct stat info;
-    if (::fstatat(root, current.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return go_error(errno, "lstat", absolute(current));
+    if (::fstatat(root, current.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
+      return go_error(errno, "lstat", absolute(current));
     if (!S_ISDIR(info.st_mode)) return go_error(ENOTDIR, "mkdir", absolute(current));
   }
   // Innermost first, as making one in another changes the outer one's time.
@@ -102,7 +102,8 @@ Status make_file(int root, const graph::MkfileAction& action, const std::optiona
 }
 
 Status make_symlink(int root, const graph::SymlinkAction& action, const std::optional<Owner>& owner) {
-  KILN_ASSIGN_OR_RETURN(std::string path, host::resolve_in_root(root, join_path("/", action.new_path), FollowLast::kYes));
+  KILN_ASSIGN_OR_RETURN(std::string path,
+                        host::resolve_in_root(root, join_path("/", action.new_path), FollowLast::kYes));
   if (::symlinkat(action.old_path.c_str(), root, at_name(path)) != 0) {
     return go_error(errno, "symlink " + action.old_path, absolute(path));
   }
@@ -128,8 +129,7 @@ Status remove_one(int root, std::string_view path, bool allow_not_found, std::st
 
 Status remove_path(int root, const graph::RmAction& action, std::stop_token stop) {
   if (!action.allow_wildcard) return remove_one(root, action.path, action.allow_not_found, stop);
-  KILN_ASSIGN_OR_RETURN(std::vector<std::string> paths,
-                        resolve_wildcards(root, clean_keeping_end(action.path), false));
+  KILN_ASSIGN_OR_RETURN(std::vector<std::string> paths, resolve_wildcards(root, clean_keeping_end(action.path), false));
   for (const std::string& path : paths) KILN_RETURN_IF_ERROR(remove_one(root, path, action.allow_not_found, stop));
   return ok();
 }
@@ -154,7 +154,8 @@ namespace {
 // What matches the elements `pattern[at…]` in the directory `path`; links are not entered.
 Status match_below(int root, const std::string& path, const std::vector<std::string>& pattern, std::size_t at,
                    std::vector<std::string>& found) {
-  KILN_ASSIGN_OR_RETURN(host::Fd dir, host::open_at(root, path.empty() ? "." : path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  KILN_ASSIGN_OR_RETURN(host::Fd dir,
+                        host::open_at(root, path.empty() ? "." : path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   KILN_ASSIGN_OR_RETURN(std::vector<std::string> names, host::list_dir(dir.get()));
   for (const std::string& name : names) {
     Result<bool> hit = glob_match(pattern[at], name);

@@ -175,8 +175,8 @@ Status add_owner(const graph::FileAction& action, std::vector<FileInputView>& vi
     const auto* named = user ? std::get_if<graph::NamedUser>(&*user) : nullptr;
     if (!named) return ok();
     if (!is_input(named->input, views.size())) {
-      return user_error(Code::kInvalidArgument, fmt::format("invalid input index {} in file op with {} inputs",
-                                                            named->input, views.size()));
+      return user_error(Code::kInvalidArgument,
+                        fmt::format("invalid input index {} in file op with {} inputs", named->input, views.size()));
     }
     views[static_cast<std::size_t>(named->input)].selectors.push_back({file, {.follow_links = true}});
     return ok();
@@ -272,7 +272,8 @@ std::vector<FileSelector> distinct_selectors(const std::vector<FileSelector>& se
   for (const FileSelector& s : selectors) {
     if (!is_plain(s)) out.push_back(s);
   }
-  std::stable_sort(out.begin(), out.end(), [](const FileSelector& a, const FileSelector& b) { return a.path < b.path; });
+  std::stable_sort(out.begin(), out.end(),
+                   [](const FileSelector& a, const FileSelector& b) { return a.path < b.path; });
   if (out.empty()) out.emplace_back();
   for (FileSelector& s : out) s.path = join_path("/", s.path);
   return out;

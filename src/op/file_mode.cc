@@ -51,20 +51,11 @@ class ModeChange::Parser {
     who_ = 0;
     for (; !rest_.empty(); rest_.remove_prefix(1)) {
       switch (rest_[0]) {
-        case 'a':
-          who_ |= kAll;
-          break;
-        case 'u':
-          who_ |= kUser;
-          break;
-        case 'g':
-          who_ |= kGroup;
-          break;
-        case 'o':
-          who_ |= kOther;
-          break;
-        default:
-          return true;
+        case 'a': who_ |= kAll; break;
+        case 'u': who_ |= kUser; break;
+        case 'g': who_ |= kGroup; break;
+        case 'o': who_ |= kOther; break;
+        default: return true;
       }
     }
     return false;
@@ -82,15 +73,9 @@ class ModeChange::Parser {
     };
     for (; !rest_.empty(); rest_.remove_prefix(1)) {
       switch (rest_[0]) {
-        case 'r':
-          bits |= 0444;
-          continue;
-        case 'w':
-          bits |= 0222;
-          continue;
-        case 'x':
-          bits |= kExecute;
-          continue;
+        case 'r': bits |= 0444; continue;
+        case 'w': bits |= 0222; continue;
+        case 'x': bits |= kExecute; continue;
         case 'X':
           if (op == '-') {
             bits |= kExecute;
@@ -114,8 +99,7 @@ class ModeChange::Parser {
           copy(op, rest_[0]);
           cleared = true;
           continue;
-        default:
-          break;
+        default: break;
       }
       break;
     }
@@ -157,12 +141,8 @@ std::uint32_t ModeChange::apply(std::uint32_t st_mode) const {
   std::uint32_t mode = st_mode & 07777;
   for (const Step& step : steps_) {
     switch (step.kind) {
-      case Step::Kind::kClear:
-        mode &= ~step.bits;
-        break;
-      case Step::Kind::kSet:
-        mode |= step.bits;
-        break;
+      case Step::Kind::kClear: mode &= ~step.bits; break;
+      case Step::Kind::kSet: mode |= step.bits; break;
       case Step::Kind::kSetIfExecutable:
         if (executable) mode |= step.bits;
         break;

@@ -33,33 +33,34 @@ struct Known {
 TEST(FileKey, IsWhatBuildKitComputesForTheSameBytes) {
   const Known kKnown[] = {
       {"0a490a477368613235363a653362306334343239386663316331343961666266346338393936666239323432376165343165"
-        "343634396239333463613439353939316237383532623835352225122310ffffffffffffffffff0132160a042f61707010ed"
-        "03180128ffffffffffffffffff01",
+       "343634396239333463613439353939316237383532623835352225122310ffffffffffffffffff0132160a042f61707010ed"
+       "03180128ffffffffffffffffff01",
        "sha256:7ea5325d7cca0cfc78567c2d7347cc6dac674e45bef5edb2a83f5b7cf188ff3a",
        {""}},
       {"0a490a477368613235363a653362306334343239386663316331343961666266346338393936666239323432376165343165"
-        "343634396239333463613439353939316237383532623835350a4b0a477368613235363a6533623063343432393866633163"
-        "3134396166626634633839393666623932343237616534316534363439623933346361343935393931623738353262383535"
-        "100122471245100122410a092f7372632f2a2e676f12052f6f75742f1a0d0a070a050a036170701202100020ffffffffffff"
-        "ffffff012801300140014801500158ffffffffffffffffff01",
+       "343634396239333463613439353939316237383532623835350a4b0a477368613235363a6533623063343432393866633163"
+       "3134396166626634633839393666623932343237616534316534363439623933346361343935393931623738353262383535"
+       "100122471245100122410a092f7372632f2a2e676f12052f6f75742f1a0d0a070a050a036170701202100020ffffffffffff"
+       "ffffff012801300140014801500158ffffffffffffffffff01",
        "sha256:a15eb8a5ee0e342cf0d8353684e9001df42285b03853df4e50ad2deda294c8a1",
        {"", "sha256:44f7ee765e47576a866d3c3b730203b56a804822284cf7c24f6b06c5785bd515"}},
       {"0a490a477368613235363a653362306334343239386663316331343961666266346338393936666239323432376165343165"
-        "343634396239333463613439353939316237383532623835350a4b0a477368613235363a6533623063343432393866633163"
-        "3134396166626634633839393666623932343237616534316534363439623933346361343935393931623738353262383535"
-        "10010a4b0a477368613235363a65336230633434323938666331633134396166626634633839393666623932343237616534"
-        "316534363439623933346361343935393931623738353262383535100222ae01125308ffffffffffffffffff01100118ffff"
-        "ffffffffffffff0122390a052f612f622f12012f1a040a02100520a403380158959aef3a62042a2e6d646a03783c7970017a"
-        "0b753d7277582c676f3d72588201022f61122f0803100218ffffffffffffffffff01221e0a022f7a12022f7a20ffffffffff"
-        "ffffffff0158ffffffffffffffffff0112260804100222200a042f7a2f7912022f7a20ffffffffffffffffff0158ffffffff"
-        "ffffffffff01",
+       "343634396239333463613439353939316237383532623835350a4b0a477368613235363a6533623063343432393866633163"
+       "3134396166626634633839393666623932343237616534316534363439623933346361343935393931623738353262383535"
+       "10010a4b0a477368613235363a65336230633434323938666331633134396166626634633839393666623932343237616534"
+       "316534363439623933346361343935393931623738353262383535100222ae01125308ffffffffffffffffff01100118ffff"
+       "ffffffffffffff0122390a052f612f622f12012f1a040a02100520a403380158959aef3a62042a2e6d646a03783c7970017a"
+       "0b753d7277582c676f3d72588201022f61122f0803100218ffffffffffffffffff01221e0a022f7a12022f7a20ffffffffff"
+       "ffffffff0158ffffffffffffffffff0112260804100222200a042f7a2f7912022f7a20ffffffffffffffffff0158ffffffff"
+       "ffffffffff01",
        "sha256:8e3b4991566fef7d7251112589deb1500edde354d8862fd42549c22ab5048e9f",
-       {"", "sha256:6c591c78154323b3b7f6de1b14ad3656ed04ece5ad8e78c37c05c32cab9111b1", "sha256:e9bab73516a530e43b1083cf8fbd15bb0748760e9a311ffdca6c2d41549a9ad9"}},
+       {"", "sha256:6c591c78154323b3b7f6de1b14ad3656ed04ece5ad8e78c37c05c32cab9111b1",
+        "sha256:e9bab73516a530e43b1083cf8fbd15bb0748760e9a311ffdca6c2d41549a9ad9"}},
       {"0a490a477368613235363a653362306334343239386663316331343961666266346338393936666239323432376165343165"
-        "34363439623933346361343935393931623738353262383535229601124708ffffffffffffffffff0110ffffffffffffffff"
-        "ff0118ffffffffffffffffff012a240a022f661080031a076865006c6c6fff220712050a030a016728ffffffffffffffffff"
-        "011231080110ffffffffffffffffff0118ffffffffffffffffff0142170a022f6612022f6c1a020a0020ffffffffffffffff"
-        "ff011218080210ffffffffffffffffff013a090a032f662a10011801",
+       "34363439623933346361343935393931623738353262383535229601124708ffffffffffffffffff0110ffffffffffffffff"
+       "ff0118ffffffffffffffffff012a240a022f661080031a076865006c6c6fff220712050a030a016728ffffffffffffffffff"
+       "011231080110ffffffffffffffffff0118ffffffffffffffffff0142170a022f6612022f6c1a020a0020ffffffffffffffff"
+       "ff011218080210ffffffffffffffffff013a090a032f662a10011801",
        "sha256:2ec49f99ef69ed45821b064a8786eee1eda9954d7fe56c9ef985b7c3a7705ded",
        {"sha256:ed448de483a77a745f150b021c026ae468a0d3374c0b5fe4cb40b94e9b5e4ca5"}},
   };
@@ -86,12 +87,14 @@ std::string key_of(graph::OpKind kind, std::size_t inputs) {
 }
 
 TEST(FileKey, MergesAndDifferencesToo) {
-  EXPECT_EQ(key_of(graph::MergeOp{{0, 1}}, 2), "sha256:436287a2dc2ce494f564331be9ea3a9f27ebec398567877043da2f618f33d6c8");
+  EXPECT_EQ(key_of(graph::MergeOp{{0, 1}}, 2),
+            "sha256:436287a2dc2ce494f564331be9ea3a9f27ebec398567877043da2f618f33d6c8");
   EXPECT_EQ(key_of(graph::DiffOp{0, -1}, 1), "sha256:6e0de09dd8f26a37f3bad55c0d772fc424005c39b3eeebcd5573955979e3edea");
 }
 
 TEST(FileKey, SelectorsBelowAnotherAreNotHashedTwice) {
-  std::vector<FileSelector> selectors = {{"/a/b", {}}, {"/a", {}}, {"/a", {.follow_links = true}}, {"/x*", {.wildcard = true}}};
+  std::vector<FileSelector> selectors = {
+      {"/a/b", {}}, {"/a", {}}, {"/a", {.follow_links = true}}, {"/x*", {.wildcard = true}}};
   std::vector<std::string> paths;
   for (const FileSelector& s : distinct_selectors(selectors)) paths.push_back(s.path);
   EXPECT_EQ(paths, (std::vector<std::string>{"/a", "/a", "/x*"}));
@@ -111,7 +114,8 @@ TEST(FileMode, ReadsWhatChmodReads) {
   EXPECT_EQ(applied("+t", S_IFDIR | 0777), 01777u);
   EXPECT_EQ(applied("g=u,o=", S_IFREG | 0750), 0770u);
   EXPECT_EQ(applied("u=rw,g+r,o-rwx", S_IFREG | 0707), 0640u);
-  for (const char* bad : {"", "u", "u!x", "9", "07777777", "u=r,", "z+x"}) EXPECT_FALSE(ModeChange::parse(bad).ok()) << bad;
+  for (const char* bad : {"", "u", "u!x", "9", "07777777", "u=r,", "z+x"})
+    EXPECT_FALSE(ModeChange::parse(bad).ok()) << bad;
 }
 
 class FileOpTest : public testing::Test {
@@ -140,8 +144,10 @@ class FileOpTest : public testing::Test {
     const auto count = static_cast<std::int64_t>(inputs.size());
     for (std::size_t i = 0; i < actions.size(); ++i) {
       graph::FileAction action;
-      action.input = i == 0 ? (inputs.empty() || !inputs[0] ? graph::kNoInput : 0) : count + static_cast<std::int64_t>(i) - 1;
-      if (std::holds_alternative<graph::CopyAction>(actions[i])) action.secondary_input = count > 1 ? 1 : graph::kNoInput;
+      action.input =
+          i == 0 ? (inputs.empty() || !inputs[0] ? graph::kNoInput : 0) : count + static_cast<std::int64_t>(i) - 1;
+      if (std::holds_alternative<graph::CopyAction>(actions[i]))
+        action.secondary_input = count > 1 ? 1 : graph::kNoInput;
       action.output = i + 1 == actions.size() ? 0 : graph::kSkipOutput;
       action.action = std::move(actions[i]);
       op.actions.push_back(std::move(action));
@@ -228,11 +234,12 @@ TEST_F(FileOpTest, SmallActionsWorkOneAfterTheOther) {
   owned.timestamp = 1'000'000'000;
   auto tree = must(run({}, {folder("/a/b"), file("/a/b/f", "text", 0600), owned, graph::SymlinkAction{"f", "/a/b/l"},
                             file("/gone"), graph::RmAction{"/gone"}}));
-  EXPECT_EQ(list(tree), (Lines{"a 755 0:0 /", "a/b 755 0:0 /", "a/b/f 600 0:0 text", "a/b/l 777 0:0 ->f",
-                               "a/b/own 755 7:7 o"}));
+  EXPECT_EQ(list(tree),
+            (Lines{"a 755 0:0 /", "a/b 755 0:0 /", "a/b/f 600 0:0 text", "a/b/l 777 0:0 ->f", "a/b/own 755 7:7 o"}));
   EXPECT_EQ(stat_of(tree, "a/b/own").st_mtim.tv_sec, 1);
   // On top of it, through an overlay.
-  auto top = must(run({tree}, {file("/a/b/l", "through the link"), folder("/a/b"), graph::RmAction{.path = "/a/b/o*", .allow_wildcard = true}}));
+  auto top = must(run({tree}, {file("/a/b/l", "through the link"), folder("/a/b"),
+                               graph::RmAction{.path = "/a/b/o*", .allow_wildcard = true}}));
   EXPECT_EQ(list(top), (Lines{"a 755 0:0 /", "a/b 755 0:0 /", "a/b/f 600 0:0 through the link", "a/b/l 777 0:0 ->f"}));
 }
 
@@ -258,8 +265,8 @@ TEST_F(FileOpTest, ErrorsAreInGosWords) {
 TEST_F(FileOpTest, AZeroByteCutsNoPath) {
   auto base = must(run({}, {file("/f", "text"), folder("/d")}));
   const std::string zero("/d\0/x", 5);
-  for (const Action& action : std::vector<Action>{
-           file(zero), folder(zero), graph::RmAction{zero}, graph::SymlinkAction{zero, "/l"}, graph::SymlinkAction{"/l", zero}}) {
+  for (const Action& action : std::vector<Action>{file(zero), folder(zero), graph::RmAction{zero},
+                                                  graph::SymlinkAction{zero, "/l"}, graph::SymlinkAction{"/l", zero}}) {
     auto made = run({base}, {action});
     EXPECT_EQ(made.status().code(), Code::kInvalidArgument);
     EXPECT_NE(error_of(made).find("/d\\x00/x"), std::string::npos) << error_of(made);
@@ -280,16 +287,18 @@ TEST_F(FileOpTest, CopyPlacesFilesAndDirectories) {
   auto whole = copy("/src", "/x");
   whole.dir_copy_contents = false;
   auto dir = must(run({}, {folder("/x")}));
-  EXPECT_EQ(list(must(run({dir, source}, {whole}))),
-            (Lines{"x 755 0:0 /", "x/src 700 0:0 /", "x/src/a 640 0:0 a", "x/src/sub 700 0:0 /", "x/src/sub/b 644 0:0 b"}));
+  EXPECT_EQ(list(must(run({dir, source}, {whole}))), (Lines{"x 755 0:0 /", "x/src 700 0:0 /", "x/src/a 640 0:0 a",
+                                                            "x/src/sub 700 0:0 /", "x/src/sub/b 644 0:0 b"}));
   auto link = copy("/ln", "/x/");
   link.follow_symlink = false;
   EXPECT_EQ(list(must(run({dir, source}, {link}))), (Lines{"x 755 0:0 /", "x/ln 777 0:0 ->/src"}));
 }
 
 TEST_F(FileOpTest, CopyHonoursOwnersModesTimesAndPatterns) {
-  auto source = must(run({}, {folder("/s/d"), file("/s/a.md"), file("/s/d/b.md"), file("/s/d/c.txt"), file("/s/run", "r", 0755)}));
-  auto base = must(run({}, {folder("/etc"), file("/etc/passwd", "root:x:0:0\nme:x:12:34:\n"), file("/etc/group", "g:x:56:\n")}));
+  auto source = must(
+      run({}, {folder("/s/d"), file("/s/a.md"), file("/s/d/b.md"), file("/s/d/c.txt"), file("/s/run", "r", 0755)}));
+  auto base = must(
+      run({}, {folder("/etc"), file("/etc/passwd", "root:x:0:0\nme:x:12:34:\n"), file("/etc/group", "g:x:56:\n")}));
   auto action = copy("/s/", "/out/");
   action.include_patterns = {"**/*.md"};
   action.exclude_patterns = {"a*"};

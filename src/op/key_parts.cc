@@ -45,7 +45,8 @@ std::string id_text(const graph::UserRef& ref) {
 
 std::string owner_text(const std::optional<graph::Chown>& owner) {
   if (!owner) return "";
-  return fmt::format(", owner {}:{}", owner->user ? id_text(*owner->user) : "", owner->group ? id_text(*owner->group) : "");
+  return fmt::format(", owner {}:{}", owner->user ? id_text(*owner->user) : "",
+                     owner->group ? id_text(*owner->group) : "");
 }
 
 std::string time_text(std::int64_t timestamp) {
@@ -60,16 +61,17 @@ struct ActionText {
   std::string operator()(const std::monostate&) const { return ""; }
   std::string operator()(const graph::CopyAction& a) const {
     std::string mode = !a.mode_str.empty() ? a.mode_str : a.mode >= 0 ? fmt::format("{:o}", a.mode) : "";
-    return fmt::format("copy '{}' to '{}'{}{}{}{}{}{}", a.src, a.dest, mode.empty() ? "" : ", mode " + mode, owner_text(a.owner),
-                       time_text(a.timestamp), patterns_text("only", a.include_patterns),
+    return fmt::format("copy '{}' to '{}'{}{}{}{}{}{}", a.src, a.dest, mode.empty() ? "" : ", mode " + mode,
+                       owner_text(a.owner), time_text(a.timestamp), patterns_text("only", a.include_patterns),
                        patterns_text("without", a.exclude_patterns), a.attempt_unpack ? ", unpacked" : "");
   }
   std::string operator()(const graph::MkfileAction& a) const {
-    return fmt::format("make file '{}', mode {:o}, content {}{}{}", a.path, a.mode, Digest::of(a.data).str().substr(0, 19),
-                       owner_text(a.owner), time_text(a.timestamp));
+    return fmt::format("make file '{}', mode {:o}, content {}{}{}", a.path, a.mode,
+                       Digest::of(a.data).str().substr(0, 19), owner_text(a.owner), time_text(a.timestamp));
   }
   std::string operator()(const graph::MkdirAction& a) const {
-    return fmt::format("make directory '{}', mode {:o}{}{}", a.path, a.mode, owner_text(a.owner), time_text(a.timestamp));
+    return fmt::format("make directory '{}', mode {:o}{}{}", a.path, a.mode, owner_text(a.owner),
+                       time_text(a.timestamp));
   }
   std::string operator()(const graph::RmAction& a) const { return fmt::format("remove '{}'", a.path); }
   std::string operator()(const graph::SymlinkAction& a) const {
@@ -106,7 +108,8 @@ std::vector<event::KeyPart> exec_parts(const graph::ExecOp& op, const std::optio
     add(parts, fmt::format("secret variable {}", secret.name), fmt::format("id '{}'", secret.id));
   }
   for (const graph::CdiDevice& device : op.cdi_devices) add(parts, fmt::format("device {}", device.name), "wanted");
-  if (op.network != graph::NetMode::kSandbox) add(parts, "network", op.network == graph::NetMode::kHost ? "host" : "none");
+  if (op.network != graph::NetMode::kSandbox)
+    add(parts, "network", op.network == graph::NetMode::kHost ? "host" : "none");
   if (op.security == graph::SecurityMode::kInsecure) add(parts, "security", "insecure");
   if (platform) add(parts, "platform", platform->normalized().str());
   return parts;

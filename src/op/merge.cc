@@ -47,10 +47,12 @@ class MergeOp final : public solve::Op {
   Result<Digest> content_key(int, const solve::OutputRef&, solve::RunContext&) override {
     return engine_error("a merge is not keyed by content");
   }
-  Result<std::vector<solve::OutputRef>> run(const std::vector<solve::OutputRef>& inputs, solve::RunContext& context) override {
+  Result<std::vector<solve::OutputRef>> run(const std::vector<solve::OutputRef>& inputs,
+                                            solve::RunContext& context) override {
     std::vector<store::TreeRef> trees;
     for (const solve::OutputRef& input : inputs) trees.push_back(tree_of(input));
-    KILN_ASSIGN_OR_RETURN(store::TreeRef merged, ports_.trees->merge(std::move(trees), {.description = vertex_->name}, context.stop));
+    KILN_ASSIGN_OR_RETURN(store::TreeRef merged,
+                          ports_.trees->merge(std::move(trees), {.description = vertex_->name}, context.stop));
     return std::vector<solve::OutputRef>{make_output(std::move(merged))};
   }
   solve::Slot slot() const override { return solve::Slot::kFree; }

@@ -29,11 +29,14 @@ class TellingOp final : public solve::Op {
   TellingOp(std::unique_ptr<solve::Op> op, VertexPtr vertex, const OpPorts& ports)
       : op_(std::move(op)), vertex_(std::move(vertex)), on_content_failure_(ports.on_content_failure) {}
 
-  Result<solve::CacheMap> cache_map(int index, solve::RunContext& context) override { return op_->cache_map(index, context); }
+  Result<solve::CacheMap> cache_map(int index, solve::RunContext& context) override {
+    return op_->cache_map(index, context);
+  }
   bool quick_cache_map() const override { return op_->quick_cache_map(); }
   solve::Slot slot() const override { return op_->slot(); }
   std::vector<event::KeyPart> key_parts() const override { return op_->key_parts(); }
-  std::vector<event::FileSum> key_files(int input, const solve::OutputRef& output, solve::RunContext& context) override {
+  std::vector<event::FileSum> key_files(int input, const solve::OutputRef& output,
+                                        solve::RunContext& context) override {
     return op_->key_files(input, output, context);
   }
   Result<Digest> content_key(int input, const solve::OutputRef& output, solve::RunContext& context) override {
@@ -44,7 +47,8 @@ class TellingOp final : public solve::Op {
     if (on_content_failure_) on_content_failure_(*vertex_, input, tree_of(output), error);
     return error;
   }
-  Result<std::vector<solve::OutputRef>> run(const std::vector<solve::OutputRef>& inputs, solve::RunContext& context) override {
+  Result<std::vector<solve::OutputRef>> run(const std::vector<solve::OutputRef>& inputs,
+                                            solve::RunContext& context) override {
     Result<std::vector<solve::OutputRef>> outputs = op_->run(inputs, context);
     if (outputs.ok()) return outputs;
     const std::optional<std::string> lost = get_detail(outputs.status(), store::kLostTreeDetail);

@@ -21,14 +21,14 @@ namespace kiln::sandbox {
 class Architectures;
 class ContainerDevices;
 class Runtime;
-}
+}  // namespace kiln::sandbox
 namespace kiln::sandbox::proxy {
 class ProxyNetwork;
 }
 namespace kiln::source {
 class Pins;
 class Sources;
-}
+}  // namespace kiln::source
 
 namespace kiln::op {
 
@@ -55,8 +55,8 @@ struct OpPorts {
   // and the host's socket for them ("" = there is none). May be null.
   std::string trace_parent;
   std::function<std::string()> trace_socket;
-  bool sample_usage = false;  // steps that this build begins are sampled while they run
-  std::shared_ptr<StepRecords> step_records = nullptr;  // told what steps fetched and used; may be null
+  bool sample_usage = false;                              // steps that this build begins are sampled while they run
+  std::shared_ptr<StepRecords> step_records = nullptr;    // told what steps fetched and used; may be null
   const sandbox::Architectures* architectures = nullptr;  // null: programs are never emulated
   source::Sources* sources = nullptr;
   source::Pins* pins = nullptr;  // told what sources resolve to
@@ -65,7 +65,8 @@ struct OpPorts {
   // Told when a step failed, with the trees its mounts had, so that a client may look at them. May
   // be null.
   std::function<void(const graph::Vertex&, std::vector<store::TreeRef> inputs, std::vector<store::TreeRef> mounts,
-                     Status& error)> on_exec_failure;
+                     Status& error)>
+      on_exec_failure;
   // Told when the content of an input could not be made a key. May be null.
   std::function<void(const graph::Vertex&, int input, store::TreeRef tree, Status& error)> on_content_failure;
 };

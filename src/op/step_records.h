@@ -25,8 +25,8 @@ struct Fetched {
 };
 
 struct StepRecord {
-  std::optional<Fetched> fetched;                          // ran behind the proxy network
-  std::shared_ptr<const sandbox::StepSamples> samples;     // null unless OpPorts::sample_usage was set
+  std::optional<Fetched> fetched;                       // ran behind the proxy network
+  std::shared_ptr<const sandbox::StepSamples> samples;  // null unless OpPorts::sample_usage was set
 };
 
 // Any thread; owned by the daemon. Forgets the oldest above a bound that no build reaches.

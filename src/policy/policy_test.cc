@@ -19,13 +19,15 @@ Rule rule(Action action, std::string identifier, Match match = Match::kWildcard,
 SourcePolicy rules(std::vector<Rule> list) { return SourcePolicy({Policy{.version = 1, .rules = std::move(list)}}); }
 
 TEST(SourcePolicy, LetsTheLastMatchingRuleDecide) {
-  SourcePolicy policy = rules({rule(Action::kDeny, "docker-image://*"), rule(Action::kAllow, "docker-image://docker.io/library/alpine:*")});
+  SourcePolicy policy = rules(
+      {rule(Action::kDeny, "docker-image://*"), rule(Action::kAllow, "docker-image://docker.io/library/alpine:*")});
   graph::SourceOp alpine{.identifier = "docker-image://docker.io/library/alpine:3"};
   EXPECT_TRUE(policy.evaluate(alpine).ok());
   graph::SourceOp other{.identifier = "docker-image://docker.io/library/busybox:1"};
   Status status = policy.evaluate(other).status();
   EXPECT_EQ(status.code(), Code::kPermissionDenied);
-  EXPECT_EQ(message_of(status), "source \"docker-image://docker.io/library/busybox:1\" denied by policy: source denied by policy");
+  EXPECT_EQ(message_of(status),
+            "source \"docker-image://docker.io/library/busybox:1\" denied by policy: source denied by policy");
 }
 
 TEST(SourcePolicy, RewritesWithWhatThePatternCaptured) {
@@ -34,9 +36,11 @@ TEST(SourcePolicy, RewritesWithWhatThePatternCaptured) {
     std::string before, after;
   };
   const Case cases[] = {
-      {rule(Action::kConvert, "docker-image://docker.io/library/*:*", Match::kWildcard, "docker-image://mirror.example/${1}:${2}"),
+      {rule(Action::kConvert, "docker-image://docker.io/library/*:*", Match::kWildcard,
+            "docker-image://mirror.example/${1}:${2}"),
        "docker-image://docker.io/library/alpine:3", "docker-image://mirror.example/alpine:3"},
-      {rule(Action::kConvert, R"(docker-image://([a-z.]+)/library/(?P<name>\w+))", Match::kRegex, "docker-image://m/$1/${name}"),
+      {rule(Action::kConvert, R"(docker-image://([a-z.]+)/library/(?P<name>\w+))", Match::kRegex,
+            "docker-image://m/$1/${name}"),
        "docker-image://docker.io/library/alpine", "docker-image://m/docker.io/alpine"},
       {rule(Action::kConvert, "https://a/x", Match::kExact, "https://b/$1"), "https://a/x", "https://b/$1"},
   };
@@ -69,7 +73,8 @@ TEST(SourcePolicy, EndsEndlessRewriting) {
 }
 
 TEST(SourcePolicy, ShowsGitSourcesWithoutTheirTransport) {
-  graph::SourceOp op{.identifier = "git://github.com/a/b.git#main", .attrs = {{"git.fullurl", "git@github.com:a/b.git"}}};
+  graph::SourceOp op{.identifier = "git://github.com/a/b.git#main",
+                     .attrs = {{"git.fullurl", "git@github.com:a/b.git"}}};
   EXPECT_EQ(normalized_identifier(op), "git://github.com/a/b.git#main");
 }
 

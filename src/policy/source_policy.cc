@@ -16,7 +16,9 @@ constexpr int kRewritesMax = 20;
 
 Status bad(std::string_view message) { return user_error(Code::kInvalidArgument, message); }
 
-bool name_char(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
+bool name_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
 
 // Go's regexp.Expand: "$1", "${1}", "${name}", "$$"; unknown groups are empty.
 std::string expand(std::string_view format, const RE2& re, const std::vector<re2::StringPiece>& groups) {
@@ -93,7 +95,8 @@ Result<bool> holds(const Constraint& constraint, const std::map<std::string, std
 Result<Rule> rule_of(const spb::Rule& in) {
   Rule out;
   if (!in.has_selector()) return bad("invalid nil selector in policy");
-  if (in.action() < 0 || in.action() > 2) return bad(fmt::format("rule {} {}: unknown type", static_cast<int>(in.action()), in.selector().identifier()));
+  if (in.action() < 0 || in.action() > 2)
+    return bad(fmt::format("rule {} {}: unknown type", static_cast<int>(in.action()), in.selector().identifier()));
   out.action = static_cast<Action>(in.action());
   out.identifier = in.selector().identifier();
   if (in.selector().match_type() < 0 || in.selector().match_type() > 2) {
@@ -166,7 +169,8 @@ SourcePolicy::SourcePolicy(std::vector<Policy> policies) : policies_(std::move(p
 
 Result<Policy> parse_policy(std::string_view bytes) {
   spb::Policy message;
-  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return bad("the source policy does not parse");
+  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
+    return bad("the source policy does not parse");
   Policy out{.version = message.version(), .rules = {}};
   for (const spb::Rule& rule : message.rules()) {
     KILN_ASSIGN_OR_RETURN(Rule parsed, rule_of(rule));

@@ -29,9 +29,9 @@ std::map<std::string, std::string> attrs_of(const pb::SourceOp& source) {
 }
 
 Status denied(const graph::SourceOp& source, const session::DecisionResponse& decision) {
-  Status status = user_error(Code::kPermissionDenied,
-                             fmt::format("source \"{}\" not allowed by policy: action {}", source.identifier,
-                                         spb::PolicyAction_Name(decision.action())));
+  Status status =
+      user_error(Code::kPermissionDenied, fmt::format("source \"{}\" not allowed by policy: action {}",
+                                                      source.identifier, spb::PolicyAction_Name(decision.action())));
   if (decision.denymessages_size() == 0) return status;
   session::DecisionResponse reasons;
   reasons.set_action(spb::DENY);
@@ -42,7 +42,8 @@ Status denied(const graph::SourceOp& source, const session::DecisionResponse& de
 
 }  // namespace
 
-Result<bool> ask_verifier(const SourcePolicy& rules, graph::Op& op, const AskClient& ask, const ResolveSource& resolve) {
+Result<bool> ask_verifier(const SourcePolicy& rules, graph::Op& op, const AskClient& ask,
+                          const ResolveSource& resolve) {
   auto* source = std::get_if<graph::SourceOp>(&op.kind);
   if (source == nullptr) return false;
   source->identifier = normalized_identifier(*source);
@@ -57,12 +58,14 @@ Result<bool> ask_verifier(const SourcePolicy& rules, graph::Op& op, const AskCli
   for (int questions = 0; questions < kQuestionsMax; ++questions) {
     KILN_ASSIGN_OR_RETURN(std::string answer_bytes, ask(request.SerializeAsString()));
     session::CheckPolicyResponse answer;
-    if (!answer.ParseFromString(answer_bytes)) return peer_error(Code::kFailedPrecondition, "the policy's answer does not parse");
+    if (!answer.ParseFromString(answer_bytes))
+      return peer_error(Code::kFailedPrecondition, "the policy's answer does not parse");
     if (answer.has_request()) {
       const pb::SourceOp& wanted = answer.request().source();
       if (wanted.identifier() != source->identifier) {
         return peer_error(Code::kFailedPrecondition,
-                          fmt::format("policy requested different source identifier: \"{}\" != \"{}\"", wanted.identifier(), source->identifier));
+                          fmt::format("policy requested different source identifier: \"{}\" != \"{}\"",
+                                      wanted.identifier(), source->identifier));
       }
       if (attrs_of(wanted) != source->attrs) {
         return peer_error(Code::kFailedPrecondition, "policy requested different source attrs");

@@ -161,12 +161,13 @@ Status Authorizer::learn(const std::string& host, const Headers& answer, const s
       return ok();
     }
   }
-  return peer_error(Code::kUnauthenticated,
-                    fmt::format("failed to authorize at '{}': no credentials that it accepts; log in to it first", host));
+  return peer_error(
+      Code::kUnauthenticated,
+      fmt::format("failed to authorize at '{}': no credentials that it accepts; log in to it first", host));
 }
 
-Result<std::string> Authorizer::bearer(const std::string& host, const Tls& tls, const Habit& habit, const Scopes& scopes,
-                                       const Access& access) {
+Result<std::string> Authorizer::bearer(const std::string& host, const Tls& tls, const Habit& habit,
+                                       const Scopes& scopes, const Access& access) {
   Scopes wanted = scopes;
   wanted.add(habit.scopes);
   std::vector<std::string> list = wanted.list();
@@ -199,7 +200,10 @@ Result<std::string> Authorizer::bearer(const std::string& host, const Tls& tls, 
 
 Result<Token> Authorizer::fetch(const std::string& host, const Tls& tls, const Habit& habit,
                                 const std::vector<std::string>& scopes, const Access& access) {
-  TokenRequest request{.client_id = std::string(kClientId), .host = host, .realm = habit.realm, .service = habit.service,
+  TokenRequest request{.client_id = std::string(kClientId),
+                       .host = host,
+                       .realm = habit.realm,
+                       .service = habit.service,
                        .scopes = scopes};
   Result<std::optional<Token>> by_client = access.credentials->fetch_token(request, access.stop);
   if (!by_client.ok()) return annotate(by_client.status(), "failed to authorize");

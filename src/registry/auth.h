@@ -55,7 +55,7 @@ class Authorizer {
     std::string scheme;  // "basic" or "bearer"
     std::string realm;
     std::string service;
-    Scopes scopes;       // what the registry itself asked for, when it names no repository
+    Scopes scopes;  // what the registry itself asked for, when it names no repository
   };
   struct CachedToken {
     std::string header;
@@ -64,8 +64,8 @@ class Authorizer {
 
   Result<std::string> bearer(const std::string& host, const Tls& tls, const Habit& habit, const Scopes& scopes,
                              const Access& access);
-  Result<Token> fetch(const std::string& host, const Tls& tls, const Habit& habit, const std::vector<std::string>& scopes,
-                      const Access& access);
+  Result<Token> fetch(const std::string& host, const Tls& tls, const Habit& habit,
+                      const std::vector<std::string>& scopes, const Access& access);
 
   Transport& http_;
   Clock& clock_;

@@ -39,9 +39,7 @@ Access with_credentials(Access access) {
 
 }  // namespace
 
-std::shared_ptr<Credentials> anonymous() {
-  return std::make_shared<NobodyInParticular>();
-}
+std::shared_ptr<Credentials> anonymous() { return std::make_shared<NobodyInParticular>(); }
 
 std::shared_ptr<Credentials> fixed_login(Login login) { return std::make_shared<FixedLogin>(std::move(login)); }
 

@@ -33,26 +33,26 @@ namespace kiln::registry {
 
 // [registry."host"] of buildkitd.toml.
 struct HostConfig {
-  std::vector<std::string> mirrors;         // host[/path], tried in order, for pulls only
-  std::optional<bool> plain_http;           // "http"; unset: only for loopback hosts
-  std::optional<bool> insecure;             // any certificate; with http: TLS first, then plain
-  std::vector<std::string> ca;              // PEM files
-  std::vector<KeyPair> keypairs;            // client certificates
-  std::vector<std::string> tls_config_dirs; // folders of *.crt, *.cert and *.key
+  std::vector<std::string> mirrors;          // host[/path], tried in order, for pulls only
+  std::optional<bool> plain_http;            // "http"; unset: only for loopback hosts
+  std::optional<bool> insecure;              // any certificate; with http: TLS first, then plain
+  std::vector<std::string> ca;               // PEM files
+  std::vector<KeyPair> keypairs;             // client certificates
+  std::vector<std::string> tls_config_dirs;  // folders of *.crt, *.cert and *.key
 };
 
 struct Options {
   std::map<std::string, HostConfig> hosts;  // by the domain of references, "docker.io"
   std::string user_agent;
-  int concurrency = 4;                      // transfers a host; manifests have one more
-  std::vector<Duration> backoff = {std::chrono::seconds(1), std::chrono::seconds(2),
-                                   std::chrono::seconds(4), std::chrono::seconds(8)};
+  int concurrency = 4;  // transfers a host; manifests have one more
+  std::vector<Duration> backoff = {std::chrono::seconds(1), std::chrono::seconds(2), std::chrono::seconds(4),
+                                   std::chrono::seconds(8)};
 };
 
 // What a caller brings to every call: on whose behalf, how strictly, until when.
 struct Access {
   std::shared_ptr<Credentials> credentials;  // null: anonymous
-  bool insecure = false;  // registry.insecure=true: any certificate, or plain HTTP when TLS fails
+  bool insecure = false;                     // registry.insecure=true: any certificate, or plain HTTP when TLS fails
   std::stop_token stop;
 };
 

@@ -16,7 +16,9 @@ const std::string kManifest =
     std::string(64, 'c') + R"(","size":2},"layers":[]})";
 
 Options quick(std::map<std::string, HostConfig> hosts = {}) {
-  return {.hosts = std::move(hosts), .user_agent = "test", .concurrency = 4,
+  return {.hosts = std::move(hosts),
+          .user_agent = "test",
+          .concurrency = 4,
           .backoff = {std::chrono::milliseconds(1), std::chrono::milliseconds(1)}};
 }
 
@@ -30,7 +32,8 @@ ScriptedAnswer manifest_answer() {
 }
 
 content::Descriptor blob_of(const std::string& bytes) {
-  return {.media_type = std::string(content::kOciLayer), .digest = Digest::of(bytes),
+  return {.media_type = std::string(content::kOciLayer),
+          .digest = Digest::of(bytes),
           .size = static_cast<std::int64_t>(bytes.size())};
 }
 
@@ -43,7 +46,11 @@ TEST(Client, ResolvesWithATokenAndKeepsIt) {
       return {.body = R"({"token":"T","expires_in":300})"};
     }
     if (request.headers.get("Authorization") != "Bearer T") {
-      return {.status = 401, .headers = {{"WWW-Authenticate", R"(Bearer realm="https://auth.example/token",service="reg",scope="repository:library/busybox:pull")"}}};
+      return {
+          .status = 401,
+          .headers = {
+              {"WWW-Authenticate",
+               R"(Bearer realm="https://auth.example/token",service="reg",scope="repository:library/busybox:pull")"}}};
     }
     return manifest_answer();
   });
@@ -67,7 +74,10 @@ TEST(Client, WaitsAndTriesAgainWhenTheRegistryIsBusy) {
   Registry registry(http, quick());
   EXPECT_TRUE(registry.resolve(ref_of("example.com/app"), {}).ok());
   asked = 0;
-  ScriptedTransport down([&](const Request&) -> ScriptedAnswer { ++asked; return {.status = 503}; });
+  ScriptedTransport down([&](const Request&) -> ScriptedAnswer {
+    ++asked;
+    return {.status = 503};
+  });
   Registry other(down, quick());
   EXPECT_EQ(other.resolve(ref_of("example.com/app"), {}).status().code(), Code::kUnavailable);
   EXPECT_EQ(asked, 3);
@@ -163,7 +173,9 @@ TEST(Client, CopiesBlobsFromOneRepositoryOfAHostToAnother) {
   std::atomic<int> pushed = 0;
   for (int i = 0; i < 12; ++i) {
     pushes.emplace_back([&] {
-      BlobOpener open = [&](std::uint64_t offset) { return registry.open_blob(ref_of("example.com/from"), blob_of("layer"), offset, {}); };
+      BlobOpener open = [&](std::uint64_t offset) {
+        return registry.open_blob(ref_of("example.com/from"), blob_of("layer"), offset, {});
+      };
       if (registry.push_blob(ref_of("example.com/to"), blob_of("layer"), open, {}, {}).ok()) ++pushed;
     });
   }
@@ -178,7 +190,8 @@ TEST(Client, UploadsWithoutShowingItsPasswordToAnotherHost) {
       EXPECT_EQ(request.body_text, "layer");
       return {.status = 201};
     }
-    if (!request.headers.has("Authorization")) return {.status = 401, .headers = {{"WWW-Authenticate", "Basic realm=\"x\""}}};
+    if (!request.headers.has("Authorization"))
+      return {.status = 401, .headers = {{"WWW-Authenticate", "Basic realm=\"x\""}}};
     EXPECT_EQ(request.headers.get("Authorization"), "Basic bWU6c2VjcmV0");
     if (request.method == "HEAD") return {.status = 404};
     return {.status = 202, .headers = {{"Location", "https://storage.example/up?id=1"}}};

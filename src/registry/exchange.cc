@@ -93,7 +93,8 @@ Result<Answer> Exchange::ask(Endpoint& at, const Question& question, const Acces
   }
 }
 
-Result<std::unique_ptr<Response>> Exchange::send_authorized(Endpoint& at, const Question& question, const Access& access) {
+Result<std::unique_ptr<Response>> Exchange::send_authorized(Endpoint& at, const Question& question,
+                                                            const Access& access) {
   Question outgoing = question;
   bool own_host = question.url.empty();
   if (Result<Url> url = parse_url(question.url); !own_host && url.ok()) own_host = url->authority() == at.host;
@@ -152,7 +153,8 @@ Status Exchange::refusal(const Question& question, Response& response, std::stri
   std::string message = body.ok() ? server_message(*body) : std::string();
   int status = response.status;
   if (status == 404) return peer_error(Code::kNotFound, fmt::format("{}: not found", object));
-  std::string text = fmt::format("unexpected status from {} request to {}: {} {}", question.method, response.url, status, reason(status));
+  std::string text = fmt::format("unexpected status from {} request to {}: {} {}", question.method, response.url,
+                                 status, reason(status));
   if (!message.empty()) text += ": " + message;
   Code code = Code::kFailedPrecondition;
   if (status == 401) code = Code::kUnauthenticated;

@@ -38,7 +38,11 @@ struct Answer {
 class Exchange {
  public:
   Exchange(Transport& http, const Options& options)
-      : http_(http), options_(options), hosts_(options.hosts), limits_(options.concurrency), auth_(http, system_clock()) {}
+      : http_(http),
+        options_(options),
+        hosts_(options.hosts),
+        limits_(options.concurrency),
+        auth_(http, system_clock()) {}
 
   Hosts& hosts() { return hosts_; }
 

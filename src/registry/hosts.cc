@@ -10,7 +10,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-
 // ca.crt, client.cert with client.key: docker's certs.d convention.
 Status add_folder(const std::string& folder, Tls& tls) {
   std::error_code error;
@@ -52,7 +51,8 @@ Result<Tls> Hosts::tls_for(const HostConfig& config) const {
 Result<Endpoint> Hosts::endpoint(const std::string& domain, const std::string& host, bool insecure) {
   auto found = config_.find(domain);
   HostConfig config = found == config_.end() ? HostConfig{} : found->second;
-  if (insecure) config = {.mirrors = {}, .plain_http = true, .insecure = true, .ca = {}, .keypairs = {}, .tls_config_dirs = {}};
+  if (insecure)
+    config = {.mirrors = {}, .plain_http = true, .insecure = true, .ca = {}, .keypairs = {}, .tls_config_dirs = {}};
   Endpoint out;
   out.host = host;
   KILN_ASSIGN_OR_RETURN(out.tls, tls_for(config));

@@ -24,7 +24,8 @@ std::string_view Headers::get(std::string_view name) const {
 }
 
 bool Headers::has(std::string_view name) const {
-  return std::any_of(lines_.begin(), lines_.end(), [&](const auto& line) { return equals_ignore_case(line.first, name); });
+  return std::any_of(lines_.begin(), lines_.end(),
+                     [&](const auto& line) { return equals_ignore_case(line.first, name); });
 }
 
 std::vector<std::string_view> Headers::all(std::string_view name) const {

@@ -83,11 +83,12 @@ Status check_digest(std::string_view bytes, const Digest& expected, std::string_
   hasher.update(bytes);
   Digest actual = hasher.finish();
   if (actual == expected) return ok();
-  return peer_error(Code::kFailedPrecondition,
-                    fmt::format("{}: the registry's bytes have digest {}, expected {}", name, actual.str(), expected.str()));
+  return peer_error(Code::kFailedPrecondition, fmt::format("{}: the registry's bytes have digest {}, expected {}", name,
+                                                           actual.str(), expected.str()));
 }
 
-Result<content::Descriptor> resolve_by_get(Exchange& exchange, Endpoint& at, const Reference& ref, const Access& access) {
+Result<content::Descriptor> resolve_by_get(Exchange& exchange, Endpoint& at, const Reference& ref,
+                                           const Access& access) {
   KILN_ASSIGN_OR_RETURN(FetchedManifest got, get_manifest(exchange, at, ref, ref.object(), "", access));
   KILN_RETURN_IF_ERROR(check_digest(got.bytes, ref.digest, ref.str()));
   content::Descriptor out;
@@ -117,7 +118,8 @@ Result<content::Descriptor> resolve_at(Exchange& exchange, Endpoint& at, const R
     return resolve_by_get(exchange, at, ref, access);
   }
   if (!ref.digest.empty() && ref.digest != *digest) {
-    return peer_error(Code::kFailedPrecondition, fmt::format("{}: the registry answered with digest {}", ref.str(), digest->str()));
+    return peer_error(Code::kFailedPrecondition,
+                      fmt::format("{}: the registry answered with digest {}", ref.str(), digest->str()));
   }
   out.digest = *std::move(digest);
   return out;
@@ -134,7 +136,8 @@ class BlobStream final : public ByteSource {
         descriptor_(std::move(descriptor)),
         at_(offset),
         access_(std::move(access)) {
-    if (verify == Verify::kYes && offset == 0 && !descriptor_.digest.empty()) hasher_.emplace(descriptor_.digest.algorithm());
+    if (verify == Verify::kYes && offset == 0 && !descriptor_.digest.empty())
+      hasher_.emplace(descriptor_.digest.algorithm());
   }
 
   // First connection; NotFound and the like come from here.
@@ -158,7 +161,8 @@ class BlobStream final : public ByteSource {
         if (!got.ok()) return failed_ = got.status();
         if (*got == 0) return finish();
         at_ += *got;
-        if (size_known() && at_ > size()) return failed_ = mismatch(fmt::format("more than the expected {} bytes", size()));
+        if (size_known() && at_ > size())
+          return failed_ = mismatch(fmt::format("more than the expected {} bytes", size()));
         if (hasher_) hasher_->update(std::string_view(buffer.data(), *got));
         tries_ = 0;
         return got;
@@ -243,8 +247,8 @@ class BlobStream final : public ByteSource {
   }
 
   Status mismatch(std::string_view why) const {
-    return peer_error(Code::kFailedPrecondition,
-                      fmt::format("blob {} of {} is damaged at the registry: {}", descriptor_.digest.str(), ref_.name(), why));
+    return peer_error(Code::kFailedPrecondition, fmt::format("blob {} of {} is damaged at the registry: {}",
+                                                             descriptor_.digest.str(), ref_.name(), why));
   }
 
   Exchange& exchange_;
@@ -294,7 +298,8 @@ Result<std::string> fetch_manifest(Exchange& exchange, const Reference& ref, con
   return first_of<std::string>(std::move(endpoints), [&](Endpoint& at) -> Result<std::string> {
     std::string bytes;
     if (manifest) {
-      KILN_ASSIGN_OR_RETURN(FetchedManifest got, get_manifest(exchange, at, ref, object, descriptor.media_type, access));
+      KILN_ASSIGN_OR_RETURN(FetchedManifest got,
+                            get_manifest(exchange, at, ref, object, descriptor.media_type, access));
       bytes = std::move(got.bytes);
     } else {
       BlobStream stream(exchange, {at}, ref, descriptor, 0, access, Verify::kNo);

@@ -33,7 +33,8 @@ Result<Begun> begin_upload(Exchange& exchange, Endpoint& at, const Reference& re
   if (response.status != 202) return exchange.refusal(question, response, ref.name());
   std::string_view location = response.headers.get("Location");
   if (location.empty()) {
-    return peer_error(Code::kFailedPrecondition, fmt::format("push to {}: the registry gave no upload location", ref.name()));
+    return peer_error(Code::kFailedPrecondition,
+                      fmt::format("push to {}: the registry gave no upload location", ref.name()));
   }
   KILN_ASSIGN_OR_RETURN(std::string url, resolve_url(response.url, location));
   return Begun{.mounted = false, .location = std::move(url)};
@@ -44,7 +45,8 @@ Status upload(Exchange& exchange, Endpoint& at, const Reference& ref, const cont
               std::string location, const BlobOpener& open, const Access& access, const Progress& progress) {
   Question question;
   question.method = "PUT";
-  question.url = location + (location.find('?') == std::string::npos ? "?" : "&") + "digest=" + url_encode(descriptor.digest.str());
+  question.url = location + (location.find('?') == std::string::npos ? "?" : "&") +
+                 "digest=" + url_encode(descriptor.digest.str());
   question.scopes = push_scope(ref);
   question.retry = Question::Retry::kNo;
   question.lane = HostLimits::Lane::kUploads;
@@ -59,7 +61,8 @@ Status upload(Exchange& exchange, Endpoint& at, const Reference& ref, const cont
 }
 
 // Whether the registry has the blob. Not asked when the answer is all but known and the blob is small.
-Result<bool> is_there(Exchange& exchange, Endpoint& at, const Reference& ref, const BlobToPush& blob, const Access& access) {
+Result<bool> is_there(Exchange& exchange, Endpoint& at, const Reference& ref, const BlobToPush& blob,
+                      const Access& access) {
   bool unasked = blob.series.missing_in_a_row >= kMissingMin && blob.descriptor.size <= kUnaskedBytesMax;
   if (unasked && blob.mount_from.empty()) return false;
   KILN_ASSIGN_OR_RETURN(std::optional<std::int64_t> there,
@@ -99,7 +102,8 @@ Result<Pushed> push_blob(Exchange& exchange, const Reference& ref, const BlobToP
       KILN_ASSIGN_OR_RETURN(Begun begun, begin_upload(exchange, at, ref, digest, "", access));
       location = begun.location;
     }
-    Status status = upload(exchange, at, ref, blob.descriptor, std::exchange(location, {}), blob.open, access, blob.progress);
+    Status status =
+        upload(exchange, at, ref, blob.descriptor, std::exchange(location, {}), blob.open, access, blob.progress);
     if (status.ok()) return Pushed::kUploaded;
     if (!worth_retrying(status, attempt)) return status;
     KILN_ASSIGN_OR_RETURN(bool more, exchange.wait_for_retry(attempt, std::nullopt, access.stop));
@@ -127,8 +131,8 @@ Status push_manifest(Exchange& exchange, const Reference& ref, const content::De
   }
   std::string_view told = trim(response.headers.get("Docker-Content-Digest"));
   if (!told.empty() && told != descriptor.digest.str()) {
-    return peer_error(Code::kFailedPrecondition,
-                      fmt::format("push of {}: the registry took it as {}, expected {}", ref.str(), told, descriptor.digest.str()));
+    return peer_error(Code::kFailedPrecondition, fmt::format("push of {}: the registry took it as {}, expected {}",
+                                                             ref.str(), told, descriptor.digest.str()));
   }
   return ok();
 }

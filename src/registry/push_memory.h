@@ -36,7 +36,9 @@ class PushMemory {
     std::string repository;
     Standing pushed;
   };
-  bool is_fresh(const Entry& entry) const { return clock_.now() - entry.pushed.seen < kAgeMax && entry.pushed.seen <= clock_.now(); }
+  bool is_fresh(const Entry& entry) const {
+    return clock_.now() - entry.pushed.seen < kAgeMax && entry.pushed.seen <= clock_.now();
+  }
   void trim();
 
   Clock& clock_;

@@ -73,7 +73,9 @@ class Push : public testing::Test {
   }
   Result<Pushed> push(std::int64_t size, PushSeries& series) {
     std::string bytes(static_cast<std::size_t>(size), 'x');
-    BlobOpener open = [&](std::uint64_t) -> Result<std::unique_ptr<ByteSource>> { return std::make_unique<StringSource>(bytes); };
+    BlobOpener open = [&](std::uint64_t) -> Result<std::unique_ptr<ByteSource>> {
+      return std::make_unique<StringSource>(bytes);
+    };
     content::Descriptor blob{.media_type = std::string(content::kOciLayer), .digest = Digest::of(bytes), .size = size};
     return registry_.push_blob(ref_, blob, open, {}, {}, {}, &series);
   }

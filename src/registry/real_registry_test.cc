@@ -44,8 +44,9 @@ class RealRegistry : public testing::Test {
     folder_ = std::filesystem::temp_directory_path() / ("kiln-registry-" + new_id());
     std::filesystem::create_directories(folder_);
     port_ = LoopbackSocket().port();
-    std::ofstream(folder_ / "config.yml") << "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: "
-                                          << (folder_ / "data").string() << "\nhttp:\n  addr: 127.0.0.1:" << port_ << "\n";
+    std::ofstream(folder_ / "config.yml")
+        << "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: "
+        << (folder_ / "data").string() << "\nhttp:\n  addr: 127.0.0.1:" << port_ << "\n";
     std::string config = (folder_ / "config.yml").string();
     pid_ = fork();
     if (pid_ == 0) {
@@ -81,8 +82,10 @@ TEST_F(RealRegistry, TakesAnImageAndGivesItBack) {
   Reference ref = *Reference::parse(fmt::format("127.0.0.1:{}/team/app:v1", port_));
   std::string layer = random_bytes(3 << 20);
   std::string config = "{}";
-  auto put = [&](const Reference& where, const std::string& bytes, std::string_view type, std::vector<std::string> from = {}) {
-    content::Descriptor descriptor{.media_type = std::string(type), .digest = Digest::of(bytes), .size = static_cast<std::int64_t>(bytes.size())};
+  auto put = [&](const Reference& where, const std::string& bytes, std::string_view type,
+                 std::vector<std::string> from = {}) {
+    content::Descriptor descriptor{
+        .media_type = std::string(type), .digest = Digest::of(bytes), .size = static_cast<std::int64_t>(bytes.size())};
     BlobOpener open = [&](std::uint64_t) -> Result<std::unique_ptr<ByteSource>> {
       return std::unique_ptr<ByteSource>(std::make_unique<StringSource>(bytes));
     };
@@ -100,7 +103,9 @@ TEST_F(RealRegistry, TakesAnImageAndGivesItBack) {
   EXPECT_EQ(put(sibling, layer, content::kOciLayer, {"team/app"}).second, Pushed::kMounted);
   manifest.layers = {layer_descriptor};
   std::string text = content::to_json(manifest);
-  content::Descriptor root{.media_type = std::string(content::kOciManifest), .digest = Digest::of(text), .size = static_cast<std::int64_t>(text.size())};
+  content::Descriptor root{.media_type = std::string(content::kOciManifest),
+                           .digest = Digest::of(text),
+                           .size = static_cast<std::int64_t>(text.size())};
   ASSERT_TRUE(registry.push_manifest(ref, root, text, {}).ok());
 
   Result<Resolved> resolved = registry.resolve(ref, {});

@@ -16,8 +16,8 @@ namespace kiln::registry {
 
 // Identity tokens go by POST; others by GET first, by POST where the server wants that; anonymous
 // (empty) logins by GET. Blocking. Unauthenticated (fault: peer) when the server refuses.
-Result<Token> trade_login(Transport& http, const TokenRequest& request, const Login& login,
-                          const Tls& tls, std::stop_token stop);
+Result<Token> trade_login(Transport& http, const TokenRequest& request, const Login& login, const Tls& tls,
+                          std::stop_token stop);
 
 // "Basic …" of RFC 7617.
 std::string basic_header(const Login& login);

@@ -204,7 +204,8 @@ class CurlResponse final : public Response {
     auto before = std::chrono::steady_clock::now();
     curl_.multi_poll(multi_, nullptr, 0, 1000, nullptr);
     if (stop_.stop_requested()) return cancelled();
-    waited_ms_ += std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - before).count();
+    waited_ms_ +=
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - before).count();
     if (waited_ms_ > request_.idle_timeout.count()) {
       finished_ = true;
       outcome_ = broken(fmt::format("no data for {} s", request_.idle_timeout.count() / 1000));
@@ -235,8 +236,8 @@ class CurlResponse final : public Response {
       case CURLE_COULDNT_RESOLVE_HOST: {
         // The words that clients of Go programs know.
         auto url = parse_url(request_.url);
-        Status unknown = environment_error(Code::kUnavailable, fmt::format("{}: dial tcp: lookup {}: no such host: {}", what(),
-                                                                           url.ok() ? url->host : "", detail));
+        Status unknown = environment_error(Code::kUnavailable, fmt::format("{}: dial tcp: lookup {}: no such host: {}",
+                                                                           what(), url.ok() ? url->host : "", detail));
         set_detail(unknown, kRefusedDetail, "1");
         return unknown;
       }
@@ -254,15 +255,14 @@ class CurlResponse final : public Response {
         }
         return broken(detail);
       case CURLE_URL_MALFORMAT:
-      case CURLE_UNSUPPORTED_PROTOCOL:
-        return user_error(Code::kInvalidArgument, fmt::format("{}: {}", what(), detail));
+      case CURLE_UNSUPPORTED_PROTOCOL: return user_error(Code::kInvalidArgument, fmt::format("{}: {}", what(), detail));
       case CURLE_SSL_CERTPROBLEM:
       case CURLE_SSL_CACERT_BADFILE:
         return environment_error(Code::kFailedPrecondition, fmt::format("{}: {}", what(), detail));
       case CURLE_TOO_MANY_REDIRECTS:
-        return peer_error(Code::kFailedPrecondition, fmt::format("{}: stopped after {} redirects", what(), kRedirectsMax));
-      default:
-        return broken(detail);
+        return peer_error(Code::kFailedPrecondition,
+                          fmt::format("{}: stopped after {} redirects", what(), kRedirectsMax));
+      default: return broken(detail);
     }
   }
 
@@ -277,7 +277,8 @@ class CurlResponse final : public Response {
     set(CURLOPT_BUFFERSIZE, 256L * 1024);
     set(CURLOPT_TCP_KEEPALIVE, 1L);
     set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request_.connect_timeout.count()));
-    set(CURLOPT_HTTP_VERSION, static_cast<long>(request_.body != nullptr ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS));
+    set(CURLOPT_HTTP_VERSION,
+        static_cast<long>(request_.body != nullptr ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS));
     set(CURLOPT_HEADERFUNCTION, &CurlResponse::on_header);
     set(CURLOPT_HEADERDATA, this);
     set(CURLOPT_WRITEFUNCTION, &CurlResponse::on_body);
@@ -413,7 +414,8 @@ class CurlResponse final : public Response {
       body_status_ = cancelled();
       return CURL_READFUNC_ABORT;
     }
-    Result<std::size_t> got = request_.body != nullptr ? request_.body->read(buffer) : Result<std::size_t>(std::size_t{0});
+    Result<std::size_t> got =
+        request_.body != nullptr ? request_.body->read(buffer) : Result<std::size_t>(std::size_t{0});
     if (!got.ok()) {
       body_status_ = got.status();
       return CURL_READFUNC_ABORT;
@@ -439,7 +441,7 @@ class CurlResponse final : public Response {
   bool finished_ = false;
   bool paused_ = false;
   Status outcome_;
-  Status body_status_;  // why the body to send could not be read
+  Status body_status_;                     // why the body to send could not be read
   std::optional<std::uint64_t> expected_;  // length of the body, when the head tells it
   std::uint64_t received_ = 0;
   std::uint64_t sent_ = 0;

@@ -23,7 +23,8 @@ std::string text_of(const Json& json, const char* key) {
 std::optional<AwsCredentials> from_json(std::string_view text) {
   const Json json = Json::parse(text, nullptr, false);
   if (!json.is_object()) return std::nullopt;
-  AwsCredentials out{text_of(json, "AccessKeyId"), text_of(json, "SecretAccessKey"), text_of(json, "Token"), std::nullopt};
+  AwsCredentials out{text_of(json, "AccessKeyId"), text_of(json, "SecretAccessKey"), text_of(json, "Token"),
+                     std::nullopt};
   if (auto end = parse_rfc3339(text_of(json, "Expiration")); end.ok()) out.expires = *end;
   if (out.access_key_id.empty() || out.secret_access_key.empty()) return std::nullopt;
   return out;
@@ -40,8 +41,8 @@ Result<std::string> file_text(const std::string& path) {
 std::optional<AwsCredentials> from_files(const std::function<std::string(const std::string&)>& env) {
   const std::string home = env("HOME");
   const std::string profile = env("AWS_PROFILE").empty() ? "default" : env("AWS_PROFILE");
-  for (const auto& [variable, usual] : {std::pair("AWS_SHARED_CREDENTIALS_FILE", "/.aws/credentials"),
-                                        std::pair("AWS_CONFIG_FILE", "/.aws/config")}) {
+  for (const auto& [variable, usual] :
+       {std::pair("AWS_SHARED_CREDENTIALS_FILE", "/.aws/credentials"), std::pair("AWS_CONFIG_FILE", "/.aws/config")}) {
     const std::string path = env(variable).empty() ? home + usual : env(variable);
     auto text = host::read_file(path);
     if (!text.ok()) continue;
@@ -86,7 +87,8 @@ Result<AwsCredentials> AwsIdentity::get(std::stop_token stop) {
 
 Result<AwsCredentials> AwsIdentity::find(std::stop_token stop) {
   if (!env("AWS_ACCESS_KEY_ID").empty() && !env("AWS_SECRET_ACCESS_KEY").empty()) {
-    return AwsCredentials{env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY"), env("AWS_SESSION_TOKEN"), std::nullopt};
+    return AwsCredentials{env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY"), env("AWS_SESSION_TOKEN"),
+                          std::nullopt};
   }
   KILN_ASSIGN_OR_RETURN(auto web, from_web_identity(stop));
   if (web) return *web;
@@ -107,10 +109,12 @@ Result<std::optional<AwsCredentials>> AwsIdentity::from_web_identity(std::stop_t
   const std::string session = env("AWS_ROLE_SESSION_NAME").empty() ? "buildkit" : env("AWS_ROLE_SESSION_NAME");
   HttpCall ask;
   ask.method = "POST";
-  ask.url = env("AWS_ENDPOINT_URL_STS").empty() ? fmt::format("https://sts.{}.amazonaws.com/", region_) : env("AWS_ENDPOINT_URL_STS");
+  ask.url = env("AWS_ENDPOINT_URL_STS").empty() ? fmt::format("https://sts.{}.amazonaws.com/", region_)
+                                                : env("AWS_ENDPOINT_URL_STS");
   ask.headers.set("Content-Type", "application/x-www-form-urlencoded");
-  ask.text = fmt::format("Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn={}&RoleSessionName={}&WebIdentityToken={}",
-                         registry::url_encode(env("AWS_ROLE_ARN")), registry::url_encode(session), registry::url_encode(token));
+  ask.text = fmt::format(
+      "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn={}&RoleSessionName={}&WebIdentityToken={}",
+      registry::url_encode(env("AWS_ROLE_ARN")), registry::url_encode(session), registry::url_encode(token));
   KILN_ASSIGN_OR_RETURN(HttpAnswer answer, quick_caller(*services_.http).call(ask, stop));
   if (!answer.good()) return refused("assume role '" + env("AWS_ROLE_ARN") + "'", answer);
   AwsCredentials out{xml_text(answer.body, "AccessKeyId"), xml_text(answer.body, "SecretAccessKey"),
@@ -123,7 +127,8 @@ Result<std::optional<AwsCredentials>> AwsIdentity::from_web_identity(std::stop_t
 Result<std::optional<AwsCredentials>> AwsIdentity::from_container(std::stop_token stop) {
   HttpCall ask;
   ask.url = env("AWS_CONTAINER_CREDENTIALS_FULL_URI");
-  if (const std::string path = env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"); !path.empty()) ask.url = kContainerHost + path;
+  if (const std::string path = env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"); !path.empty())
+    ask.url = kContainerHost + path;
   if (ask.url.empty()) return std::nullopt;
   std::string token = env("AWS_CONTAINER_AUTHORIZATION_TOKEN");
   if (const std::string file = env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"); !file.empty()) {

@@ -48,7 +48,8 @@ Status sign_aws(registry::Request& request, const AwsCredentials& credentials, c
                 std::string_view payload_hash, Time now) {
   KILN_ASSIGN_OR_RETURN(auto url, registry::parse_url(request.url));
   const auto seconds = std::chrono::floor<std::chrono::seconds>(now);
-  const std::string stamp = fmt::format("{:%Y%m%dT%H%M%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(seconds)));
+  const std::string stamp =
+      fmt::format("{:%Y%m%dT%H%M%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(seconds)));
   const std::string day = stamp.substr(0, 8);
   request.headers.set("x-amz-date", stamp);
   request.headers.set("x-amz-content-sha256", std::string(payload_hash));
@@ -66,7 +67,8 @@ Status sign_aws(registry::Request& request, const AwsCredentials& credentials, c
   const std::string place = fmt::format("{}/{}/{}/aws4_request", day, scope.region, scope.service);
   const std::string to_sign = fmt::format("AWS4-HMAC-SHA256\n{}\n{}\n{}", stamp, place, sha256_hex(canonical));
   std::string key = hmac_sha256("AWS4" + credentials.secret_access_key, day);
-  for (std::string_view part : {std::string_view(scope.region), std::string_view(scope.service), std::string_view("aws4_request")}) {
+  for (std::string_view part :
+       {std::string_view(scope.region), std::string_view(scope.service), std::string_view("aws4_request")}) {
     key = hmac_sha256(key, part);
   }
   request.headers.set("Authorization", fmt::format("AWS4-HMAC-SHA256 Credential={}/{},SignedHeaders={},Signature={}",

@@ -36,8 +36,9 @@ Result<Options> read_options(const Attrs& attrs, const StoreServices& services) 
   Options out;
   std::string url_text = attribute_or_env(attrs, services, "account_url", "BUILDKIT_AZURE_STORAGE_ACCOUNT_URL");
   if (url_text.empty()) {
-    return user_error(Code::kInvalidArgument, "failed to create azblob config: either ${BUILDKIT_AZURE_STORAGE_ACCOUNT_URL} or "
-                                              "account_url attribute is required for azblob cache");
+    return user_error(Code::kInvalidArgument,
+                      "failed to create azblob config: either ${BUILDKIT_AZURE_STORAGE_ACCOUNT_URL} or "
+                      "account_url attribute is required for azblob cache");
   }
   auto url = registry::parse_url(url_text);
   if (!url.ok()) return annotate(url.status(), "azure storage account url provided is not a valid url");
@@ -64,7 +65,10 @@ Result<Options> read_options(const Attrs& attrs, const StoreServices& services) 
 class AzblobStore final : public ObjectStore {
  public:
   AzblobStore(Options options, StoreServices services)
-      : options_(std::move(options)), services_(services), http_(*services_.http, {.attempts_max = 4}), token_(services_) {}
+      : options_(std::move(options)),
+        services_(services),
+        http_(*services_.http, {.attempts_max = 4}),
+        token_(services_) {}
 
   Result<bool> has(const content::Descriptor& blob, std::stop_token stop) override {
     return exists(blob_key(blob.digest), stop);
@@ -115,13 +119,18 @@ class AzblobStore final : public ObjectStore {
 
   std::size_t uploads_max() const override { return 4; }
 
-  Result<std::unique_ptr<ByteSource>> open(const content::Descriptor& blob, std::int64_t offset, std::stop_token stop) override {
+  Result<std::unique_ptr<ByteSource>> open(const content::Descriptor& blob, std::int64_t offset,
+                                           std::stop_token stop) override {
     return get(blob_key(blob.digest), static_cast<std::uint64_t>(offset), stop);
   }
 
  private:
-  std::string blob_key(const Digest& digest) const { return join_path({options_.prefix, options_.blobs_prefix, digest.str()}); }
-  std::string config_key(const std::string& name) const { return join_path({options_.prefix, options_.manifests_prefix, name}); }
+  std::string blob_key(const Digest& digest) const {
+    return join_path({options_.prefix, options_.blobs_prefix, digest.str()});
+  }
+  std::string config_key(const std::string& name) const {
+    return join_path({options_.prefix, options_.manifests_prefix, name});
+  }
 
   std::string url_of(const std::string& key, const std::string& query = "") const {
     std::string out = options_.account_url + "/" + registry::url_encode(options_.container);
@@ -158,7 +167,8 @@ class AzblobStore final : public ObjectStore {
     KILN_ASSIGN_OR_RETURN(HttpAnswer found, http_.call(call_for("GET", url_of("", "restype=container"), stop), stop));
     if (found.status == 404) {
       KILN_ASSIGN_OR_RETURN(HttpAnswer made, http_.call(call_for("PUT", url_of("", "restype=container"), stop), stop));
-      if (!made.good() && made.status != 409) return refused("failed to create cache container " + options_.container, made);
+      if (!made.good() && made.status != 409)
+        return refused("failed to create cache container " + options_.container, made);
     } else if (!found.good()) {
       return refused("failed to get properties of cache container " + options_.container, found);
     }

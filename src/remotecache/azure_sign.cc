@@ -15,7 +15,8 @@ std::string http_date(Time time) {
   return fmt::format("{:%a, %d %b %Y %H:%M:%S} GMT", fmt::gmtime(std::chrono::system_clock::to_time_t(seconds)));
 }
 
-Result<std::string> azure_string_to_sign(const registry::Request& request, const std::string& account, std::uint64_t body_bytes) {
+Result<std::string> azure_string_to_sign(const registry::Request& request, const std::string& account,
+                                         std::uint64_t body_bytes) {
   KILN_ASSIGN_OR_RETURN(auto url, registry::parse_url(request.url));
   auto header = [&](const char* name) { return std::string(request.headers.get(name)); };
   std::string out = request.method + "\n";

@@ -23,7 +23,8 @@ inline constexpr const char* kAzureVersion = "2021-12-02";
 
 // What is signed. `account` is the storage account's name; the request bears its x-ms-* headers already;
 // `body_bytes` is the length of its body.
-Result<std::string> azure_string_to_sign(const registry::Request& request, const std::string& account, std::uint64_t body_bytes);
+Result<std::string> azure_string_to_sign(const registry::Request& request, const std::string& account,
+                                         std::uint64_t body_bytes);
 
 // Adds x-ms-date and Authorization. InvalidArgument when the key is no base64.
 Status sign_azure(registry::Request& request, const AzureKey& key, Time now);

@@ -27,8 +27,9 @@ std::int64_t number_of(const Json& json, const char* key) {
 std::optional<AzureToken::Token> AzureToken::read(std::string_view answer) const {
   const Json json = Json::parse(answer, nullptr, false);
   if (!json.is_object() || !json.contains("access_token") || !json["access_token"].is_string()) return std::nullopt;
-  return Token{json["access_token"].get<std::string>(),
-               services_.clock->now() + std::chrono::seconds(std::max<std::int64_t>(number_of(json, "expires_in"), 60))};
+  return Token{
+      json["access_token"].get<std::string>(),
+      services_.clock->now() + std::chrono::seconds(std::max<std::int64_t>(number_of(json, "expires_in"), 60))};
 }
 
 Result<std::string> AzureToken::get(std::stop_token stop) {
@@ -48,7 +49,8 @@ Result<std::optional<AzureToken::Token>> AzureToken::from_directory(std::stop_to
   const std::string tenant = env("AZURE_TENANT_ID"), client = env("AZURE_CLIENT_ID");
   const std::string secret = env("AZURE_CLIENT_SECRET"), file = env("AZURE_FEDERATED_TOKEN_FILE");
   if (tenant.empty() || client.empty() || (secret.empty() && file.empty())) return std::nullopt;
-  std::string authority = env("AZURE_AUTHORITY_HOST").empty() ? "https://login.microsoftonline.com" : env("AZURE_AUTHORITY_HOST");
+  std::string authority =
+      env("AZURE_AUTHORITY_HOST").empty() ? "https://login.microsoftonline.com" : env("AZURE_AUTHORITY_HOST");
   while (authority.ends_with('/')) authority.pop_back();
   HttpCall ask;
   ask.method = "POST";
@@ -61,8 +63,9 @@ Result<std::optional<AzureToken::Token>> AzureToken::from_directory(std::stop_to
   } else {
     auto assertion = host::read_file(file);
     if (!assertion.ok()) return annotate(assertion.status(), "read '" + file + "'");
-    ask.text += "&client_assertion_type=" + registry::url_encode("urn:ietf:params:oauth:client-assertion-type:jwt-bearer") +
-                "&client_assertion=" + registry::url_encode(trim(*assertion));
+    ask.text +=
+        "&client_assertion_type=" + registry::url_encode("urn:ietf:params:oauth:client-assertion-type:jwt-bearer") +
+        "&client_assertion=" + registry::url_encode(trim(*assertion));
   }
   KILN_ASSIGN_OR_RETURN(HttpAnswer answer, HttpCaller(*services_.http, {}).call(ask, stop));
   if (!answer.good()) return refused("ask for an Azure token", answer);

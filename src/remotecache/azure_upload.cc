@@ -40,7 +40,8 @@ Status upload_blocks(const HttpCaller& http, const AzureUpload& upload, std::sto
   std::uint64_t number = 0;
   for (std::uint64_t at = 0; at < upload.size; at += block_size, ++number) {
     const std::uint64_t size = std::min(block_size, upload.size - at);
-    HttpCall call = put_call(upload, with_query(upload.url, "comp=block&blockid=" + registry::url_encode(block_id(number))));
+    HttpCall call =
+        put_call(upload, with_query(upload.url, "comp=block&blockid=" + registry::url_encode(block_id(number))));
     call.open = [&upload, at, size]() -> Result<std::unique_ptr<ByteSource>> {
       KILN_ASSIGN_OR_RETURN(auto source, upload.open(at));
       return limited(std::move(source), size);

@@ -259,9 +259,8 @@ void sort_config(CacheConfig& config) {
   for (const auto& record : config.records) keys.push_back(sort_key(config, record));
   std::vector<int> record_order(config.records.size());
   std::iota(record_order.begin(), record_order.end(), 0);
-  std::stable_sort(record_order.begin(), record_order.end(), [&](int a, int b) {
-    return keys[static_cast<std::size_t>(a)] < keys[static_cast<std::size_t>(b)];
-  });
+  std::stable_sort(record_order.begin(), record_order.end(),
+                   [&](int a, int b) { return keys[static_cast<std::size_t>(a)] < keys[static_cast<std::size_t>(b)]; });
   auto new_layer = inverse(layer_order);
   auto new_record = inverse(record_order);
   CacheConfig out;

@@ -43,7 +43,7 @@ class Collector {
   std::set<Digest> result_blobs_;
   std::map<cache::KeyId, std::vector<int>> records_of_;  // finished keys
   std::set<cache::KeyId> begun_;
-  std::map<std::pair<int, Digest>, int> layer_index_;     // (parent, blob) → index
+  std::map<std::pair<int, Digest>, int> layer_index_;  // (parent, blob) → index
   Collected out_;
 };
 
@@ -157,7 +157,8 @@ Status Collector::add_imported(const cache::KeyId& key, bool make, CacheRecord& 
 }
 
 bool Collector::all_collected(const std::vector<store::LayerBlob>& layers) const {
-  return std::all_of(layers.begin(), layers.end(), [&](const auto& layer) { return result_blobs_.contains(layer.blob.digest); });
+  return std::all_of(layers.begin(), layers.end(),
+                     [&](const auto& layer) { return result_blobs_.contains(layer.blob.digest); });
 }
 
 // Layers that exist are taken as they are, wherever their bytes lie, unless another compression is a must.
@@ -175,7 +176,8 @@ Result<std::optional<std::vector<store::LayerBlob>>> Collector::layers_of(const 
 Status Collector::add_chain(const std::vector<store::LayerBlob>& layers, Time created, CacheRecord& record) {
   int parent = -1;
   for (const auto& layer : layers) {
-    auto [it, is_new] = layer_index_.try_emplace({parent, layer.blob.digest}, static_cast<int>(out_.config.layers.size()));
+    auto [it, is_new] =
+        layer_index_.try_emplace({parent, layer.blob.digest}, static_cast<int>(out_.config.layers.size()));
     if (is_new) out_.config.layers.push_back({layer.blob.digest, parent, std::nullopt});
     if (out_.blobs.try_emplace(layer.blob.digest, layer).second && options_.found) options_.found(layer);
     parent = it->second;

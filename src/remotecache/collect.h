@@ -18,8 +18,8 @@ struct CollectOptions {
 };
 
 struct Collected {
-  CacheConfig config;                                // sorted
-  std::map<Digest, store::LayerBlob> blobs;          // by digest of blob
+  CacheConfig config;                        // sorted
+  std::map<Digest, store::LayerBlob> blobs;  // by digest of blob
 };
 
 // Mode max makes the layer blobs of every recorded step; min makes those of the results only, and

@@ -13,7 +13,9 @@ Status read_compression(const Attrs& attrs, ExportOptions& out) {
   if (auto level = attribute(attrs, "compression-level"); !level.empty()) {
     auto value = parse_integer(level);
     if (!value) {
-      return user_error(Code::kInvalidArgument, fmt::format("non-integer value {0} specified for compression-level: strconv.ParseInt: parsing \"{0}\": invalid syntax", level));
+      return user_error(Code::kInvalidArgument, fmt::format("non-integer value {0} specified for compression-level: "
+                                                            "strconv.ParseInt: parsing \"{0}\": invalid syntax",
+                                                            level));
     }
     out.layers.compression.level = static_cast<int>(*value);
   }

@@ -41,7 +41,8 @@ Json parse(std::string_view text) {
 
 bool says_exists(const HttpAnswer& answer) {
   const Json json = parse(answer.body);
-  return text_of(json, "typeKey").find("AlreadyExists") != std::string::npos || text_of(json, "code") == "already_exists" ||
+  return text_of(json, "typeKey").find("AlreadyExists") != std::string::npos ||
+         text_of(json, "code") == "already_exists" ||
          to_lower(text_of(json, "message")).find("already exists") != std::string::npos;
 }
 
@@ -83,7 +84,8 @@ Result<GhaOptions> GhaOptions::read(const Attrs& attrs) {
   }
   if (out.url.empty()) out.url = attribute(attrs, "url");
   if (out.url.empty()) return bad("url not set for github actions cache");
-  if (auto url = registry::parse_url(out.url); !url.ok()) return annotate(url.status(), "url of the github actions cache");
+  if (auto url = registry::parse_url(out.url); !url.ok())
+    return annotate(url.status(), "url of the github actions cache");
   if (out.version == 0) {
     out.version = out.url.find("results-receiver.actions.githubusercontent.com") != std::string::npos ? 2 : 1;
   }
@@ -106,19 +108,22 @@ GhaClient::GhaClient(GhaOptions options, StoreServices services)
                               .first_pause = std::chrono::seconds(1),
                               .longest_pause = std::chrono::seconds(90),
                               .only_when_told = true}),
-      transfers_(*services_.http, {.attempts_max = 5, .deadline = options_.timeout, .first_pause = std::chrono::seconds(1)}) {}
+      transfers_(*services_.http,
+                 {.attempts_max = 5, .deadline = options_.timeout, .first_pause = std::chrono::seconds(1)}) {}
 
 HttpCall GhaClient::call_to(std::string method, const std::string& path) const {
   HttpCall out;
   out.method = std::move(method);
   const bool second = options_.version > 1;
-  out.url = options_.url + (second ? "/twirp/github.actions.results.api.v1.CacheService/" : "/_apis/artifactcache/") + path;
+  out.url =
+      options_.url + (second ? "/twirp/github.actions.results.api.v1.CacheService/" : "/_apis/artifactcache/") + path;
   out.headers.set("Authorization", "Bearer " + options_.token);
   if (!second) out.headers.set("Accept", "application/json;api-version=6.0-preview.1");
   return out;
 }
 
-Result<HttpAnswer> GhaClient::ask(std::string method, const std::string& path, std::string body, std::stop_token stop) const {
+Result<HttpAnswer> GhaClient::ask(std::string method, const std::string& path, std::string body,
+                                  std::stop_token stop) const {
   HttpCall call = call_to(std::move(method), path);
   call.text = std::move(body);
   if (!call.text.empty()) call.headers.set("Content-Type", "application/json");
@@ -145,7 +150,8 @@ Result<std::optional<GhaEntry>> GhaClient::load(const std::string& key, std::sto
   return entry;
 }
 
-Result<std::unique_ptr<ByteSource>> GhaClient::read(const std::string& key, std::uint64_t offset, std::stop_token stop) const {
+Result<std::unique_ptr<ByteSource>> GhaClient::read(const std::string& key, std::uint64_t offset,
+                                                    std::stop_token stop) const {
   // A signed URL may end before it is used: it is asked for again, once.
   for (int attempt = 0;; ++attempt) {
     KILN_ASSIGN_OR_RETURN(auto entry, load(key, stop));
@@ -176,7 +182,8 @@ Result<GhaClient::Place> GhaClient::reserve(const std::string& key, std::stop_to
     return out;
   }
   for (const char* name : {"cacheId", "cacheID"}) {
-    if (json.is_object() && json.contains(name) && json[name].is_number_integer()) out.id = std::to_string(json[name].get<std::int64_t>());
+    if (json.is_object() && json.contains(name) && json[name].is_number_integer())
+      out.id = std::to_string(json[name].get<std::int64_t>());
   }
   if (out.id.empty() || out.id == "0") return refused_by_github(what, answer);
   return out;
@@ -184,7 +191,9 @@ Result<GhaClient::Place> GhaClient::reserve(const std::string& key, std::stop_to
 
 Status GhaClient::upload(const Place& place, const GhaBlob& blob, std::stop_token stop) const {
   if (!place.url.empty()) {
-    return upload_azure_blob(transfers_, {.url = place.url, .open = blob.open, .size = blob.size, .overwrite = Overwrite::kYes, .sign = {}}, stop);
+    return upload_azure_blob(
+        transfers_, {.url = place.url, .open = blob.open, .size = blob.size, .overwrite = Overwrite::kYes, .sign = {}},
+        stop);
   }
   for (std::uint64_t at = 0; at < blob.size; at += kChunkMax) {
     const std::uint64_t size = std::min(kChunkMax, blob.size - at);
@@ -205,7 +214,8 @@ Status GhaClient::upload(const Place& place, const GhaBlob& blob, std::stop_toke
 Status GhaClient::commit(const std::string& key, const Place& place, std::uint64_t size, std::stop_token stop) const {
   const std::string what = "commit '" + key + "' to the github actions cache";
   if (place.url.empty()) {
-    KILN_ASSIGN_OR_RETURN(HttpAnswer answer, ask("POST", "caches/" + place.id, text(Json::object({{"size", size}})), stop));
+    KILN_ASSIGN_OR_RETURN(HttpAnswer answer,
+                          ask("POST", "caches/" + place.id, text(Json::object({{"size", size}})), stop));
     return answer.good() ? ok() : refused_by_github(what, answer);
   }
   const Json question = {{"key", key}, {"size_bytes", size}, {"version", cache_version()}};
@@ -225,7 +235,8 @@ Result<int> GhaClient::newest_number(const std::string& key, std::stop_token sto
   KILN_ASSIGN_OR_RETURN(auto entry, load(key + "#", stop));
   if (!entry) return 0;
   std::string_view number = entry->key;
-  if (!number.starts_with(key + "#")) return peer_error(Code::kFailedPrecondition, "the cache answered with another key");
+  if (!number.starts_with(key + "#"))
+    return peer_error(Code::kFailedPrecondition, "the cache answered with another key");
   auto value = parse_unsigned(number.substr(key.size() + 1), 10, kNumbersMax);
   if (!value) return peer_error(Code::kFailedPrecondition, fmt::format("failed to parse {} index", key));
   return static_cast<int>(*value);
@@ -258,8 +269,8 @@ Result<std::set<std::string>> GhaClient::keys(const std::string& prefix, const s
   for (const GhaScope& scope : scopes) {
     for (int page = 1, total = kPageSize; (page - 1) * kPageSize < total; ++page) {
       HttpCall call;
-      call.url = fmt::format("{}/repos/{}/actions/caches?per_page={}&page={}&key={}&ref={}", api, options_.repository, kPageSize,
-                             page, registry::url_encode(prefix), registry::url_encode(scope.scope));
+      call.url = fmt::format("{}/repos/{}/actions/caches?per_page={}&page={}&key={}&ref={}", api, options_.repository,
+                             kPageSize, page, registry::url_encode(prefix), registry::url_encode(scope.scope));
       call.headers = {{"Accept", "application/vnd.github+json"},
                       {"Authorization", "Bearer " + options_.github_token},
                       {"X-GitHub-Api-Version", "2022-11-28"}};

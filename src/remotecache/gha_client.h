@@ -30,7 +30,7 @@ struct GhaOptions {
   std::string token;
   int version = 1;
   Duration timeout = std::chrono::minutes(10);
-  std::string repository;    // with `github_token`: keys are listed at once instead of asked for one by one
+  std::string repository;  // with `github_token`: keys are listed at once instead of asked for one by one
   std::string github_token;
 
   // InvalidArgument names what is wrong.
@@ -62,7 +62,8 @@ class GhaClient {
   // save of the same key that is under way.
   Status save_mutable(const std::string& key, const GhaBlob& blob, std::stop_token stop) const;
   // The keys in the scopes that begin with `prefix`, from GitHub's REST service.
-  Result<std::set<std::string>> keys(const std::string& prefix, const std::vector<GhaScope>& scopes, std::stop_token stop) const;
+  Result<std::set<std::string>> keys(const std::string& prefix, const std::vector<GhaScope>& scopes,
+                                     std::stop_token stop) const;
 
  private:
   struct Place {

@@ -55,7 +55,8 @@ class GhaStore final : public ObjectStore {
   // GitHub counts requests: one blob after the other.
   std::size_t uploads_max() const override { return 1; }
 
-  Result<std::unique_ptr<ByteSource>> open(const content::Descriptor& blob, std::int64_t offset, std::stop_token stop) override {
+  Result<std::unique_ptr<ByteSource>> open(const content::Descriptor& blob, std::int64_t offset,
+                                           std::stop_token stop) override {
     return cache_.read(kBlobPrefix + blob.digest.str(), static_cast<std::uint64_t>(offset), stop);
   }
 
@@ -93,7 +94,8 @@ class GhaStore final : public ObjectStore {
 Result<std::shared_ptr<ObjectStore>> make_gha_store(const Attrs& attrs, StoreServices services) {
   KILN_ASSIGN_OR_RETURN(GhaOptions options, GhaOptions::read(attrs));
   KILN_ASSIGN_OR_RETURN(auto scopes, read_gha_token(options.token, services.clock->now()));
-  return std::shared_ptr<ObjectStore>(std::make_shared<GhaStore>(std::move(options), std::move(scopes), std::move(services)));
+  return std::shared_ptr<ObjectStore>(
+      std::make_shared<GhaStore>(std::move(options), std::move(scopes), std::move(services)));
 }
 
 }  // namespace kiln::remotecache

@@ -10,7 +10,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-Status bad(std::string_view why) { return user_error(Code::kInvalidArgument, fmt::format("github actions cache: {}", why)); }
+Status bad(std::string_view why) {
+  return user_error(Code::kInvalidArgument, fmt::format("github actions cache: {}", why));
+}
 
 // The second part of header.claims.signature.
 Result<Json> claims_of(std::string_view token) {
@@ -52,7 +54,8 @@ Result<std::vector<GhaScope>> read_gha_token(std::string_view token, Time now) {
     auto scope = entry.find("Scope");
     auto permission = entry.find("Permission");
     if (scope == entry.end() || !scope->is_string()) continue;
-    const bool writable = permission != entry.end() && permission->is_number_integer() && (permission->get<int>() & 2) != 0;
+    const bool writable =
+        permission != entry.end() && permission->is_number_integer() && (permission->get<int>() & 2) != 0;
     out.push_back({scope->get<std::string>(), writable});
   }
   return out;

@@ -64,8 +64,8 @@ Result<std::unique_ptr<registry::Response>> HttpCaller::open(const HttpCall& wha
   for (int attempt = 1;; ++attempt) {
     auto response = send_once(what, stop);
     const bool broke = !response.ok() && absl::IsUnavailable(response.status()) && !retries_.only_when_told;
-    const bool busy = response.ok() &&
-                      (retries_.only_when_told ? (*response)->status == 429 : is_busy((*response)->status));
+    const bool busy =
+        response.ok() && (retries_.only_when_told ? (*response)->status == 429 : is_busy((*response)->status));
     if (!broke && !busy) return response;
     if (retries_.attempts_max > 0 && attempt >= retries_.attempts_max) return response;
     const Duration wait = busy ? std::max(pause, asked_pause(**response)) : pause;

@@ -44,7 +44,7 @@ struct RetryOptions {
   Duration deadline = std::chrono::minutes(10);           // for one call with all its tries
   Duration first_pause = std::chrono::milliseconds(200);  // doubled each time, up to `longest_pause`
   Duration longest_pause = std::chrono::seconds(20);
-  bool only_when_told = false;                            // 429 alone is tried again
+  bool only_when_told = false;  // 429 alone is tried again
 };
 
 // Any thread.

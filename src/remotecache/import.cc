@@ -59,8 +59,11 @@ class ImportedOutputs final : public solve::OutputStore {
  public:
   ImportedOutputs(Results results, std::shared_ptr<content::BlobProvider> provider, BlobCheck has,
                   std::shared_ptr<Servers> servers, Ports ports)
-      : results_(std::move(results)), provider_(std::move(provider)), has_(std::move(has)),
-        servers_(std::move(servers)), ports_(std::move(ports)) {}
+      : results_(std::move(results)),
+        provider_(std::move(provider)),
+        has_(std::move(has)),
+        servers_(std::move(servers)),
+        ports_(std::move(ports)) {}
 
   std::optional<solve::OutputRef> load(const std::string& record_id, solve::RunContext& context) override {
     std::size_t index = std::strtoul(record_id.c_str(), nullptr, 10);
@@ -114,7 +117,8 @@ class ImportedOutputs final : public solve::OutputStore {
   store::LayerSource source_of(const content::Descriptor& layer, solve::RunContext& context) const {
     store::LayerSource out;
     out.blob = layer;
-    if (auto it = layer.annotations.find(std::string(content::kUncompressedAnnotation)); it != layer.annotations.end()) {
+    if (auto it = layer.annotations.find(std::string(content::kUncompressedAnnotation));
+        it != layer.annotations.end()) {
       out.diff_id = Digest::trusted(it->second);
     }
     out.provider = provider_;
@@ -125,7 +129,8 @@ class ImportedOutputs final : public solve::OutputStore {
   static store::TreeOptions options_of(const content::Descriptor& layer) {
     store::TreeOptions out;
     out.description = "imported cache layer";
-    if (auto it = layer.annotations.find("buildkit/description"); it != layer.annotations.end()) out.description = it->second;
+    if (auto it = layer.annotations.find("buildkit/description"); it != layer.annotations.end())
+      out.description = it->second;
     if (auto it = layer.annotations.find(std::string(content::kCreatedAtAnnotation)); it != layer.annotations.end()) {
       if (auto time = parse_rfc3339(it->second); time.ok()) out.created = *time;
     }
@@ -390,7 +395,8 @@ Result<solve::CacheSource> import_known(const Spec& spec, const Ports& ports, Im
     provider = origin.provider;
     has = origin.has;
   }
-  auto outputs = std::make_shared<ImportedOutputs>(std::move(results), std::move(provider), std::move(has), std::move(servers), ports);
+  auto outputs = std::make_shared<ImportedOutputs>(std::move(results), std::move(provider), std::move(has),
+                                                   std::move(servers), ports);
   return solve::CacheSource{std::move(records), std::move(outputs)};
 }
 

@@ -41,8 +41,8 @@ void renumber(const CacheConfig& config, const std::map<Digest, int>& in_image, 
 
 }  // namespace
 
-Result<std::string> inline_cache(const Exported& result, const std::vector<store::LayerBlob>& layers, const Ports& ports,
-                                 std::vector<solve::CacheSource> imports) {
+Result<std::string> inline_cache(const Exported& result, const std::vector<store::LayerBlob>& layers,
+                                 const Ports& ports, std::vector<solve::CacheSource> imports) {
   if (result.keys.empty() || layers.empty()) return std::string();
   Context context{{}, event::null_reporter(), {}, "", std::move(imports)};
   CollectOptions options;

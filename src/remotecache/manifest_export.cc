@@ -22,8 +22,9 @@ Result<Options> read_options(const Attrs& attrs) {
   KILN_ASSIGN_OR_RETURN(out.oci_types, bool_attribute(attrs, "oci-mediatypes", true));
   KILN_ASSIGN_OR_RETURN(out.image_manifest, bool_attribute(attrs, "image-manifest", out.oci_types));
   if (out.image_manifest && !out.oci_types) {
-    return user_error(Code::kInvalidArgument,
-                      "invalid configuration for remote cache, OCI mediatypes are required for image-manifest cache format");
+    return user_error(
+        Code::kInvalidArgument,
+        "invalid configuration for remote cache, OCI mediatypes are required for image-manifest cache format");
   }
   return out;
 }
@@ -46,7 +47,8 @@ content::Descriptor layer_descriptor(const store::LayerBlob& layer, bool oci_typ
 
 // What a manifest says of a layer; from where this daemon had it is nobody else's business.
 content::Descriptor published(content::Descriptor layer) {
-  std::erase_if(layer.annotations, [](const auto& note) { return note.first.starts_with("containerd.io/distribution.source."); });
+  std::erase_if(layer.annotations,
+                [](const auto& note) { return note.first.starts_with("containerd.io/distribution.source."); });
   return layer;
 }
 
@@ -78,7 +80,11 @@ using MakeTarget = Result<std::unique_ptr<Target>> (*)(const Attrs&, const Ports
 class ManifestExport final : public CacheExport {
  public:
   ManifestExport(std::string name, Attrs attrs, Options options, Ports ports, MakeTarget make_target)
-      : name_(std::move(name)), attrs_(std::move(attrs)), options_(std::move(options)), ports_(std::move(ports)), make_target_(make_target) {}
+      : name_(std::move(name)),
+        attrs_(std::move(attrs)),
+        options_(std::move(options)),
+        ports_(std::move(ports)),
+        make_target_(make_target) {}
 
   std::string vertex_name() const override { return name_; }
   bool ignore_error() const override { return options_.ignore_error; }
@@ -86,7 +92,8 @@ class ManifestExport final : public CacheExport {
   Result<Attrs> run(const std::vector<Exported>& results, Context& context) override {
     KILN_ASSIGN_OR_RETURN(auto target, make_target_(attrs_, ports_, context));
     // Each blob once, though it may be several layers, and while others are made.
-    Sending layers_out(ports_.pool, kUploadsMax, [&](const store::LayerBlob& layer) { return send_layer(*target, layer, context); });
+    Sending layers_out(ports_.pool, kUploadsMax,
+                       [&](const store::LayerBlob& layer) { return send_layer(*target, layer, context); });
     auto preparing = std::make_unique<event::Phase>(context.reporter, "preparing build cache for export");
     auto found = [&](const store::LayerBlob& layer) { layers_out.add(layer); };
     KILN_ASSIGN_OR_RETURN(auto collected, collect(results, {options_.mode, options_.layers, found}, ports_, context));
@@ -110,7 +117,8 @@ class ManifestExport final : public CacheExport {
   Status send_layer(Target& target, const store::LayerBlob& layer, Context& context) const {
     if (context.stop.stop_requested()) return cancelled();
     event::Phase writing(context.reporter, fmt::format("writing layer {}", layer.blob.digest.str()), layer.blob.size);
-    Status status = target.put_blob(layer_descriptor(layer, options_.oci_types), ports_.trees->provider_for(layer), context);
+    Status status =
+        target.put_blob(layer_descriptor(layer, options_.oci_types), ports_.trees->provider_for(layer), context);
     return status.ok() || is_cancelled(status) ? status : annotate(status, "error writing layer blob");
   }
 
@@ -133,8 +141,9 @@ class ManifestExport final : public CacheExport {
       Status status = target.put_bytes(manifest.config, manifest.config_text, context);
       if (!status.ok()) return annotate(status, "error writing config blob");
     }
-    event::Phase writing(context.reporter, fmt::format("writing cache {}manifest {}", options_.image_manifest ? "image " : "",
-                                                       manifest.root.digest.str()));
+    event::Phase writing(context.reporter,
+                         fmt::format("writing cache {}manifest {}", options_.image_manifest ? "image " : "",
+                                     manifest.root.digest.str()));
     Status status = target.put_manifest(manifest.root, manifest.text, context);
     return status.ok() ? status : annotate(status, "error writing manifest blob");
   }
@@ -162,12 +171,14 @@ Result<std::unique_ptr<CacheExport>> make_known(const Spec& spec, const Ports& p
   KILN_ASSIGN_OR_RETURN(auto options, read_options(spec.attrs));
   if (spec.type == "registry") {
     KILN_RETURN_IF_ERROR(reference_attribute(spec.attrs).status());
-    return std::make_unique<ManifestExport>("exporting cache to registry", spec.attrs, std::move(options), ports, make_registry_target);
+    return std::make_unique<ManifestExport>("exporting cache to registry", spec.attrs, std::move(options), ports,
+                                            make_registry_target);
   }
   if (attribute(spec.attrs, "dest").empty()) {
     return user_error(Code::kInvalidArgument, "local cache exporter requires dest");
   }
-  return std::make_unique<ManifestExport>("exporting cache to client directory", spec.attrs, std::move(options), ports, make_local_target);
+  return std::make_unique<ManifestExport>("exporting cache to client directory", spec.attrs, std::move(options), ports,
+                                          make_local_target);
 }
 
 }  // namespace
@@ -175,7 +186,8 @@ Result<std::unique_ptr<CacheExport>> make_known(const Spec& spec, const Ports& p
 Result<std::unique_ptr<CacheExport>> make_cache_export(const Spec& spec, const Ports& ports) {
   auto made = make_known(spec, ports);
   if (!made.ok()) return annotate(made.status(), fmt::format("failed to configure {} cache exporter", spec.type));
-  if (*made == nullptr) return user_error(Code::kUnimplemented, fmt::format("unknown cache exporter: \"{}\"", spec.type));
+  if (*made == nullptr)
+    return user_error(Code::kUnimplemented, fmt::format("unknown cache exporter: \"{}\"", spec.type));
   return made;
 }
 

@@ -45,8 +45,9 @@ TEST(AwsSignature, IsThatOfAmazonsExamples) {
 }
 
 TEST(AwsProfiles, AreReadFromBothKindsOfFiles) {
-  const std::string text = "# mine\n[default]\naws_access_key_id = a\naws_secret_access_key=b\n\n[profile other]\n"
-                           "aws_access_key_id=c\naws_secret_access_key = d=\naws_session_token = e\n";
+  const std::string text =
+      "# mine\n[default]\naws_access_key_id = a\naws_secret_access_key=b\n\n[profile other]\n"
+      "aws_access_key_id=c\naws_secret_access_key = d=\naws_session_token = e\n";
   EXPECT_EQ(read_aws_profile(text, "default")->secret_access_key, "b");
   EXPECT_EQ(read_aws_profile(text, "other")->secret_access_key, "d=");
   EXPECT_EQ(read_aws_profile(text, "other")->session_token, "e");
@@ -54,8 +55,9 @@ TEST(AwsProfiles, AreReadFromBothKindsOfFiles) {
 }
 
 TEST(AzureSignature, SignsWhatMicrosoftsExampleSigns) {
-  Request request{.url = "https://myaccount.blob.core.windows.net/mycontainer?restype=container&comp=metadata&timeout=20",
-                  .headers = {{"x-ms-version", "2015-02-21"}, {"x-ms-date", "Fri, 26 Jun 2015 23:39:12 GMT"}}};
+  Request request{
+      .url = "https://myaccount.blob.core.windows.net/mycontainer?restype=container&comp=metadata&timeout=20",
+      .headers = {{"x-ms-version", "2015-02-21"}, {"x-ms-date", "Fri, 26 Jun 2015 23:39:12 GMT"}}};
   EXPECT_EQ(*azure_string_to_sign(request, "myaccount", 0),
             "GET\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:Fri, 26 Jun 2015 23:39:12 GMT\nx-ms-version:2015-02-21\n"
             "/myaccount/mycontainer\ncomp:metadata\nrestype:container\ntimeout:20");
@@ -106,7 +108,8 @@ TEST(S3Store, PutsGetsAndRefreshes) {
   std::map<std::string, std::string> objects;
   ManualClock clock(*parse_rfc3339("2026-11-28T00:00:00Z"));
   ScriptedTransport http([&](const Request& r) -> ScriptedAnswer {
-    EXPECT_NE(std::string(r.headers.get("Authorization")).find("Credential=id/20261128/r1/s3/aws4_request"), std::string::npos);
+    EXPECT_NE(std::string(r.headers.get("Authorization")).find("Credential=id/20261128/r1/s3/aws4_request"),
+              std::string::npos);
     const std::string key = registry::parse_url(r.url)->path;
     if (r.method == "PUT") {
       if (r.headers.has("x-amz-copy-source")) return {};
@@ -116,8 +119,9 @@ TEST(S3Store, PutsGetsAndRefreshes) {
     if (!objects.contains(key)) return {.status = 404, .headers = {}, .body = "<Error><Code>NoSuchKey</Code></Error>"};
     return {.status = 200, .headers = {{"Last-Modified", "Thu, 26 Nov 2026 00:00:00 GMT"}}, .body = objects[key]};
   });
-  const Attrs attrs = {{"bucket", "b"}, {"region", "r1"}, {"endpoint_url", "http://s3"}, {"use_path_style", "true"},
-                       {"access_key_id", "id"}, {"secret_access_key", "s"}, {"name", "one;two"}, {"prefix", "p/"}};
+  const Attrs attrs = {
+      {"bucket", "b"},         {"region", "r1"},           {"endpoint_url", "http://s3"}, {"use_path_style", "true"},
+      {"access_key_id", "id"}, {"secret_access_key", "s"}, {"name", "one;two"},           {"prefix", "p/"}};
   auto store = *make_s3_store(attrs, services(http, clock));
   OneBlob layer("bytes");
   EXPECT_FALSE(*store->keep(layer.blob, {}));
@@ -136,7 +140,8 @@ TEST(S3Store, TellsWhatIsMissing) {
   ScriptedTransport http([](const Request&) { return ScriptedAnswer{}; });
   EXPECT_EQ(message_of(make_s3_store({}, services(http, clock)).status()), "bucket ($AWS_BUCKET) not set for s3 cache");
   EXPECT_TRUE(make_s3_store({}, services(http, clock, {{"AWS_BUCKET", "b"}, {"AWS_REGION", "r"}})).ok());
-  EXPECT_FALSE(make_s3_store({{"bucket", "b"}, {"region", "r"}, {"upload_parallelism", "0"}}, services(http, clock)).ok());
+  EXPECT_FALSE(
+      make_s3_store({{"bucket", "b"}, {"region", "r"}, {"upload_parallelism", "0"}}, services(http, clock)).ok());
   EXPECT_FALSE(make_s3_store({{"bucket", "b"}, {"region", "r"}, {"retry_mode", "never"}}, services(http, clock)).ok());
 }
 
@@ -161,15 +166,17 @@ TEST(AzblobStore, MakesItsContainerAndNeverOverwritesBlobs) {
     EXPECT_TRUE(std::string(r.headers.get("Authorization")).starts_with("SharedKey acc:"));
     const std::string path = registry::parse_url(r.url)->path;
     if (r.method == "PUT") {
-      if (objects.contains(path) && r.headers.get("If-None-Match") == "*") return {.status = 409, .headers = {}, .body = ""};
+      if (objects.contains(path) && r.headers.get("If-None-Match") == "*")
+        return {.status = 409, .headers = {}, .body = ""};
       objects[path] = r.body_text;
       return {.status = 201, .headers = {}, .body = ""};
     }
     if (!objects.contains(path)) return {.status = 404, .headers = {}, .body = ""};
     return {.status = 200, .headers = {}, .body = objects[path]};
   });
-  auto store = *make_azblob_store({{"account_url", "https://acc.blob.core.windows.net/"}, {"secret_access_key", "a2V5"}, {"prefix", "p"}},
-                                  services(http, clock));
+  auto store = *make_azblob_store(
+      {{"account_url", "https://acc.blob.core.windows.net/"}, {"secret_access_key", "a2V5"}, {"prefix", "p"}},
+      services(http, clock));
   OneBlob layer("bytes");
   EXPECT_FALSE(*store->keep(layer.blob, {}));
   EXPECT_TRUE(objects.contains("/buildkit-cache"));
@@ -183,7 +190,8 @@ TEST(AzblobStore, MakesItsContainerAndNeverOverwritesBlobs) {
 
 TEST(GhaToken, SaysWhatMayBeWritten) {
   const Time now = *parse_rfc3339("2026-11-28T00:00:00Z");
-  const std::string scopes = R"([{\"Scope\":\"refs/heads/main\",\"Permission\":1},{\"Scope\":\"refs/pull/7\",\"Permission\":3}])";
+  const std::string scopes =
+      R"([{\"Scope\":\"refs/heads/main\",\"Permission\":1},{\"Scope\":\"refs/pull/7\",\"Permission\":3}])";
   auto read = read_gha_token(token(scopes, now), now);
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_FALSE((*read)[0].writable);
@@ -197,15 +205,22 @@ class GhaStoreTest : public testing::TestWithParam<int> {
   // A cache service in memory: keys are written once, found by their beginnings.
   ScriptedAnswer answer(const Request& r) {
     const std::string path = registry::parse_url(r.url)->path;
-    const auto json = [](std::string text) { return ScriptedAnswer{.status = 200, .headers = {}, .body = std::move(text)}; };
+    const auto json = [](std::string text) {
+      return ScriptedAnswer{.status = 200, .headers = {}, .body = std::move(text)};
+    };
     const auto field = [&](const char* name) {
       const std::string mark = fmt::format("\"{}\":\"", name);
       const std::size_t at = r.body_text.find(mark);
-      return at == std::string::npos ? "" : r.body_text.substr(at + mark.size(), r.body_text.find('"', at + mark.size()) - at - mark.size());
+      return at == std::string::npos
+                 ? ""
+                 : r.body_text.substr(at + mark.size(), r.body_text.find('"', at + mark.size()) - at - mark.size());
     };
     if (path.ends_with("/CreateCacheEntry") || (r.method == "POST" && path.ends_with("/caches"))) {
       const std::string key = field("key");
-      if (blobs_.contains(key) || open_.contains(key)) return {.status = 409, .headers = {}, .body = R"({"code":"already_exists","message":"cache entry already exists"})"};
+      if (blobs_.contains(key) || open_.contains(key))
+        return {.status = 409,
+                .headers = {},
+                .body = R"({"code":"already_exists","message":"cache entry already exists"})"};
       open_.insert(key);
       pending_ = key;
       return json(GetParam() == 2 ? R"({"ok":true,"signed_upload_url":"http://up/put?sig=1"})" : R"({"cacheId":7})");
@@ -236,10 +251,12 @@ class GhaStoreTest : public testing::TestWithParam<int> {
     for (const auto& [key, bytes] : blobs_) {
       if (key.starts_with(wanted)) found = key;
     }
-    if (found.empty()) return second ? ScriptedAnswer{.status = 200, .headers = {}, .body = R"({"ok":false})"}
-                                     : ScriptedAnswer{.status = 204, .headers = {}, .body = ""};
+    if (found.empty())
+      return second ? ScriptedAnswer{.status = 200, .headers = {}, .body = R"({"ok":false})"}
+                    : ScriptedAnswer{.status = 204, .headers = {}, .body = ""};
     const std::string url = "http://up/blob/" + registry::url_encode(found);
-    return {.status = 200, .headers = {},
+    return {.status = 200,
+            .headers = {},
             .body = second ? fmt::format(R"({{"ok":true,"matched_key":"{}","signed_download_url":"{}"}})", found, url)
                            : fmt::format(R"({{"cacheKey":"{}","archiveLocation":"{}"}})", found, url)};
   }
@@ -253,8 +270,11 @@ TEST_P(GhaStoreTest, FindsWhatItWroteAndNumbersItsIndex) {
   ManualClock clock(*parse_rfc3339("2026-11-28T00:00:00Z"));
   ScriptedTransport http([this](const Request& r) { return answer(r); });
   const std::string scopes = R"([{\"Scope\":\"refs/heads/main\",\"Permission\":3}])";
-  auto made = make_gha_store({{"url", "http://gha/"}, {"url_v2", "http://gha2/"}, {"version", std::to_string(GetParam())},
-                              {"token", token(scopes, clock.now())}, {"scope", "mine"}},
+  auto made = make_gha_store({{"url", "http://gha/"},
+                              {"url_v2", "http://gha2/"},
+                              {"version", std::to_string(GetParam())},
+                              {"token", token(scopes, clock.now())},
+                              {"scope", "mine"}},
                              services(http, clock));
   ASSERT_TRUE(made.ok()) << made.status();
   auto store = *made;

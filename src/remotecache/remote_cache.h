@@ -31,7 +31,7 @@ namespace kiln::registry {
 class Credentials;
 class Registry;
 class Transport;
-}
+}  // namespace kiln::registry
 
 namespace kiln::remotecache {
 
@@ -93,8 +93,8 @@ class CacheExport {
 Result<std::unique_ptr<CacheExport>> make_cache_export(const Spec& spec, const Ports& ports);
 
 // The configuration to embed in an image whose layers are `layers`; "" when there is nothing to tell.
-Result<std::string> inline_cache(const Exported& result, const std::vector<store::LayerBlob>& layers, const Ports& ports,
-                                 std::vector<solve::CacheSource> imports = {});
+Result<std::string> inline_cache(const Exported& result, const std::vector<store::LayerBlob>& layers,
+                                 const Ports& ports, std::vector<solve::CacheSource> imports = {});
 
 // A source of records that is read when first looked into, on behalf of `context` (whose reporter
 // and sessions are copied). InvalidArgument for bad attributes.

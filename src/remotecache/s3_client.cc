@@ -50,7 +50,8 @@ std::string S3Client::url_of(const std::string& key, const std::string& query) c
   std::string base = options_.endpoint_url;
   bool path_style = options_.use_path_style;
   if (base.empty()) {
-    base = fmt::format("https://s3.{}.amazonaws.com{}", options_.region, options_.region.starts_with("cn-") ? ".cn" : "");
+    base =
+        fmt::format("https://s3.{}.amazonaws.com{}", options_.region, options_.region.starts_with("cn-") ? ".cn" : "");
     path_style = options_.bucket.find('.') != std::string::npos;  // certificates know one label only
   }
   while (base.ends_with('/')) base.pop_back();
@@ -62,7 +63,8 @@ std::string S3Client::url_of(const std::string& key, const std::string& query) c
   return base + "/" + encode_path(key) + (query.empty() ? "" : "?" + query);
 }
 
-HttpCall S3Client::signed_call(std::string method, std::string url, std::string payload_hash, std::stop_token stop) const {
+HttpCall S3Client::signed_call(std::string method, std::string url, std::string payload_hash,
+                               std::stop_token stop) const {
   HttpCall call;
   call.method = std::move(method);
   call.url = std::move(url);
@@ -83,7 +85,8 @@ Result<std::optional<S3Object>> S3Client::head(const std::string& key, std::stop
   return out;
 }
 
-Result<std::unique_ptr<ByteSource>> S3Client::get(const std::string& key, std::uint64_t offset, std::stop_token stop) const {
+Result<std::unique_ptr<ByteSource>> S3Client::get(const std::string& key, std::uint64_t offset,
+                                                  std::stop_token stop) const {
   HttpCall call = signed_call("GET", url_of(key), sha256_of(""), stop);
   if (offset > 0) call.headers.set("Range", fmt::format("bytes={}-", offset));
   KILN_ASSIGN_OR_RETURN(auto response, http_.open(call, stop));
@@ -111,9 +114,9 @@ Status S3Client::put(const std::string& key, const ByteOpener& open, std::uint64
                      std::stop_token stop) const {
   if (size > kSinglePutMax) {
     const std::uint64_t part_size = std::max(kPartBytes, (size + kPartsMax - 1) / kPartsMax);
-    return multipart(key, size, part_size, [&](const std::string& upload, const Part& part) {
-      return send_part(key, open, upload, part, stop);
-    }, stop);
+    return multipart(
+        key, size, part_size,
+        [&](const std::string& upload, const Part& part) { return send_part(key, open, upload, part, stop); }, stop);
   }
   HttpCall call = signed_call("PUT", url_of(key), std::string(sha256), stop);
   call.open = [&] { return open(0); };
@@ -129,7 +132,8 @@ Result<std::string> S3Client::send_part(const std::string& key, const ByteOpener
     KILN_ASSIGN_OR_RETURN(auto source, open(part.offset));
     return limited(std::move(source), part.size);
   };
-  const std::string url = url_of(key, fmt::format("partNumber={}&uploadId={}", part.number, registry::url_encode(upload)));
+  const std::string url =
+      url_of(key, fmt::format("partNumber={}&uploadId={}", part.number, registry::url_encode(upload)));
   std::string hash(kUnsignedPayload);
   if (!url.starts_with("https:")) {
     KILN_ASSIGN_OR_RETURN(auto source, open_part());
@@ -139,14 +143,16 @@ Result<std::string> S3Client::send_part(const std::string& key, const ByteOpener
   call.open = open_part;
   call.bytes = part.size;
   KILN_ASSIGN_OR_RETURN(HttpAnswer answer, http_.call(call, stop));
-  if (!answer.good()) return refused(fmt::format("put part {} of '{}' into bucket '{}'", part.number, key, options_.bucket), answer);
+  if (!answer.good())
+    return refused(fmt::format("put part {} of '{}' into bucket '{}'", part.number, key, options_.bucket), answer);
   return std::string(answer.headers.get("ETag"));
 }
 
 Status S3Client::multipart(const std::string& key, std::uint64_t size, std::uint64_t part_size, const SendPart& send,
                            std::stop_token stop) const {
   const std::string what = fmt::format("put '{}' in parts into bucket '{}'", key, options_.bucket);
-  KILN_ASSIGN_OR_RETURN(HttpAnswer begun, http_.call(signed_call("POST", url_of(key, "uploads="), sha256_of(""), stop), stop));
+  KILN_ASSIGN_OR_RETURN(HttpAnswer begun,
+                        http_.call(signed_call("POST", url_of(key, "uploads="), sha256_of(""), stop), stop));
   const std::string upload = xml_text(begun.body, "UploadId");
   if (!begun.good() || upload.empty()) return refused(what, begun);
   std::string list = "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
@@ -160,7 +166,8 @@ Status S3Client::multipart(const std::string& key, std::uint64_t size, std::uint
   if (status.ok()) status = finish_parts(key, upload, list + "</CompleteMultipartUpload>", stop).status();
   if (status.ok()) return status;
   // What was sent so far costs money until it is given up, even when the build was cancelled.
-  const HttpCall give_up = signed_call("DELETE", url_of(key, "uploadId=" + registry::url_encode(upload)), sha256_of(""), {});
+  const HttpCall give_up =
+      signed_call("DELETE", url_of(key, "uploadId=" + registry::url_encode(upload)), sha256_of(""), {});
   (void)HttpCaller(*services_.http, {.attempts_max = 1}).call(give_up, {});
   return status;
 }
@@ -188,15 +195,20 @@ Status S3Client::touch(const std::string& key, std::int64_t size, std::stop_toke
     KILN_ASSIGN_OR_RETURN(HttpAnswer answer, http_.call(call, stop));
     return answer.good() ? ok() : refused(fmt::format("refresh '{}' in bucket '{}'", key, options_.bucket), answer);
   }
-  return multipart(key, static_cast<std::uint64_t>(size), kCopyMax, [&](const std::string& upload, const Part& part) -> Result<std::string> {
-    HttpCall call = signed_call(
-        "PUT", url_of(key, fmt::format("partNumber={}&uploadId={}", part.number, registry::url_encode(upload))), sha256_of(""), stop);
-    call.headers.set("x-amz-copy-source", source);
-    call.headers.set("x-amz-copy-source-range", fmt::format("bytes={}-{}", part.offset, part.offset + part.size - 1));
-    KILN_ASSIGN_OR_RETURN(HttpAnswer answer, http_.call(call, stop));
-    if (!answer.good()) return refused(fmt::format("refresh part {} of '{}'", part.number, key), answer);
-    return xml_text(answer.body, "ETag");
-  }, stop);
+  return multipart(
+      key, static_cast<std::uint64_t>(size), kCopyMax,
+      [&](const std::string& upload, const Part& part) -> Result<std::string> {
+        HttpCall call = signed_call(
+            "PUT", url_of(key, fmt::format("partNumber={}&uploadId={}", part.number, registry::url_encode(upload))),
+            sha256_of(""), stop);
+        call.headers.set("x-amz-copy-source", source);
+        call.headers.set("x-amz-copy-source-range",
+                         fmt::format("bytes={}-{}", part.offset, part.offset + part.size - 1));
+        KILN_ASSIGN_OR_RETURN(HttpAnswer answer, http_.call(call, stop));
+        if (!answer.good()) return refused(fmt::format("refresh part {} of '{}'", part.number, key), answer);
+        return xml_text(answer.body, "ETag");
+      },
+      stop);
 }
 
 }  // namespace kiln::remotecache

@@ -56,8 +56,8 @@ class S3Client {
                    std::stop_token stop) const;
   Result<std::string> finish_parts(const std::string& key, const std::string& upload, const std::string& list,
                                    std::stop_token stop) const;
-  Result<std::string> send_part(const std::string& key, const ByteOpener& open, const std::string& upload, const Part& part,
-                                std::stop_token stop) const;
+  Result<std::string> send_part(const std::string& key, const ByteOpener& open, const std::string& upload,
+                                const Part& part, std::stop_token stop) const;
 
   const S3Options options_;
   const StoreServices services_;

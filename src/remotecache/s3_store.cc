@@ -47,7 +47,8 @@ class S3Store final : public ObjectStore {
 
   std::size_t uploads_max() const override { return static_cast<std::size_t>(options_.upload_parallelism); }
 
-  Result<std::unique_ptr<ByteSource>> open(const content::Descriptor& blob, std::int64_t offset, std::stop_token stop) override {
+  Result<std::unique_ptr<ByteSource>> open(const content::Descriptor& blob, std::int64_t offset,
+                                           std::stop_token stop) override {
     return s3_.get(blob_key(blob.digest), static_cast<std::uint64_t>(offset), stop);
   }
 

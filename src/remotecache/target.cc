@@ -17,7 +17,10 @@ namespace {
 class RegistryTarget final : public Target {
  public:
   RegistryTarget(registry::Registry& registry, Reference ref, registry::Access access)
-      : registry_(registry), ref_(std::move(ref)), access_(std::move(access)), standing_(registry_.standing(ref_, access_)) {
+      : registry_(registry),
+        ref_(std::move(ref)),
+        access_(std::move(access)),
+        standing_(registry_.standing(ref_, access_)) {
     pushed_.seen = standing_.manifest.empty() ? system_clock().now() : standing_.seen;
   }
 
@@ -25,8 +28,10 @@ class RegistryTarget final : public Target {
     pushed_.manifest = manifest.digest;
     return standing_.manifest == manifest.digest;
   }
-  Status put_blob(const content::Descriptor& blob, std::shared_ptr<content::BlobProvider> from, Context& context) override {
-    return push(blob, [&](std::uint64_t offset) { return from->open(blob, static_cast<std::int64_t>(offset), context.stop); });
+  Status put_blob(const content::Descriptor& blob, std::shared_ptr<content::BlobProvider> from,
+                  Context& context) override {
+    return push(
+        blob, [&](std::uint64_t offset) { return from->open(blob, static_cast<std::int64_t>(offset), context.stop); });
   }
   Status put_bytes(const content::Descriptor& blob, std::string_view bytes, Context&) override {
     return push(blob, [&](std::uint64_t offset) -> Result<std::unique_ptr<ByteSource>> {
@@ -61,10 +66,12 @@ class RegistryTarget final : public Target {
 // A directory at the client, written through its content service; the client keeps index.json.
 class LocalTarget final : public Target {
  public:
-  LocalTarget(session::ClientContent content, std::string dest) : content_(std::move(content)), dest_(std::move(dest)) {}
+  LocalTarget(session::ClientContent content, std::string dest)
+      : content_(std::move(content)), dest_(std::move(dest)) {}
 
   bool stands(const content::Descriptor&) override { return false; }
-  Status put_blob(const content::Descriptor& blob, std::shared_ptr<content::BlobProvider> from, Context& context) override {
+  Status put_blob(const content::Descriptor& blob, std::shared_ptr<content::BlobProvider> from,
+                  Context& context) override {
     return explain(send(blob, *from, context));
   }
   Status put_bytes(const content::Descriptor& blob, std::string_view bytes, Context& context) override {
@@ -103,13 +110,16 @@ class SessionProvider final : public content::BlobProvider, public content::Reac
   SessionProvider(std::shared_ptr<session::ClientContent> content, session::Sessions& sessions, std::string session_id)
       : content_(std::move(content)), sessions_(sessions), session_id_(std::move(session_id)) {}
 
-  Result<std::unique_ptr<ByteSource>> open(const content::Descriptor& blob, std::int64_t offset, std::stop_token stop) override {
-    if (!reachable()) return peer_error(Code::kNotFound, fmt::format("the client that offered {} has left", blob.digest.str()));
+  Result<std::unique_ptr<ByteSource>> open(const content::Descriptor& blob, std::int64_t offset,
+                                           std::stop_token stop) override {
+    if (!reachable())
+      return peer_error(Code::kNotFound, fmt::format("the client that offered {} has left", blob.digest.str()));
     return content_->open(blob, offset, stop);
   }
   bool reachable() const override {
     auto sessions = sessions_.list();
-    return std::any_of(sessions.begin(), sessions.end(), [&](const auto& session) { return session->id() == session_id_; });
+    return std::any_of(sessions.begin(), sessions.end(),
+                       [&](const auto& session) { return session->id() == session_id_; });
   }
 
  private:
@@ -131,8 +141,9 @@ Result<bool> bool_attribute(const Attrs& attrs, const std::string& name, bool fa
   auto it = attrs.find(name);
   if (it == attrs.end()) return fallback;
   if (auto value = parse_bool(it->second)) return *value;
-  return user_error(Code::kInvalidArgument,
-                    fmt::format("failed to parse {}: strconv.ParseBool: parsing \"{}\": invalid syntax", name, it->second));
+  return user_error(
+      Code::kInvalidArgument,
+      fmt::format("failed to parse {}: strconv.ParseBool: parsing \"{}\": invalid syntax", name, it->second));
 }
 
 Result<Reference> reference_attribute(const Attrs& attrs) {
@@ -156,7 +167,8 @@ Result<Origin> open_registry_origin(const Attrs& attrs, const Ports& ports, cons
   KILN_ASSIGN_OR_RETURN(auto manifest, ports.registry->fetch_manifest(ref, {}, access));
   // Layers are fetched later, perhaps by a step of another build: not bound to this one's stop.
   access.stop = {};
-  auto has = [registry = ports.registry, ref, access](const content::Descriptor& blob, std::stop_token stop) -> Result<bool> {
+  auto has = [registry = ports.registry, ref, access](const content::Descriptor& blob,
+                                                      std::stop_token stop) -> Result<bool> {
     registry::Access mine = access;
     mine.stop = stop;
     KILN_ASSIGN_OR_RETURN(auto size, registry->stat_blob(ref, blob.digest, mine));
@@ -168,7 +180,8 @@ Result<Origin> open_registry_origin(const Attrs& attrs, const Ports& ports, cons
 Result<std::unique_ptr<Target>> make_local_target(const Attrs& attrs, const Ports&, const Context& context) {
   std::string dest = attribute(attrs, "dest");
   if (dest.empty()) return user_error(Code::kInvalidArgument, "local cache exporter requires dest");
-  return std::make_unique<LocalTarget>(session::ClientContent(context.sessions, context.session_id, store_id(dest)), dest);
+  return std::make_unique<LocalTarget>(session::ClientContent(context.sessions, context.session_id, store_id(dest)),
+                                       dest);
 }
 
 Result<Origin> open_local_origin(const Attrs& attrs, const Ports& ports, const ImportContext& context) {
@@ -188,7 +201,8 @@ Result<Origin> open_local_origin(const Attrs& attrs, const Ports& ports, const I
     KILN_ASSIGN_OR_RETURN(auto found, content->info(blob.digest, stop));
     return found.has_value();
   };
-  return Origin{std::move(bytes), std::make_shared<SessionProvider>(content, *ports.sessions, context.session_id), std::move(has)};
+  return Origin{std::move(bytes), std::make_shared<SessionProvider>(content, *ports.sessions, context.session_id),
+                std::move(has)};
 }
 
 }  // namespace kiln::remotecache

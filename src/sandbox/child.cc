@@ -174,7 +174,8 @@ void enter_tree(const Life& life) {
     die(life, ChildStage::kRoot);
   }
   // Over "/" itself: every namespace has one, and it goes from sight with the pivot.
-  if (::syscall(SYS_move_mount, plan.root_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) != 0) die(life, ChildStage::kRoot);
+  if (::syscall(SYS_move_mount, plan.root_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) != 0)
+    die(life, ChildStage::kRoot);
   if (::syscall(SYS_fchdir, plan.root_fd) != 0) die(life, ChildStage::kRoot);
   for (std::size_t i = 0; i < plan.step_count; ++i) {
     if (take_step(life, plan.steps[i]) != 0) die(life, ChildStage::kMounts, i);
@@ -194,7 +195,8 @@ void enter_tree(const Life& life) {
 void cover_folder(const Life& life) {
   mount_attr quiet{};
   quiet.propagation = 1u << 18;
-  if (::syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &quiet, sizeof quiet) != 0) die(life, ChildStage::kRoot);
+  if (::syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &quiet, sizeof quiet) != 0)
+    die(life, ChildStage::kRoot);
   if (::syscall(SYS_mount, "tmpfs", life.plan->cover, "tmpfs", 0, nullptr) != 0) die(life, ChildStage::kRoot);
 }
 
@@ -241,7 +243,8 @@ void drop_privileges(const Life& life) {
 void settle(const Life& life) {
   const ChildPlan& plan = *life.plan;
   if (plan.reset_oom_score) {
-    const int file = static_cast<int>(::syscall(SYS_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0));
+    const int file =
+        static_cast<int>(::syscall(SYS_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0));
     if (file >= 0) ::syscall(SYS_write, file, "0", 1);
   }
   for (std::size_t i = 0; i < plan.limit_count; ++i) {

@@ -22,11 +22,11 @@ namespace kiln::sandbox {
 // One thing to do in the new mount namespace before the tree becomes "/". Paths are inside the tree.
 struct SetupStep {
   enum class Act : std::uint8_t {
-    kAttach,      // the mount `fd` goes to `path`
-    kMountNew,    // a fresh file system `type` (its namespaces are the child's) goes to `path`
-    kReadonly,    // `path` is bound on itself read-only; skipped when missing
-    kMask,        // `path` is covered; skipped when missing
-    kSealRoot,    // the tree itself becomes read-only
+    kAttach,    // the mount `fd` goes to `path`
+    kMountNew,  // a fresh file system `type` (its namespaces are the child's) goes to `path`
+    kReadonly,  // `path` is bound on itself read-only; skipped when missing
+    kMask,      // `path` is covered; skipped when missing
+    kSealRoot,  // the tree itself becomes read-only
   };
   Act act;
   int fd = -1;
@@ -49,8 +49,8 @@ struct ChildPlan {
   const int* cgroup_fds = nullptr;
   std::size_t cgroup_count = 0;
   bool new_cgroup_namespace = false;
-  int network_fd = -1;     // namespace to join
-  int join_pidfd = -1;     // exec: all namespaces of this process instead of new ones
+  int network_fd = -1;  // namespace to join
+  int join_pidfd = -1;  // exec: all namespaces of this process instead of new ones
   bool loopback_up = false;
   const char* hostname = nullptr;
 
@@ -59,7 +59,7 @@ struct ChildPlan {
   bool empty_root = false;  // "/" holds nothing: the tree covers it, and nothing need be detached
   const SetupStep* steps = nullptr;
   std::size_t step_count = 0;
-  const char* cover = nullptr;  // without a tree: this folder of the host is covered in a namespace of its own
+  const char* cover = nullptr;         // without a tree: this folder of the host is covered in a namespace of its own
   const char* empty_folder = nullptr;  // on the host; covers masked directories
 
   // The process.
@@ -83,8 +83,22 @@ struct ChildPlan {
 
 // Where in its life a child failed, for the sentence in the error.
 enum class ChildStage : int {
-  kNone, kCgroup, kJoin, kNetwork, kHostname, kMounts, kRoot, kPivot, kSession, kStdio, kLimits, kFilter,
-  kCapabilities, kUser, kDirectory, kProgram,
+  kNone,
+  kCgroup,
+  kJoin,
+  kNetwork,
+  kHostname,
+  kMounts,
+  kRoot,
+  kPivot,
+  kSession,
+  kStdio,
+  kLimits,
+  kFilter,
+  kCapabilities,
+  kUser,
+  kDirectory,
+  kProgram,
 };
 struct ChildFailure {
   ChildStage stage = ChildStage::kNone;

@@ -24,7 +24,8 @@ std::string text_at(const Json& object, const char* name) {
 std::string complaint(const host::CommandResult& done) {
   const Json said = Json::parse(done.output, nullptr, false);
   std::string text = text_at(said, "msg");
-  if (const std::string details = text_at(said, "details"); !details.empty()) text += (text.empty() ? "" : "; ") + details;
+  if (const std::string details = text_at(said, "details"); !details.empty())
+    text += (text.empty() ? "" : "; ") + details;
   if (text.empty()) text = trim(done.errors);
   return text.empty() ? fmt::format("exit code {}", done.code) : text;
 }
@@ -41,7 +42,9 @@ Result<CniPlugins> CniPlugins::load(const std::string& config_path, const std::s
   Result<std::string> text = host::read_file(config_path, 1 << 20);
   if (!text.ok()) return annotate(text.status(), fmt::format("failed to read cni config {}", quote(config_path)));
   if (!host::exists(program_folder)) {
-    return environment_error(Code::kNotFound, fmt::format("failed to read cni binary dir {}: there is no such directory", quote(program_folder)));
+    return environment_error(
+        Code::kNotFound,
+        fmt::format("failed to read cni binary dir {}: there is no such directory", quote(program_folder)));
   }
   auto wrong = [&](std::string_view what) {
     return environment_error(Code::kInvalidArgument, fmt::format("cni config {}: {}", quote(config_path), what));
@@ -76,10 +79,11 @@ Result<std::string> CniPlugins::call(std::size_t plugin, const char* command, co
   if (!previous.empty()) config["prevResult"] = Json::parse(previous, nullptr, false);
   std::string args;
   if (!target.hostname.empty()) args = "IgnoreUnknown=1;K8S_POD_NAME=" + target.hostname;
-  const host::Command run{.args = {fmt::format("{}/{}", chain_->folder, type)},
-                          .env = {fmt::format("CNI_COMMAND={}", command), "CNI_CONTAINERID=" + target.id, "CNI_NETNS=" + target.netns,
-                                  "CNI_IFNAME=eth0", "CNI_ARGS=" + args, "CNI_PATH=" + chain_->folder},
-                          .input = config.dump()};
+  const host::Command run{
+      .args = {fmt::format("{}/{}", chain_->folder, type)},
+      .env = {fmt::format("CNI_COMMAND={}", command), "CNI_CONTAINERID=" + target.id, "CNI_NETNS=" + target.netns,
+              "CNI_IFNAME=eth0", "CNI_ARGS=" + args, "CNI_PATH=" + chain_->folder},
+      .input = config.dump()};
   auto failed = [&](std::string_view why) {
     return environment_error(Code::kFailedPrecondition,
                              fmt::format("plugin type={} failed ({}): {}", quote(type), to_lower(command), why));
@@ -96,7 +100,8 @@ Result<std::string> CniPlugins::add(const CniTarget& target, std::stop_token sto
   for (std::size_t i = 0; i < chain_->types.size(); ++i) {
     Result<std::string> next = call(i, "ADD", target, result, stop);
     if (next.ok() && !Json::accept(*next)) {
-      next = environment_error(Code::kFailedPrecondition, fmt::format("plugin type={} gave no result", quote(chain_->types[i])));
+      next = environment_error(Code::kFailedPrecondition,
+                               fmt::format("plugin type={} gave no result", quote(chain_->types[i])));
     }
     if (next.ok()) {
       result = std::move(*next);

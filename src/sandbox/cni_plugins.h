@@ -37,8 +37,8 @@ class CniPlugins {
 
  private:
   struct Chain;
-  Result<std::string> call(std::size_t plugin, const char* command, const CniTarget& target, const std::string& previous,
-                           std::stop_token stop) const;
+  Result<std::string> call(std::size_t plugin, const char* command, const CniTarget& target,
+                           const std::string& previous, std::stop_token stop) const;
   std::shared_ptr<const Chain> chain_;
 };
 

@@ -37,7 +37,9 @@ const Json& member(const Json& object, std::string_view name) {
   return at == object.end() ? kNone : *at;
 }
 
-std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump(); }
+std::string text_of(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump();
+}
 
 void add_annotations(const Json& from, std::map<std::string, std::string>& to) {
   if (!from.is_object()) return;
@@ -53,7 +55,8 @@ Status read_spec(const std::string& path, DescribedByName& out) {
     return user_error(Code::kInvalidArgument, "neither kind nor devices");
   }
   for (const Json& device : devices) {
-    Described described{.file = path, .file_edits = member(*spec, "containerEdits"), .edits = member(device, "containerEdits")};
+    Described described{
+        .file = path, .file_edits = member(*spec, "containerEdits"), .edits = member(device, "containerEdits")};
     add_annotations(member(*spec, "annotations"), described.annotations);
     add_annotations(member(device, "annotations"), described.annotations);
     out[kind + "=" + text_of(member(device, "name"))] = std::move(described);
@@ -70,7 +73,8 @@ DescribedByName read_all(const ContainerDevicesOptions& options) {
     for (const std::string& name : *names) {
       if (!name.ends_with(".yaml") && !name.ends_with(".yml") && !name.ends_with(".json")) continue;
       const std::string path = folder + "/" + name;
-      if (Status status = read_spec(path, out); !status.ok()) log_warn("device file '{}': {}", path, message_of(status));
+      if (Status status = read_spec(path, out); !status.ok())
+        log_warn("device file '{}': {}", path, message_of(status));
     }
   }
   return out;
@@ -111,7 +115,8 @@ Status apply(const Json& edits, ContainerSpec& container, ProcessSpec& process) 
   for (const Json& mount : member(edits, "mounts")) {
     const std::string type = text_of(member(mount, "type"));
     Mount out{.what = {type.empty() ? "bind" : type, text_of(member(mount, "hostPath")), {}},
-              .target = text_of(member(mount, "containerPath")), .selector = ""};
+              .target = text_of(member(mount, "containerPath")),
+              .selector = ""};
     for (const Json& option : member(mount, "options")) out.what.options.push_back(text_of(option));
     container.mounts.push_back(std::move(out));
   }
@@ -119,7 +124,9 @@ Status apply(const Json& edits, ContainerSpec& container, ProcessSpec& process) 
   return ok();
 }
 
-bool says_yes(const std::string& text) { return text == "true" || text == "1" || text == "t" || text == "T" || text == "TRUE" || text == "True"; }
+bool says_yes(const std::string& text) {
+  return text == "true" || text == "1" || text == "t" || text == "T" || text == "TRUE" || text == "True";
+}
 
 }  // namespace
 
@@ -155,19 +162,23 @@ Result<std::vector<std::string>> ContainerDevices::find(std::string_view request
     }
   }
   if (!out.empty()) return out;
-  if (!optional) return user_error(Code::kNotFound, fmt::format("required device {} is not registered", quote(request)));
+  if (!optional)
+    return user_error(Code::kNotFound, fmt::format("required device {} is not registered", quote(request)));
   log_warn("optional device {} is not registered", quote(request));
   return out;
 }
 
-Status ContainerDevices::inject(const std::vector<std::string>& names, ContainerSpec& container, ProcessSpec& process) const {
+Status ContainerDevices::inject(const std::vector<std::string>& names, ContainerSpec& container,
+                                ProcessSpec& process) const {
   const DescribedByName all = read_all(options_);
   std::set<std::string> files, done;
   for (const std::string& name : names) {
     if (!done.insert(name).second) continue;
     const auto described = all.find(name);
-    if (described == all.end()) return user_error(Code::kNotFound, fmt::format("required device {} is not registered", quote(name)));
-    if (files.insert(described->second.file).second) KILN_RETURN_IF_ERROR(apply(described->second.file_edits, container, process));
+    if (described == all.end())
+      return user_error(Code::kNotFound, fmt::format("required device {} is not registered", quote(name)));
+    if (files.insert(described->second.file).second)
+      KILN_RETURN_IF_ERROR(apply(described->second.file_edits, container, process));
     KILN_RETURN_IF_ERROR(apply(described->second.edits, container, process));
   }
   return ok();

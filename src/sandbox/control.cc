@@ -7,7 +7,8 @@ ProcessControl::~ProcessControl() = default;
 
 bool ProcessControl::write_stdin(std::string_view bytes) {
   std::unique_lock lock(state_->mutex);
-  state_->room.wait(lock, [&] { return state_->ended || state_->input_closed || state_->input_bytes < kStdinWaitingMax; });
+  state_->room.wait(lock,
+                    [&] { return state_->ended || state_->input_closed || state_->input_bytes < kStdinWaitingMax; });
   if (state_->ended || state_->input_closed) return false;
   if (!bytes.empty()) {
     state_->input.emplace_back(bytes);

@@ -68,7 +68,14 @@ std::string image_of(const Machine& machine) {
   const std::uint64_t header = machine.wide ? 64 : 52, segment = machine.wide ? 56 : 32;
   const std::uint64_t size = header + segment + machine.code.size();
   Image out(machine.big);
-  out.put("\x7f" "ELF"sv).put(machine.wide ? 2 : 1, 1).put(machine.big ? 2 : 1, 1).put(1, 1).put(0, 1).put(0, 8);
+  out.put(
+         "\x7f"
+         "ELF"sv)
+      .put(machine.wide ? 2 : 1, 1)
+      .put(machine.big ? 2 : 1, 1)
+      .put(1, 1)
+      .put(0, 1)
+      .put(0, 8);
   out.put(ET_EXEC, 2).put(machine.number, 2).put(1, 4);
   out.put(kAddress + header + segment, word).put(header, word).put(0, word).put(machine.flags, 4);
   out.put(header, 2).put(segment, 2).put(1, 2).put(0, 2).put(0, 2).put(0, 2);
@@ -102,7 +109,8 @@ bool run_in(const std::string& folder) {
 // Levels of the x86-64 psABI that this processor has.
 std::vector<std::string> processor_levels() {
   std::vector<std::string> out;
-  if (!__builtin_cpu_supports("ssse3") || !__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt")) return out;
+  if (!__builtin_cpu_supports("ssse3") || !__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt"))
+    return out;
   out.push_back("v2");
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2") ||
       !__builtin_cpu_supports("fma")) {
@@ -122,7 +130,8 @@ std::vector<std::string> processor_levels() { return {}; }
 // Without interpreters nothing but the processor's own older brother needs to be tried.
 bool has_interpreters() {
   const Result<std::vector<std::string>> entries = host::list_dir("/proc/sys/fs/binfmt_misc");
-  return entries.ok() && std::any_of(entries->begin(), entries->end(), [](const std::string& name) { return name != "register" && name != "status"; });
+  return entries.ok() && std::any_of(entries->begin(), entries->end(),
+                                     [](const std::string& name) { return name != "register" && name != "status"; });
 }
 
 std::vector<Platform> find_platforms() {
@@ -139,7 +148,8 @@ std::vector<Platform> find_platforms() {
   }
   const bool interpreters = has_interpreters();
   for (std::string_view architecture : known_architectures()) {
-    const bool related = (own.architecture == "amd64" && architecture == "386") || (own.architecture == "arm64" && architecture == "arm");
+    const bool related = (own.architecture == "amd64" && architecture == "386") ||
+                         (own.architecture == "arm64" && architecture == "arm");
     if (architecture == own.architecture || (!interpreters && !related) || !runs(architecture)) continue;
     add(architecture, architecture == "arm" ? "v7" : "");
     if (architecture == "arm") add("arm", "v6");
@@ -186,7 +196,9 @@ bool Architectures::can_run(const Platform& platform) const {
   for (const Platform& found : platforms()) {
     if (found.architecture != wanted.architecture) continue;
     // A level of amd64 is a demand on the processor; an arm of any version runs on a newer one.
-    if (found.architecture != "amd64" || wanted.variant.empty() || wanted.variant == "v1" || found.variant == wanted.variant) return true;
+    if (found.architecture != "amd64" || wanted.variant.empty() || wanted.variant == "v1" ||
+        found.variant == wanted.variant)
+      return true;
   }
   return false;
 }

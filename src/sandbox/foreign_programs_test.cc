@@ -22,7 +22,10 @@ TEST(Architectures, HaveProgramsThatAreWellFormed) {
   for (std::string_view architecture : known_architectures()) {
     const std::string program = tiny_program(architecture);
     ASSERT_GT(program.size(), 80u) << architecture;
-    EXPECT_TRUE(program.starts_with("\x7f" "ELF")) << architecture;
+    EXPECT_TRUE(
+        program.starts_with("\x7f"
+                            "ELF"))
+        << architecture;
     EXPECT_LT(program.size(), 140u) << architecture;
   }
 }

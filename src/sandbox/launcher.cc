@@ -48,7 +48,9 @@ Status leave_host(host::Fd& way_back) {
   mount_attr change{};
   change.propagation = MS_PRIVATE;
   if (::mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &change, sizeof change) != 0) return failed("make mounts private");
-  KILN_ASSIGN_OR_RETURN(host::Fd empty, host::open_mount({"tmpfs", "tmpfs", {"ro", "nosuid", "nodev", "noexec", "size=4096", "mode=0555"}}));
+  KILN_ASSIGN_OR_RETURN(
+      host::Fd empty,
+      host::open_mount({"tmpfs", "tmpfs", {"ro", "nosuid", "nodev", "noexec", "size=4096", "mode=0555"}}));
   KILN_RETURN_IF_ERROR(host::attach(empty.get(), "/"));
   if (::fchdir(empty.get()) != 0) return failed("enter the empty tree");
   if (::syscall(SYS_pivot_root, ".", ".") != 0) return failed("change the root");
@@ -95,7 +97,8 @@ void live(const std::shared_ptr<LaunchThread>& self, CgroupPool& pool) {
   }
   lock.unlock();
   // Dropped here and not by the end of the thread, which nobody can wait for.
-  if (::setns(self->host_mounts.get(), CLONE_NEWNS) != 0) log_debug("a launcher keeps its mounts to its end: errno {}", errno);
+  if (::setns(self->host_mounts.get(), CLONE_NEWNS) != 0)
+    log_debug("a launcher keeps its mounts to its end: errno {}", errno);
   lock.lock();
   self->left = true;
   self->changed.notify_all();

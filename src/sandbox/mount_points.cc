@@ -63,8 +63,7 @@ class KeptTimes {
 }  // namespace
 
 Status MountPoints::ensure(std::string_view target, Kind kind, Stay stay) {
-  KILN_ASSIGN_OR_RETURN(std::optional<struct stat> there,
-                        host::stat_in_root(root_, target, host::FollowLast::kYes));
+  KILN_ASSIGN_OR_RETURN(std::optional<struct stat> there, host::stat_in_root(root_, target, host::FollowLast::kYes));
   if (there) return ok();
   KILN_ASSIGN_OR_RETURN(std::string path, host::resolve_in_root(root_, target, host::FollowLast::kYes));
   if (path.empty()) return ok();

@@ -15,7 +15,8 @@ namespace kiln::sandbox {
 
 Result<host::Fd> clone_tree(int fd, const host::MountSpec& what) {
   const bool recursive = what.type == "rbind" || what.has_option("rbind");
-  host::Fd tree(::open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0)));
+  host::Fd tree(
+      ::open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0)));
   if (!tree.valid()) return errno_error(errno, "bind");
   mount_attr change{};
   if (what.has_option("ro")) change.attr_set |= MOUNT_ATTR_RDONLY;

@@ -50,9 +50,10 @@ std::string program_text(const ChildFailure& failure, const ProcessSpec& process
 Result<ExitStatus> failed_start(const ChildFailure& failure, const ProcessSpec& process, const NativeMounts* mounts,
                                 ProcessIo& io) {
   if (failure.stage == ChildStage::kProgram || failure.stage == ChildStage::kDirectory) {
-    const std::string reason = failure.stage == ChildStage::kProgram
-                                   ? program_text(failure, process)
-                                   : fmt::format("chdir to cwd (\"{}\"): {}", process.cwd, lower_first(std::strerror(failure.error)));
+    const std::string reason =
+        failure.stage == ChildStage::kProgram
+            ? program_text(failure, process)
+            : fmt::format("chdir to cwd (\"{}\"): {}", process.cwd, lower_first(std::strerror(failure.error)));
     const auto& tell = process.tty ? io.on_stdout : io.on_stderr;
     if (tell) tell(fmt::format("unable to start container process: {}\n", reason));
     return ExitStatus{.code = 1};

@@ -23,11 +23,13 @@ constexpr std::uint64_t kQuiet = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_AT
 
 Status make_node(int folder, const std::string& name, const Device& device) {
   const mode_t kind = device.type == 'b' ? S_IFBLK : S_IFCHR;
-  if (::mknodat(folder, name.c_str(), kind | device.mode, makedev(device.major, device.minor)) != 0 && errno != EEXIST) {
+  if (::mknodat(folder, name.c_str(), kind | device.mode, makedev(device.major, device.minor)) != 0 &&
+      errno != EEXIST) {
     return errno_error(errno, fmt::format("make device '{}'", device.path));
   }
   // The daemon's umask took its share.
-  if (::fchmodat(folder, name.c_str(), device.mode, 0) != 0) return errno_error(errno, fmt::format("make device '{}'", device.path));
+  if (::fchmodat(folder, name.c_str(), device.mode, 0) != 0)
+    return errno_error(errno, fmt::format("make device '{}'", device.path));
   if ((device.uid != 0 || device.gid != 0) && ::fchownat(folder, name.c_str(), device.uid, device.gid, 0) != 0) {
     return errno_error(errno, fmt::format("make device '{}'", device.path));
   }
@@ -51,12 +53,9 @@ Status make_nodes(int dev, const ContainerSpec& container) {
 }
 
 Status make_links(int dev) {
-  constexpr std::pair<const char*, const char*> kLinks[] = {{"/proc/self/fd", "fd"},
-                                                            {"/proc/self/fd/0", "stdin"},
-                                                            {"/proc/self/fd/1", "stdout"},
-                                                            {"/proc/self/fd/2", "stderr"},
-                                                            {"pts/ptmx", "ptmx"},
-                                                            {"/proc/kcore", "core"}};
+  constexpr std::pair<const char*, const char*> kLinks[] = {
+      {"/proc/self/fd", "fd"},       {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
+      {"/proc/self/fd/2", "stderr"}, {"pts/ptmx", "ptmx"},         {"/proc/kcore", "core"}};
   for (const auto& [target, name] : kLinks) {
     if (::symlinkat(target, dev, name) != 0) return errno_error(errno, fmt::format("link '/dev/{}'", name));
   }
@@ -89,13 +88,17 @@ void NativeMounts::attach(host::Fd mount, const std::string& target) {
 
 void NativeMounts::mount_new(const char* type, const char* target, std::vector<std::string> options,
                              std::uint64_t attributes) {
-  steps_.push_back({.act = Act::kMountNew, .path = target, .type = type,
-                    .options = keep_options(std::move(options)), .attributes = attributes});
+  steps_.push_back({.act = Act::kMountNew,
+                    .path = target,
+                    .type = type,
+                    .options = keep_options(std::move(options)),
+                    .attributes = attributes});
   placed_.push_back({target, -1});
 }
 
 Result<std::unique_ptr<NativeMounts>> NativeMounts::prepare(const ContainerSpec& container,
-                                                            const MountSurroundings& surroundings, MountPoints& points) {
+                                                            const MountSurroundings& surroundings,
+                                                            MountPoints& points) {
   auto mounts = std::unique_ptr<NativeMounts>(new NativeMounts());
   KILN_RETURN_IF_ERROR(mounts->add_system(container, surroundings, points));
   for (const Mount& mount : container.mounts) {
@@ -217,9 +220,11 @@ Status NativeMounts::ensure_place(const std::string& target, bool directory, Mou
     if (placed->fd < 0) return ok();
     MountPoints inside(placed->fd, false);
     return inside.ensure(target.substr(placed->target.size()),
-                         directory ? MountPoints::Kind::kDirectory : MountPoints::Kind::kFile, MountPoints::Stay::kKept);
+                         directory ? MountPoints::Kind::kDirectory : MountPoints::Kind::kFile,
+                         MountPoints::Stay::kKept);
   }
-  return points.ensure(target, directory ? MountPoints::Kind::kDirectory : MountPoints::Kind::kFile, MountPoints::Stay::kStub);
+  return points.ensure(target, directory ? MountPoints::Kind::kDirectory : MountPoints::Kind::kFile,
+                       MountPoints::Stay::kStub);
 }
 
 std::string NativeMounts::describe(std::size_t step) const {

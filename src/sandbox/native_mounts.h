@@ -26,10 +26,10 @@ struct MountSurroundings {
   std::string hosts;
   // Folders of the container's cgroup by hierarchy name; "" is version 2.
   std::vector<std::pair<std::string, std::string>> cgroup_folders;
-  bool host_pids = false;   // /proc of the host instead of a fresh one
-  int terminal = -1;        // shown as /dev/console
+  bool host_pids = false;  // /proc of the host instead of a fresh one
+  int terminal = -1;       // shown as /dev/console
   MemoryFiles* memory_files = nullptr;
-  std::string scratch_root; // a directory of ours for mounts that need a place for a moment
+  std::string scratch_root;  // a directory of ours for mounts that need a place for a moment
 };
 
 // Owner of everything that the steps point at. One thread at a time.

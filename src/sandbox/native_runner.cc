@@ -96,7 +96,8 @@ struct NativeRunner::Step {
 
   ~Step() {
     // A tree that is written through a mount of its own may be mounted again at once.
-    if (launcher && std::any_of(container.mounts.begin(), container.mounts.end(), [](const Mount& m) { return m.exclusive || m.what.type == "overlay"; })) {
+    if (launcher && std::any_of(container.mounts.begin(), container.mounts.end(),
+                                [](const Mount& m) { return m.exclusive || m.what.type == "overlay"; })) {
       launcher->finish();
     }
     launcher.reset();
@@ -140,7 +141,8 @@ Status NativeRunner::prepare_tree(Step& step) {
   }
   KILN_ASSIGN_OR_RETURN(step.user, find_user(step.root.get(), step.process.user));
   const std::string& cwd = step.process.cwd;
-  KILN_ASSIGN_OR_RETURN(std::optional<struct stat> there, host::stat_in_root(step.root.get(), cwd, host::FollowLast::kYes));
+  KILN_ASSIGN_OR_RETURN(std::optional<struct stat> there,
+                        host::stat_in_root(step.root.get(), cwd, host::FollowLast::kYes));
   if (there) return ok();
   std::vector<std::string> made;
   KILN_RETURN_IF_ERROR(annotate(host::make_dirs_in_root(step.root.get(), cwd, 0755, &made).status(),
@@ -156,7 +158,8 @@ Status NativeRunner::prepare_tree(Step& step) {
 Status NativeRunner::choose_launcher(Step& step) {
   const ContainerSpec& container = step.container;
   if (!options_.no_process_sandbox) step.launcher = launchers_.take();
-  const bool plain = container.cgroup_parent.empty() && container.devices.empty() && container.security == SecurityMode::kSandbox;
+  const bool plain =
+      container.cgroup_parent.empty() && container.devices.empty() && container.security == SecurityMode::kSandbox;
   if (!step.launcher || !step.launcher->cgroup().valid() || !plain) {
     if (step.launcher) step.unused_cgroup = std::move(step.launcher->cgroup());
     KILN_ASSIGN_OR_RETURN(step.cgroup, cgroups_.take(container));
@@ -175,7 +178,8 @@ Status NativeRunner::prepare_surroundings(Step& step, std::stop_token stop) {
   if (mode == NetworkMode::kDefault && options_.network) {
     // Who may change its network must not leave it to the next.
     const bool fresh = container.security == SecurityMode::kInsecure;
-    KILN_ASSIGN_OR_RETURN(step.network, options_.network->lease({.hostname = container.hostname, .fresh = fresh}, stop));
+    KILN_ASSIGN_OR_RETURN(step.network,
+                          options_.network->lease({.hostname = container.hostname, .fresh = fresh}, stop));
   } else if (mode == NetworkMode::kDefault) {
     mode = NetworkMode::kHost;
   }
@@ -266,7 +270,8 @@ Result<ExitStatus> NativeRunner::run_step(Step& step, ProcessIo& io, std::stop_t
   if (stop.stop_requested()) return cancelled();
 
   ChildFailure failure;
-  Result<StartedChild> child = step.launcher ? step.launcher->start(step.plan, failure) : start_child(step.plan, failure);
+  Result<StartedChild> child =
+      step.launcher ? step.launcher->start(step.plan, failure) : start_child(step.plan, failure);
   streams.close_child_ends();
   if (!child.ok()) {
     if (!failure.failed()) return child.status();
@@ -287,7 +292,8 @@ Result<ExitStatus> NativeRunner::run_step(Step& step, ProcessIo& io, std::stop_t
   std::optional<SampleRecorder> recorder;
   if (step.container.sample_usage && step.cgroup.valid()) recorder.emplace(step.cgroup, step.network.get());
   const int pidfd = child->pidfd.get();
-  Result<int> code = streams.serve(pidfd, io, [pidfd](int number) { send_signal(pidfd, number); }, stop);
+  Result<int> code = streams.serve(
+      pidfd, io, [pidfd](int number) { send_signal(pidfd, number); }, stop);
   if (options_.no_process_sandbox && step.cgroup.valid()) (void)step.cgroup.kill_all();
   KILN_RETURN_IF_ERROR(code.status());
   ExitStatus exit{.code = *code};
@@ -314,7 +320,8 @@ Result<ExitStatus> NativeRunner::run(const ContainerSpec& container, const Proce
 Result<ExitStatus> NativeRunner::exec(const std::string& container_id, const ProcessSpec& process, ProcessIo& io,
                                       std::stop_token stop) {
   KILN_ASSIGN_OR_RETURN(std::shared_ptr<const RunningContainer> container, running_.find(container_id, stop));
-  KILN_ASSIGN_OR_RETURN(host::Fd root, host::open_file(fmt::format("/proc/{}/root", container->pid), O_PATH | O_DIRECTORY));
+  KILN_ASSIGN_OR_RETURN(host::Fd root,
+                        host::open_file(fmt::format("/proc/{}/root", container->pid), O_PATH | O_DIRECTORY));
   KILN_ASSIGN_OR_RETURN(const User user, find_user(root.get(), process.user));
   KILN_ASSIGN_OR_RETURN(const std::string home, home_of(root.get(), user.uid));
   const Program program(process.args, process.env.empty() ? container->env : process.env, home);
@@ -343,7 +350,8 @@ Result<ExitStatus> NativeRunner::exec(const std::string& container_id, const Pro
   plan.keep_capabilities = container->security == SecurityMode::kInsecure;
   plan.capabilities = plan.keep_capabilities ? own_capabilities() : default_capabilities();
   const std::shared_ptr<const SeccompFilter> filter = filter_for(plan.capabilities);
-  const sock_fprog filter_program{static_cast<unsigned short>(filter->code.size()), const_cast<sock_filter*>(filter->code.data())};
+  const sock_fprog filter_program{static_cast<unsigned short>(filter->code.size()),
+                                  const_cast<sock_filter*>(filter->code.data())};
   if (!plan.keep_capabilities) plan.filter = &filter_program;
 
   ChildFailure failure;
@@ -355,8 +363,8 @@ Result<ExitStatus> NativeRunner::exec(const std::string& container_id, const Pro
   }
   if (io.on_started) io.on_started();
   const int pidfd = child->pidfd.get();
-  KILN_ASSIGN_OR_RETURN(const int code,
-                        streams.serve(pidfd, io, [pidfd](int number) { send_signal(pidfd, number); }, stop));
+  KILN_ASSIGN_OR_RETURN(const int code, streams.serve(
+                                            pidfd, io, [pidfd](int number) { send_signal(pidfd, number); }, stop));
   return ExitStatus{.code = code};
 }
 

@@ -23,7 +23,7 @@ struct NetworkSample {
 class NetworkLease {
  public:
   virtual ~NetworkLease() = default;
-  virtual int namespace_fd() const = 0;  // for setns; owned by the lease
+  virtual int namespace_fd() const = 0;            // for setns; owned by the lease
   virtual std::string namespace_path() const = 0;  // for OCI runtimes: a path that opens it
   // What went over it since the lease began; nothing when its traffic cannot be counted.
   virtual std::optional<NetworkSample> sample() const = 0;

@@ -74,7 +74,9 @@ class BridgeMaker final : public RoomMaker {
 
  private:
   // Daemons with other subnets on the same bridge have tables of their own.
-  std::string table() const { return fmt::format("kiln-{}-{}-{}", options_.bridge, host::format_ipv4(subnet_.base), subnet_.prefix); }
+  std::string table() const {
+    return fmt::format("kiln-{}-{}-{}", options_.bridge, host::format_ipv4(subnet_.base), subnet_.prefix);
+  }
 
   const BridgeOptions options_;
   const host::Subnet subnet_;
@@ -87,7 +89,8 @@ class BridgeRoom final : public NetworkRoom {
  public:
   explicit BridgeRoom(BridgeMaker& maker) : maker_(maker) {}
   ~BridgeRoom() override {
-    if (Result<host::Links> links = host::Links::open(); links.ok() && !interface.empty()) (void)links->remove(interface);
+    if (Result<host::Links> links = host::Links::open(); links.ok() && !interface.empty())
+      (void)links->remove(interface);
     ns.reset();
     if (address != 0) maker_.give(address);
   }
@@ -106,7 +109,8 @@ Status BridgeMaker::open() {
     if (made.ok()) (void)host::write_file(alias_file(options_.bridge), kOurs);
   }
   if (!host::exists(fmt::format("/sys/class/net/{}/bridge", options_.bridge))) {
-    return environment_error(Code::kInvalidArgument, fmt::format("\"{}\" already exists but is not a bridge", options_.bridge));
+    return environment_error(Code::kInvalidArgument,
+                             fmt::format("\"{}\" already exists but is not a bridge", options_.bridge));
   }
   opened_ = true;
   KILN_RETURN_IF_ERROR(links.add_address(options_.bridge, subnet_.base + 1, subnet_.prefix));
@@ -148,8 +152,10 @@ Result<std::unique_ptr<NetworkRoom>> BridgeMaker::make(const std::string&, std::
 
 Result<std::shared_ptr<Network>> open_bridge_network(BridgeOptions options) {
   const std::optional<host::Subnet> subnet = host::parse_subnet(options.subnet);
-  if (!subnet) return environment_error(Code::kInvalidArgument, fmt::format("invalid bridge subnet '{}'", options.subnet));
-  if (options.bridge.empty() || options.bridge.size() >= IFNAMSIZ || options.bridge.find_first_of("/ :") != std::string::npos) {
+  if (!subnet)
+    return environment_error(Code::kInvalidArgument, fmt::format("invalid bridge subnet '{}'", options.subnet));
+  if (options.bridge.empty() || options.bridge.size() >= IFNAMSIZ ||
+      options.bridge.find_first_of("/ :") != std::string::npos) {
     return environment_error(Code::kInvalidArgument, fmt::format("invalid bridge name '{}'", options.bridge));
   }
   KILN_ASSIGN_OR_RETURN(host::SharedLock lock,

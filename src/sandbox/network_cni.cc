@@ -25,7 +25,8 @@ constexpr std::string_view kResultEnding = ".json";
 class Place {
  public:
   Place(const std::string& folder, const std::string& id)
-      : ns(fmt::format("{}/{}{}", folder, id, kNamespaceEnding)), result(fmt::format("{}/{}{}", folder, id, kResultEnding)) {}
+      : ns(fmt::format("{}/{}{}", folder, id, kNamespaceEnding)),
+        result(fmt::format("{}/{}{}", folder, id, kResultEnding)) {}
   Status bind(int fd) const {
     KILN_RETURN_IF_ERROR(host::write_file(ns, ""));
     if (::mount(fmt::format("/proc/self/fd/{}", fd).c_str(), ns.c_str(), nullptr, MS_BIND, nullptr) == 0) return ok();
@@ -46,7 +47,8 @@ class CniRoom final : public NetworkRoom {
       : plugins_(std::move(plugins)), target_(std::move(target)), place_(std::move(place)) {}
   ~CniRoom() override {
     if (!result_.empty()) {
-      if (Status gone = plugins_.remove(target_, result_, {}); !gone.ok()) log_warn("take a step's network down: {}", message_of(gone));
+      if (Status gone = plugins_.remove(target_, result_, {}); !gone.ok())
+        log_warn("take a step's network down: {}", message_of(gone));
     }
     place_.clear();
   }

@@ -133,7 +133,8 @@ std::shared_ptr<Network> make_network_pool(std::unique_ptr<RoomMaker> maker, Net
 
 std::optional<NetworkSample> read_counters(const std::string& interface) {
   if (interface.empty()) return std::nullopt;
-  Result<host::Fd> folder = host::open_file(fmt::format("/sys/class/net/{}/statistics", interface), O_PATH | O_DIRECTORY);
+  Result<host::Fd> folder =
+      host::open_file(fmt::format("/sys/class/net/{}/statistics", interface), O_PATH | O_DIRECTORY);
   if (!folder.ok()) return std::nullopt;
   auto read = [&](const char* name) -> std::uint64_t {
     const host::Fd file(::openat(folder->get(), name, O_RDONLY | O_CLOEXEC));
@@ -144,10 +145,14 @@ std::optional<NetworkSample> read_counters(const std::string& interface) {
     return value;
   };
   // What the host's end receives the container has sent.
-  return NetworkSample{.rx_bytes = read("tx_bytes"),     .rx_packets = read("tx_packets"),
-                       .rx_errors = read("tx_errors"),   .rx_dropped = read("tx_dropped"),
-                       .tx_bytes = read("rx_bytes"),     .tx_packets = read("rx_packets"),
-                       .tx_errors = read("rx_errors"),   .tx_dropped = read("rx_dropped")};
+  return NetworkSample{.rx_bytes = read("tx_bytes"),
+                       .rx_packets = read("tx_packets"),
+                       .rx_errors = read("tx_errors"),
+                       .rx_dropped = read("tx_dropped"),
+                       .tx_bytes = read("rx_bytes"),
+                       .tx_packets = read("rx_packets"),
+                       .tx_errors = read("rx_errors"),
+                       .tx_dropped = read("rx_dropped")};
 }
 
 }  // namespace kiln::sandbox

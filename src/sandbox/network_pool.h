@@ -31,8 +31,8 @@ class RoomMaker {
 };
 
 struct NetworkPoolOptions {
-  int size = 0;          // kept ready from the start; 0: only once they are asked for
-  int size_in_use = 4;   // kept ready once a step has come
+  int size = 0;         // kept ready from the start; 0: only once they are asked for
+  int size_in_use = 4;  // kept ready once a step has come
 };
 
 // A thread of its own fills the pool and takes down what is not used again; leases keep the pool

@@ -29,7 +29,9 @@ std::string address_in(const NetworkLease& lease) {
                 ifaddrs* all = nullptr;
                 if (::getifaddrs(&all) != 0) return ok();
                 for (ifaddrs* one = all; one != nullptr; one = one->ifa_next) {
-                  if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != AF_INET || std::string(one->ifa_name) != "eth0") continue;
+                  if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != AF_INET ||
+                      std::string(one->ifa_name) != "eth0")
+                    continue;
                   char text[64] = {};
                   ::inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(one->ifa_addr)->sin_addr, text, sizeof text);
                   out = text;
@@ -153,7 +155,8 @@ class Cni : public testing::Test {
 
 TEST_F(Cni, RunsAChainForwardsAndBackwards) {
   config(R"({"cniVersion": "0.4.0", "name": "net", "plugins": [{"type": "one", "a": 1}, {"type": "two"}]})");
-  const std::string tell = "echo \"${0##*/} $CNI_COMMAND $CNI_CONTAINERID $CNI_NETNS $CNI_IFNAME $CNI_ARGS $(cat)\" >> " + at("told") + "\n";
+  const std::string tell =
+      "echo \"${0##*/} $CNI_COMMAND $CNI_CONTAINERID $CNI_NETNS $CNI_IFNAME $CNI_ARGS $(cat)\" >> " + at("told") + "\n";
   plugin("one", tell + "echo '{\"interfaces\": [{\"name\": \"vethX\"}, {\"name\": \"eth0\", \"sandbox\": \"/ns\"}]}'");
   plugin("two", tell + "echo '{\"interfaces\": [{\"name\": \"vethX\"}], \"b\": 2}'");
   const auto plugins = CniPlugins::load(at("net.conflist"), at("bin"));
@@ -162,20 +165,25 @@ TEST_F(Cni, RunsAChainForwardsAndBackwards) {
   ASSERT_TRUE(result.ok()) << message_of(result.status());
   EXPECT_EQ(host_interface_of(*result), "vethX");
   EXPECT_TRUE(plugins->remove({"id1", "ns1", "web"}, *result, {}).ok());
-  EXPECT_EQ(told(),
-            "one ADD id1 ns1 eth0 IgnoreUnknown=1;K8S_POD_NAME=web {\"a\":1,\"cniVersion\":\"0.4.0\",\"name\":\"net\",\"type\":\"one\"}\n"
-            "two ADD id1 ns1 eth0 IgnoreUnknown=1;K8S_POD_NAME=web {\"cniVersion\":\"0.4.0\",\"name\":\"net\",\"prevResult\":"
-            "{\"interfaces\":[{\"name\":\"vethX\"},{\"name\":\"eth0\",\"sandbox\":\"/ns\"}]},\"type\":\"two\"}\n"
-            "two DEL id1 ns1 eth0 IgnoreUnknown=1;K8S_POD_NAME=web {\"cniVersion\":\"0.4.0\",\"name\":\"net\",\"prevResult\":"
-            "{\"b\":2,\"interfaces\":[{\"name\":\"vethX\"}]},\"type\":\"two\"}\n"
-            "one DEL id1 ns1 eth0 IgnoreUnknown=1;K8S_POD_NAME=web {\"a\":1,\"cniVersion\":\"0.4.0\",\"name\":\"net\",\"prevResult\":"
-            "{\"b\":2,\"interfaces\":[{\"name\":\"vethX\"}]},\"type\":\"one\"}\n");
+  EXPECT_EQ(
+      told(),
+      "one ADD id1 ns1 eth0 IgnoreUnknown=1;K8S_POD_NAME=web "
+      "{\"a\":1,\"cniVersion\":\"0.4.0\",\"name\":\"net\",\"type\":\"one\"}\n"
+      "two ADD id1 ns1 eth0 IgnoreUnknown=1;K8S_POD_NAME=web {\"cniVersion\":\"0.4.0\",\"name\":\"net\",\"prevResult\":"
+      "{\"interfaces\":[{\"name\":\"vethX\"},{\"name\":\"eth0\",\"sandbox\":\"/ns\"}]},\"type\":\"two\"}\n"
+      "two DEL id1 ns1 eth0 IgnoreUnknown=1;K8S_POD_NAME=web {\"cniVersion\":\"0.4.0\",\"name\":\"net\",\"prevResult\":"
+      "{\"b\":2,\"interfaces\":[{\"name\":\"vethX\"}]},\"type\":\"two\"}\n"
+      "one DEL id1 ns1 eth0 IgnoreUnknown=1;K8S_POD_NAME=web "
+      "{\"a\":1,\"cniVersion\":\"0.4.0\",\"name\":\"net\",\"prevResult\":"
+      "{\"b\":2,\"interfaces\":[{\"name\":\"vethX\"}]},\"type\":\"one\"}\n");
 }
 
 TEST_F(Cni, TakesBackWhatAFailedChainBegan) {
   config(R"({"name": "net", "plugins": [{"type": "one"}, {"type": "two"}]})");
   plugin("one", "echo $CNI_COMMAND >> " + at("told") + "; echo '{}'");
-  plugin("two", "[ $CNI_COMMAND = DEL ] && exit 0; echo '{\"code\": 11, \"msg\": \"no luck\", \"details\": \"today\"}'; exit 1");
+  plugin(
+      "two",
+      "[ $CNI_COMMAND = DEL ] && exit 0; echo '{\"code\": 11, \"msg\": \"no luck\", \"details\": \"today\"}'; exit 1");
   const auto result = CniPlugins::load(at("net.conflist"), at("bin"))->add({"id1", "ns1", ""}, {});
   EXPECT_EQ(message_of(result.status()), "CNI setup error: plugin type=\"two\" failed (add): no luck; today");
   EXPECT_EQ(told(), "ADD\nDEL\n");
@@ -183,7 +191,8 @@ TEST_F(Cni, TakesBackWhatAFailedChainBegan) {
 
 TEST_F(Cni, NamesWhatIsWrongWithAConfiguration) {
   EXPECT_TRUE(is_not_found(CniPlugins::load(at("none.json"), at("bin")).status()));
-  for (const char* text : {"[", "{}", R"({"name": "x", "plugins": []})", R"({"name": "x", "plugins": [{"type": "../sh"}]})"}) {
+  for (const char* text :
+       {"[", "{}", R"({"name": "x", "plugins": []})", R"({"name": "x", "plugins": [{"type": "../sh"}]})"}) {
     config(text);
     EXPECT_EQ(CniPlugins::load(at("net.conflist"), at("bin")).status().code(), Code::kInvalidArgument) << text;
   }
@@ -192,9 +201,12 @@ TEST_F(Cni, NamesWhatIsWrongWithAConfiguration) {
 TEST_F(Cni, SetsNamespacesUpWithTheRealPlugins) {
   const std::string real = "/usr/lib/cni";
   if (::geteuid() != 0 || !host::exists(real + "/bridge")) GTEST_SKIP() << "needs root and containernetworking-plugins";
-  ASSERT_TRUE(host::write_file(at("net.json"), R"({"cniVersion": "1.0.0", "name": "kilntest2", "type": "bridge", "bridge": "kilntest2",
-    "isDefaultGateway": true, "ipMasq": false, "ipam": {"type": "host-local", "dataDir": ")" + at("ipam") + R"(",
-    "ranges": [[{"subnet": "10.213.2.0/24"}]]}})").ok());
+  ASSERT_TRUE(host::write_file(at("net.json"),
+                               R"({"cniVersion": "1.0.0", "name": "kilntest2", "type": "bridge", "bridge": "kilntest2",
+    "isDefaultGateway": true, "ipMasq": false, "ipam": {"type": "host-local", "dataDir": ")" +
+                                   at("ipam") + R"(",
+    "ranges": [[{"subnet": "10.213.2.0/24"}]]}})")
+                  .ok());
   {
     auto network = open_cni_network({.config = at("net.json"), .program_folder = real, .state_folder = at("state")});
     ASSERT_TRUE(network.ok()) << message_of(network.status());

@@ -113,7 +113,8 @@ class OciRuntime final : public Runtime {
     return exit;
   }
 
-  Result<ExitStatus> exec(const std::string& id, const ProcessSpec& process, ProcessIo& io, std::stop_token stop) override {
+  Result<ExitStatus> exec(const std::string& id, const ProcessSpec& process, ProcessIo& io,
+                          std::stop_token stop) override {
     KILN_ASSIGN_OR_RETURN(std::shared_ptr<const RunningContainer> container, running_.find(id, stop));
     const std::string bundle = options_.state_root + "/" + id;
     KILN_RETURN_IF_ERROR(await_runtime(bundle, stop));
@@ -141,8 +142,8 @@ class OciRuntime final : public Runtime {
  private:
   using Kill = std::function<void(int number, int pidfd)>;
 
-  Result<ExitStatus> run_in(const ContainerSpec& container, const ProcessSpec& process, ProcessIo& io, std::stop_token stop,
-                            Bundle& bundle, int root, MountPoints& points) {
+  Result<ExitStatus> run_in(const ContainerSpec& container, const ProcessSpec& process, ProcessIo& io,
+                            std::stop_token stop, Bundle& bundle, int root, MountPoints& points) {
     KILN_ASSIGN_OR_RETURN(const User user, find_user(root, process.user));
     KILN_ASSIGN_OR_RETURN(const std::string home, home_of(root, user.uid));
     const std::vector<std::string> env = effective_env(process.env, home);
@@ -168,7 +169,8 @@ class OciRuntime final : public Runtime {
     surroundings.cgroup_mount = !is_crun_ || cgroups_.layout() == host::CgroupLayout::kV2;
     surroundings.cgroup_namespace = cgroups_.layout() == host::CgroupLayout::kV2;
 
-    KILN_RETURN_IF_ERROR(host::write_file(bundle.path() + "/config.json", oci_config(container, process, user, env, surroundings)));
+    KILN_RETURN_IF_ERROR(
+        host::write_file(bundle.path() + "/config.json", oci_config(container, process, user, env, surroundings)));
     KILN_RETURN_IF_ERROR(bundle.place(root, surroundings.root_path));
     KILN_ASSIGN_OR_RETURN(ProcessStreams streams, ProcessStreams::open(process.tty, io));
     streams.give_to(user.uid);
@@ -228,8 +230,9 @@ class OciRuntime final : public Runtime {
   }
 
   Status add_files(const ContainerSpec& container, OciSurroundings& surroundings, std::string& own_hosts) {
-    const bool host_network = !container.own_network && (container.network == NetworkMode::kHost ||
-                              (container.network == NetworkMode::kDefault && !options_.network));
+    const bool host_network =
+        !container.own_network &&
+        (container.network == NetworkMode::kHost || (container.network == NetworkMode::kDefault && !options_.network));
     KILN_ASSIGN_OR_RETURN(DnsFiles::File resolv_conf,
                           dns_files_.resolv_conf(host_network ? NetworkMode::kHost : container.network));
     surroundings.resolv_conf = resolv_conf.path;
@@ -270,7 +273,8 @@ class OciRuntime final : public Runtime {
       const bool inside = std::any_of(surroundings.binds.begin(), surroundings.binds.end(),
                                       [&](const auto& bind) { return target.starts_with(bind.target + "/"); });
       if (!inside && !target.starts_with("/dev/")) {
-        KILN_RETURN_IF_ERROR(points.ensure(target, directory ? Points::Kind::kDirectory : Points::Kind::kFile, Points::Stay::kStub));
+        KILN_RETURN_IF_ERROR(
+            points.ensure(target, directory ? Points::Kind::kDirectory : Points::Kind::kFile, Points::Stay::kStub));
       }
       std::vector<std::string> options = {"rbind"};
       for (const char* flag : {"ro", "nosuid", "nodev", "noexec"}) {
@@ -289,8 +293,9 @@ class OciRuntime final : public Runtime {
   }
 
   // Starts the program with the streams and serves them to its end.
-  Result<int> call(const std::vector<std::string>& arguments, ProcessStreams& streams, bool tty, const host::Cgroup* group,
-                   ProcessIo& io, const Kill& kill, std::stop_token stop, const std::function<void()>& started) {
+  Result<int> call(const std::vector<std::string>& arguments, ProcessStreams& streams, bool tty,
+                   const host::Cgroup* group, ProcessIo& io, const Kill& kill, std::stop_token stop,
+                   const std::function<void()>& started) {
     std::vector<std::string> env;
     for (const char* const* entry = environ; *entry != nullptr; ++entry) env.emplace_back(*entry);
     const Program program(command_line(arguments), env, "/");
@@ -314,17 +319,21 @@ class OciRuntime final : public Runtime {
     ChildFailure failure;
     Result<StartedChild> child = start_child(plan, failure);
     streams.close_child_ends();
-    if (!child.ok()) return failure.failed() ? errno_error(failure.error, fmt::format("start '{}'", program_)) : child.status();
+    if (!child.ok())
+      return failure.failed() ? errno_error(failure.error, fmt::format("start '{}'", program_)) : child.status();
     if (started) started();
     if (io.on_started) io.on_started();
     const int pidfd = child->pidfd.get();
-    return streams.serve(pidfd, io, [&](int number) { kill(number, pidfd); }, stop);
+    return streams.serve(
+        pidfd, io, [&](int number) { kill(number, pidfd); }, stop);
   }
 
   Status call_quietly(const std::vector<std::string>& arguments) {
     ProcessIo io;
     KILN_ASSIGN_OR_RETURN(ProcessStreams streams, ProcessStreams::open(false, io));
-    return call(arguments, streams, false, nullptr, io, [](int, int) {}, {}, nullptr).status();
+    return call(
+               arguments, streams, false, nullptr, io, [](int, int) {}, {}, nullptr)
+        .status();
   }
 
   RuntimeOptions options_;

@@ -35,7 +35,8 @@ Json seccomp_json(CapabilitySet capabilities) {
     Json entry = {{"names", rule.names}, {"action", rule.errno_value == 0 ? "SCMP_ACT_ALLOW" : "SCMP_ACT_ERRNO"}};
     if (rule.errno_value != 0) entry["errnoRet"] = rule.errno_value;
     for (const SeccompArg& arg : rule.args) {
-      entry["args"].push_back({{"index", arg.index}, {"value", arg.value}, {"valueTwo", arg.masked}, {"op", compare_name(arg.compare)}});
+      entry["args"].push_back(
+          {{"index", arg.index}, {"value", arg.value}, {"valueTwo", arg.masked}, {"op", compare_name(arg.compare)}});
     }
     calls.push_back(std::move(entry));
   }
@@ -45,11 +46,14 @@ Json seccomp_json(CapabilitySet capabilities) {
 #elif defined(__aarch64__)
   architectures = {"SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"};
 #endif
-  return {{"defaultAction", "SCMP_ACT_ERRNO"}, {"defaultErrnoRet", 1}, {"architectures", architectures}, {"syscalls", calls}};
+  return {{"defaultAction", "SCMP_ACT_ERRNO"},
+          {"defaultErrnoRet", 1},
+          {"architectures", architectures},
+          {"syscalls", calls}};
 }
 
-Json process_json(const ProcessSpec& process, SecurityMode security, const User& user, const std::vector<std::string>& env,
-                  const std::string& cwd, const std::string& apparmor_profile) {
+Json process_json(const ProcessSpec& process, SecurityMode security, const User& user,
+                  const std::vector<std::string>& env, const std::string& cwd, const std::string& apparmor_profile) {
   const bool insecure = security == SecurityMode::kInsecure;
   const std::vector<std::string> names = capability_names(insecure ? own_capabilities() : default_capabilities());
   Json capabilities = {{"bounding", names}, {"effective", names}, {"permitted", names}};
@@ -85,13 +89,17 @@ Json mounts_json(const ContainerSpec& container, const OciSurroundings& surround
     out.push_back(mount("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}));
   }
   out.push_back(mount("/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}));
-  out.push_back(mount("/dev/pts", "devpts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}));
-  out.push_back(mount("/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", fmt::format("size={}", container.shm_bytes)}));
+  out.push_back(mount("/dev/pts", "devpts", "devpts",
+                      {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}));
+  out.push_back(mount("/dev/shm", "tmpfs", "shm",
+                      {"nosuid", "noexec", "nodev", "mode=1777", fmt::format("size={}", container.shm_bytes)}));
   out.push_back(mount("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
   out.push_back(mount("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", sys_mode}));
-  out.push_back(mount("/etc/resolv.conf", "bind", surroundings.resolv_conf, {"nosuid", "noexec", "nodev", "rbind", "ro"}));
+  out.push_back(
+      mount("/etc/resolv.conf", "bind", surroundings.resolv_conf, {"nosuid", "noexec", "nodev", "rbind", "ro"}));
   out.push_back(mount("/etc/hosts", "bind", surroundings.hosts, {"nosuid", "noexec", "nodev", "rbind", "ro"}));
-  if (surroundings.cgroup_mount) out.push_back(mount("/sys/fs/cgroup", "cgroup", "cgroup", {sys_mode, "nosuid", "noexec", "nodev"}));
+  if (surroundings.cgroup_mount)
+    out.push_back(mount("/sys/fs/cgroup", "cgroup", "cgroup", {sys_mode, "nosuid", "noexec", "nodev"}));
   for (const auto& [path, target, options] : surroundings.binds) out.push_back(mount(target, "bind", path, options));
   return out;
 }
@@ -133,8 +141,13 @@ Json linux_json(const ContainerSpec& container, const OciSurroundings& surroundi
     out["seccomp"] = seccomp_json(default_capabilities());
   }
   for (const Device& device : extra) {
-    out["devices"].push_back({{"path", device.path}, {"type", std::string(1, device.type)}, {"major", device.major},
-                              {"minor", device.minor}, {"fileMode", device.mode}, {"uid", device.uid}, {"gid", device.gid}});
+    out["devices"].push_back({{"path", device.path},
+                              {"type", std::string(1, device.type)},
+                              {"major", device.major},
+                              {"minor", device.minor},
+                              {"fileMode", device.mode},
+                              {"uid", device.uid},
+                              {"gid", device.gid}});
   }
   return out;
 }
@@ -143,17 +156,19 @@ Json linux_json(const ContainerSpec& container, const OciSurroundings& surroundi
 
 std::string oci_config(const ContainerSpec& container, const ProcessSpec& process, const User& user,
                        const std::vector<std::string>& env, const OciSurroundings& surroundings) {
-  const Json config = {{"ociVersion", "1.0.2"},
-                       {"root", {{"path", surroundings.root_path}, {"readonly", container.root_readonly}}},
-                       {"hostname", container.hostname.empty() ? std::string(kDefaultHostname) : container.hostname},
-                       {"process", process_json(process, container.security, user, env, process.cwd, surroundings.apparmor_profile)},
-                       {"mounts", mounts_json(container, surroundings)},
-                       {"linux", linux_json(container, surroundings)}};
+  const Json config = {
+      {"ociVersion", "1.0.2"},
+      {"root", {{"path", surroundings.root_path}, {"readonly", container.root_readonly}}},
+      {"hostname", container.hostname.empty() ? std::string(kDefaultHostname) : container.hostname},
+      {"process", process_json(process, container.security, user, env, process.cwd, surroundings.apparmor_profile)},
+      {"mounts", mounts_json(container, surroundings)},
+      {"linux", linux_json(container, surroundings)}};
   return config.dump(-1, ' ', false, kReplace);
 }
 
 std::string oci_process(const ProcessSpec& process, SecurityMode security, const User& user,
-                        const std::vector<std::string>& env, const std::string& cwd, const std::string& apparmor_profile) {
+                        const std::vector<std::string>& env, const std::string& cwd,
+                        const std::string& apparmor_profile) {
   return process_json(process, security, user, env, cwd, apparmor_profile).dump(-1, ' ', false, kReplace);
 }
 

@@ -36,6 +36,7 @@ std::string oci_config(const ContainerSpec& container, const ProcessSpec& proces
                        const std::vector<std::string>& env, const OciSurroundings& surroundings);
 // The process object alone, for `exec --process`.
 std::string oci_process(const ProcessSpec& process, SecurityMode security, const User& user,
-                        const std::vector<std::string>& env, const std::string& cwd, const std::string& apparmor_profile);
+                        const std::vector<std::string>& env, const std::string& cwd,
+                        const std::string& apparmor_profile);
 
 }  // namespace kiln::sandbox

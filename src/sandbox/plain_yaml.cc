@@ -25,8 +25,10 @@ std::size_t comment_start(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (quote != 0) {
-      if (c == '\\' && quote == '"') ++i;
-      else if (c == quote) quote = 0;
+      if (c == '\\' && quote == '"')
+        ++i;
+      else if (c == quote)
+        quote = 0;
     } else if (c == '"' || c == '\'') {
       quote = c;
     } else if (c == '#' && (i == 0 || text[i - 1] == ' ' || text[i - 1] == '\t')) {
@@ -130,7 +132,8 @@ class Parser {
         continue;
       }
       ++at_;
-      const bool nested = at_ < lines_.size() && (lines_[at_].indent > indent || (lines_[at_].indent == indent && is_item()));
+      const bool nested =
+          at_ < lines_.size() && (lines_[at_].indent > indent || (lines_[at_].indent == indent && is_item()));
       if (!nested) {
         out[name] = nullptr;
         continue;

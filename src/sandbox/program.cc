@@ -32,7 +32,8 @@ std::vector<std::string> effective_env(const std::vector<std::string>& env, std:
   }
   // A name without a value takes the variable away.
   std::erase_if(out, [](const std::string& entry) { return entry.find('=') == std::string::npos; });
-  const bool has_home = std::any_of(out.begin(), out.end(), [](const std::string& e) { return e.starts_with("HOME="); });
+  const bool has_home =
+      std::any_of(out.begin(), out.end(), [](const std::string& e) { return e.starts_with("HOME="); });
   if (!has_home && !home.empty()) out.push_back(fmt::format("HOME={}", home));
   return out;
 }

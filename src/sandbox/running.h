@@ -17,8 +17,8 @@ namespace kiln::sandbox {
 // What a joining process needs to know of the first one. Immutable once running.
 struct RunningContainer {
   int pid = -1;
-  int pidfd = -1;                // valid while the lock below is held for reading or the run lasts
-  std::vector<int> cgroup_fds;   // duplicates; closed with this
+  int pidfd = -1;               // valid while the lock below is held for reading or the run lasts
+  std::vector<int> cgroup_fds;  // duplicates; closed with this
   std::vector<std::string> env;
   std::string cwd;
   SecurityMode security = SecurityMode::kSandbox;

@@ -35,7 +35,8 @@ Status self_test(Runtime& runtime, const std::string& state_root) {
   (void)host::remove_all(folder);
   KILN_RETURN_IF_ERROR(exit.status());
   if (exit->code == 0 || said.find("kiln-probe") == std::string::npos) {
-    return make_error(Fault::kEnvironment, Code::kFailedPrecondition, fmt::format("it ended with {} and said '{}'", exit->code, trim(said)));
+    return make_error(Fault::kEnvironment, Code::kFailedPrecondition,
+                      fmt::format("it ended with {} and said '{}'", exit->code, trim(said)));
   }
   return ok();
 }
@@ -50,13 +51,16 @@ bool kernel_has(const char* switch_file) {
 Status check_security_modules(const RuntimeOptions& options) {
   const std::string& profile = options.apparmor_profile;
   if (!profile.empty() && profile != "unconfined" && !kernel_has("/sys/module/apparmor/parameters/enabled")) {
-    return environment_error(Code::kFailedPrecondition,
-                             fmt::format("AppArmor profile '{}' is configured for steps, but this kernel runs without AppArmor", profile));
+    return environment_error(
+        Code::kFailedPrecondition,
+        fmt::format("AppArmor profile '{}' is configured for steps, but this kernel runs without AppArmor", profile));
   }
   if (options.selinux && !kernel_has("/sys/fs/selinux/enforce")) {
-    return environment_error(Code::kFailedPrecondition, "SELinux labels are configured for steps, but this kernel runs without SELinux");
+    return environment_error(Code::kFailedPrecondition,
+                             "SELinux labels are configured for steps, but this kernel runs without SELinux");
   }
-  if (options.selinux) return environment_error(Code::kUnimplemented, "SELinux labels for steps are not supported; leave the setting out");
+  if (options.selinux)
+    return environment_error(Code::kUnimplemented, "SELinux labels for steps are not supported; leave the setting out");
   return ok();
 }
 
@@ -66,7 +70,8 @@ void make_room_for_groups() {
   if (!parse_bool(wanted != nullptr ? wanted : "").value_or(false)) return;
   const host::CgroupTree tree = host::CgroupTree::probe();
   if (tree.layout() != host::CgroupLayout::kV2) return;
-  if (Status made = tree.make_root_leafless(); !made.ok()) log_warn("failed to prepare cgroup controllers: {}", message_of(made));
+  if (Status made = tree.make_root_leafless(); !made.ok())
+    log_warn("failed to prepare cgroup controllers: {}", message_of(made));
 }
 
 }  // namespace
@@ -91,7 +96,8 @@ Result<std::unique_ptr<Runtime>> open_runtime(RuntimeOptions options) {
   const std::string wanted = options.binary;
   const bool confined = !options.apparmor_profile.empty() && options.apparmor_profile != "unconfined";
   if (confined && wanted == "native") {
-    return environment_error(Code::kFailedPrecondition, "an AppArmor profile for steps needs crun or runc; configure one as the worker's binary");
+    return environment_error(Code::kFailedPrecondition,
+                             "an AppArmor profile for steps needs crun or runc; configure one as the worker's binary");
   }
   if (!confined && (wanted.empty() || wanted == "native")) {
     Result<std::unique_ptr<NativeRunner>> native = NativeRunner::open(options);
@@ -105,13 +111,16 @@ Result<std::unique_ptr<Runtime>> open_runtime(RuntimeOptions options) {
   for (const std::string& program : programs) {
     if (auto runtime = prove(open_oci_runtime(options, program), program)) return runtime;
   }
-  return environment_error(Code::kFailedPrecondition,
-                           fmt::format("no container runtime works here ({}); install crun or runc, or run as root", tried));
+  return environment_error(
+      Code::kFailedPrecondition,
+      fmt::format("no container runtime works here ({}); install crun or runc, or run as root", tried));
 }
 
 Status exit_error(const ProcessSpec& process, const ExitStatus& exit) {
   const std::string reason = exit.oom_killed ? "cannot allocate memory" : fmt::format("exit code: {}", exit.code);
-  const std::string what = process.args.empty() ? "" : fmt::format("process {} did not complete successfully: ", quote(join(process.args, " ")));
+  const std::string what =
+      process.args.empty() ? ""
+                           : fmt::format("process {} did not complete successfully: ", quote(join(process.args, " ")));
   Status status = user_error(exit.oom_killed ? Code::kResourceExhausted : Code::kUnknown, what + reason);
   // ExitMessage { uint32 Code = 1; } (gateway.proto)
   std::string message;

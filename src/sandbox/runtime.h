@@ -48,7 +48,7 @@ class ProcessControl {
 struct ProcessIo {
   std::function<void(std::string_view)> on_stdout;
   std::function<void(std::string_view)> on_stderr;
-  std::function<void()> on_started;  // the process is about to run its program
+  std::function<void()> on_started;   // the process is about to run its program
   ProcessControl* control = nullptr;  // null: no input (/dev/null), no signals
 };
 

@@ -35,7 +35,8 @@ class Box {
     usable_ = ::geteuid() == 0 && std::filesystem::exists("/bin/busybox");
     if (!usable_) return;
     std::filesystem::copy_file("/bin/busybox", path("tree/bin/busybox"));
-    for (const char* name : {"sh", "cat", "ls", "id", "sleep", "touch", "mount", "grep", "stat", "tty", "head", "yes", "mkdir", "env"}) {
+    for (const char* name :
+         {"sh", "cat", "ls", "id", "sleep", "touch", "mount", "grep", "stat", "tty", "head", "yes", "mkdir", "env"}) {
       std::filesystem::create_symlink("busybox", path(std::string("tree/bin/") + name));
     }
     write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nwww:x:33:34::/srv:/bin/sh\n");
@@ -43,7 +44,9 @@ class Box {
   }
   bool usable() const { return usable_; }
   std::string path(const std::string& inside) const { return dir_.path() + "/" + inside; }
-  void write(const std::string& inside, std::string_view text) { ASSERT_TRUE(host::write_file(path("tree/" + inside), text).ok()); }
+  void write(const std::string& inside, std::string_view text) {
+    ASSERT_TRUE(host::write_file(path("tree/" + inside), text).ok());
+  }
   ContainerSpec container() const { return {.id = new_id(), .root = {"bind", path("tree"), {}}}; }
 
  private:
@@ -69,7 +72,8 @@ class RuntimeContract : public testing::TestWithParam<const char*> {
   }
   Outcome run(const ContainerSpec& container, const ProcessSpec& process, std::stop_token stop = {}) {
     Outcome outcome;
-    ProcessIo io{.on_stdout = [&](std::string_view s) { outcome.out += s; }, .on_stderr = [&](std::string_view s) { outcome.err += s; }};
+    ProcessIo io{.on_stdout = [&](std::string_view s) { outcome.out += s; },
+                 .on_stderr = [&](std::string_view s) { outcome.err += s; }};
     outcome.exit = runtime->run(container, process, io, stop);
     return outcome;
   }
@@ -91,8 +95,10 @@ TEST_P(RuntimeContract, GivesOutputAndExitCode) {
 }
 
 TEST_P(RuntimeContract, IsolatesTheProcess) {
-  Outcome outcome = sh("echo $$; cat /proc/sys/kernel/hostname; grep -c . /proc/1/cmdline; grep -E 'CapEff|CapBnd|Seccomp:|NoNewPrivs' /proc/self/status; "
-                       "cat /etc/hosts; echo $HOME; ls /dev; mount");
+  Outcome outcome =
+      sh("echo $$; cat /proc/sys/kernel/hostname; grep -c . /proc/1/cmdline; grep -E "
+         "'CapEff|CapBnd|Seccomp:|NoNewPrivs' /proc/self/status; "
+         "cat /etc/hosts; echo $HOME; ls /dev; mount");
   ASSERT_TRUE(outcome.exit.ok()) << message_of(outcome.exit.status());
   EXPECT_EQ(outcome.exit->code, 0) << outcome.err;
   EXPECT_TRUE(outcome.out.starts_with("1\nbuildkitsandbox\n")) << outcome.out;
@@ -106,14 +112,17 @@ TEST_P(RuntimeContract, IsolatesTheProcess) {
 }
 
 TEST_P(RuntimeContract, HidesAndSealsPaths) {
-  Outcome outcome = sh("echo 1 > /proc/sys/kernel/domainname && echo written; head -c 1 /proc/kcore | grep -q . && echo kcore; "
-                       "ls /sys/firmware; touch /sys/x 2>/dev/null && echo sys; mount -t tmpfs none /bin 2>/dev/null && echo mounted; true");
+  Outcome outcome =
+      sh("echo 1 > /proc/sys/kernel/domainname && echo written; head -c 1 /proc/kcore | grep -q . && echo kcore; "
+         "ls /sys/firmware; touch /sys/x 2>/dev/null && echo sys; mount -t tmpfs none /bin 2>/dev/null && echo "
+         "mounted; true");
   ASSERT_TRUE(outcome.exit.ok()) << message_of(outcome.exit.status());
   EXPECT_EQ(outcome.out, "");
 }
 
 TEST_P(RuntimeContract, RunsAsTheNamedUser) {
-  ProcessSpec process = shell("id -u; id -g; id -G; echo $HOME; echo fine > /dev/stdout; grep CapEff /proc/self/status");
+  ProcessSpec process =
+      shell("id -u; id -g; id -G; echo $HOME; echo fine > /dev/stdout; grep CapEff /proc/self/status");
   process.user = "www";
   process.cwd = "/work/here";
   Outcome outcome = run(box.container(), process);
@@ -135,8 +144,9 @@ TEST_P(RuntimeContract, ShowsMountsAndLeavesNoStubs) {
                       {{"bind", box.path("src"), {"rbind"}}, "/mnt/b", "sub", nullptr},
                       {{"bind", box.path("src/sub/file"), {"rbind", "ro"}}, "/run/secrets/one", "", nullptr},
                       {{"tmpfs", "tmpfs", {"nosuid", "size=1048576"}}, "/mnt/t", "", nullptr}};
-  Outcome outcome = run(container, shell("cat /mnt/a/sub/file /mnt/b/file /run/secrets/one; touch /mnt/a/x 2>/dev/null || echo ro; "
-                                         "touch /mnt/b/new; touch /mnt/t/x && echo tmp"));
+  Outcome outcome =
+      run(container, shell("cat /mnt/a/sub/file /mnt/b/file /run/secrets/one; touch /mnt/a/x 2>/dev/null || echo ro; "
+                           "touch /mnt/b/new; touch /mnt/t/x && echo tmp"));
   ASSERT_TRUE(outcome.exit.ok()) << message_of(outcome.exit.status());
   EXPECT_EQ(outcome.out, "texttexttextro\ntmp\n") << outcome.err;
   EXPECT_TRUE(host::exists(box.path("src/sub/new")));
@@ -148,7 +158,9 @@ TEST_P(RuntimeContract, ShowsMountsAndLeavesNoStubs) {
 
 TEST_P(RuntimeContract, ShowsFilesFromMemory) {
   ContainerSpec container = box.container();
-  container.mounts = {{.what = {}, .target = "/run/secrets/key", .selector = "",
+  container.mounts = {{.what = {},
+                       .target = "/run/secrets/key",
+                       .selector = "",
                        .file = std::make_shared<InlineFile>(InlineFile{.bytes = "hush", .uid = 33, .mode = 0440})}};
   Outcome outcome = run(container, shell("cat /run/secrets/key; stat -c ' %u %a' /run/secrets/key"));
   ASSERT_TRUE(outcome.exit.ok()) << message_of(outcome.exit.status());
@@ -169,7 +181,8 @@ TEST_P(RuntimeContract, StopKillsEverythingSoon) {
     source.request_stop();
   });
   const auto begin = std::chrono::steady_clock::now();
-  Outcome outcome = run(box.container(), shell("sleep 100 & sleep 100 & trap '' TERM; sleep 100; sleep 100"), source.get_token());
+  Outcome outcome =
+      run(box.container(), shell("sleep 100 & sleep 100 & trap '' TERM; sleep 100; sleep 100"), source.get_token());
   EXPECT_TRUE(is_cancelled(outcome.exit.status())) << message_of(outcome.exit.status());
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 50s);  // half of what it would sleep
 }
@@ -190,12 +203,20 @@ TEST_P(RuntimeContract, RunsSecondProcessesInARunningContainer) {
   ProcessControl control;
   std::jthread first([&] {
     ProcessIo io{.control = &control};
-    (void)runtime->run(container, {.args = {"/bin/sh", "-c", "echo x > /shared; read line; exit 0"}, .env = {"PATH=/bin", "A=b"}}, io, {});
+    (void)runtime->run(container,
+                       {.args = {"/bin/sh", "-c", "echo x > /shared; read line; exit 0"}, .env = {"PATH=/bin", "A=b"}},
+                       io, {});
   });
   std::string out, err;
   ProcessIo io{.on_stdout = [&](std::string_view s) { out += s; }, .on_stderr = [&](std::string_view s) { err += s; }};
   while (!host::exists(box.path("tree/shared"))) std::this_thread::sleep_for(5ms);
-  Result<ExitStatus> exit = runtime->exec(container.id, {.args = {"/bin/sh", "-c", "cat /shared; echo $A; cat /proc/sys/kernel/hostname; grep -E 'CapEff|Seccomp:' /proc/self/status; exit 5"}, .cwd = "/bin"}, io, {});
+  Result<ExitStatus> exit = runtime->exec(
+      container.id,
+      {.args =
+           {"/bin/sh", "-c",
+            "cat /shared; echo $A; cat /proc/sys/kernel/hostname; grep -E 'CapEff|Seccomp:' /proc/self/status; exit 5"},
+       .cwd = "/bin"},
+      io, {});
   control.write_stdin("done\n");
   ASSERT_TRUE(exit.ok()) << message_of(exit.status());
   EXPECT_EQ(exit->code, 5) << err;
@@ -216,8 +237,10 @@ TEST_P(RuntimeContract, OffersATerminal) {
 TEST_P(RuntimeContract, GivesInsecureStepsEverything) {
   ContainerSpec container = box.container();
   container.security = SecurityMode::kInsecure;
-  Outcome outcome = run(container, shell("mkdir /m; mount -t tmpfs none /m && echo mounted; grep Seccomp: /proc/self/status; ls /dev/fuse; "
-                                         "mkdir /sys/fs/cgroup/cpuset/inner 2>/dev/null || mkdir /sys/fs/cgroup/inner"));
+  Outcome outcome =
+      run(container,
+          shell("mkdir /m; mount -t tmpfs none /m && echo mounted; grep Seccomp: /proc/self/status; ls /dev/fuse; "
+                "mkdir /sys/fs/cgroup/cpuset/inner 2>/dev/null || mkdir /sys/fs/cgroup/inner"));
 
   ASSERT_TRUE(outcome.exit.ok()) << message_of(outcome.exit.status());
   EXPECT_EQ(outcome.out, "mounted\nSeccomp:\t0\n/dev/fuse\n") << outcome.err;
@@ -260,9 +283,13 @@ TEST(BridgeNetwork, LetsAStepReachTheWorldFromAnAddressOfItsOwn) {
     auto runtime = *open_runtime({.state_root = box.path("state"), .network = *network});
     for (int round = 0; round < 2; ++round) {
       std::string out, err;
-      ProcessIo io{.on_stdout = [&](std::string_view s) { out += s; }, .on_stderr = [&](std::string_view s) { err += s; }};
+      ProcessIo io{.on_stdout = [&](std::string_view s) { out += s; },
+                   .on_stderr = [&](std::string_view s) { err += s; }};
       Result<ExitStatus> exit = runtime->run(
-          box.container(), {.args = {"/bin/busybox", "sh", "-c", "busybox ip -4 -o addr show eth0; busybox ping -c 1 -W 2 10.213.0.1; grep -c . /proc/net/route"}, .env = {"PATH=/bin"}},
+          box.container(),
+          {.args = {"/bin/busybox", "sh", "-c",
+                    "busybox ip -4 -o addr show eth0; busybox ping -c 1 -W 2 10.213.0.1; grep -c . /proc/net/route"},
+           .env = {"PATH=/bin"}},
           io, {});
       ASSERT_TRUE(exit.ok()) << message_of(exit.status());
       EXPECT_NE(out.find("inet 10.213.0."), std::string::npos) << out << err;
@@ -303,7 +330,8 @@ TEST(Users, AreFoundAsDockerFindsThem) {
   EXPECT_EQ(find_user(root.get(), "33")->groups, (std::vector<std::uint32_t>{34, 77}));
   EXPECT_EQ(find_user(root.get(), "www:extra")->gid, 77u);
   EXPECT_EQ(find_user(root.get(), "12:13")->gid, 13u);
-  EXPECT_EQ(message_of(find_user(root.get(), "0:none").status()), "unable to find group none: no matching entries in group file");
+  EXPECT_EQ(message_of(find_user(root.get(), "0:none").status()),
+            "unable to find group none: no matching entries in group file");
 }
 
 TEST(ContainerDevices, AreFoundByNameKindWildcardAndClass) {
@@ -335,14 +363,16 @@ devices:
 containerEdits:
   env:
   - ALL=1
-)").ok());
+)")
+                  .ok());
   ContainerDevices devices({.folders = {box.path("cdi")}});
   using Names = std::vector<std::string>;
   EXPECT_EQ(*devices.find("vendor1.com/device", false), Names{"vendor1.com/device=bar"});
   EXPECT_EQ(*devices.find("vendor1.com/device=*", false), (Names{"vendor1.com/device=bar", "vendor1.com/device=foo"}));
   EXPECT_EQ(*devices.find("class1", false), Names{"vendor1.com/device=foo"});
   EXPECT_EQ(*devices.find("vendor3.com/device=baz", true), Names{});
-  EXPECT_EQ(message_of(devices.find("vendor3.com/device=baz", false).status()), "required device \"vendor3.com/device=baz\" is not registered");
+  EXPECT_EQ(message_of(devices.find("vendor3.com/device=baz", false).status()),
+            "required device \"vendor3.com/device=baz\" is not registered");
   EXPECT_TRUE(devices.list()[0].auto_allowed);
   ContainerSpec container;
   ProcessSpec process;
@@ -356,10 +386,12 @@ containerEdits:
 }
 
 TEST(ResolvConf, LeavesOutWhatAContainerCannotReach) {
-  EXPECT_EQ(make_resolv_conf("# c\nnameserver 127.0.0.1\nnameserver 1.2.3.4\nsearch a b\noptions ndots:2\n", {}, NetworkMode::kNone),
+  EXPECT_EQ(make_resolv_conf("# c\nnameserver 127.0.0.1\nnameserver 1.2.3.4\nsearch a b\noptions ndots:2\n", {},
+                             NetworkMode::kNone),
             "nameserver 1.2.3.4\nsearch a b\noptions ndots:2\n");
   EXPECT_EQ(make_resolv_conf("nameserver 127.0.0.1\n", {}, NetworkMode::kHost), "nameserver 127.0.0.1\n");
-  EXPECT_EQ(make_resolv_conf("nameserver 1.1.1.1\n", {.nameservers = {"9.9.9.9"}}, NetworkMode::kDefault), "nameserver 9.9.9.9\n");
+  EXPECT_EQ(make_resolv_conf("nameserver 1.1.1.1\n", {.nameservers = {"9.9.9.9"}}, NetworkMode::kDefault),
+            "nameserver 9.9.9.9\n");
 }
 
 }  // namespace

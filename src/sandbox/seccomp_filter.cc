@@ -23,12 +23,18 @@ struct NewCall {
   int number;
 };
 constexpr NewCall kNewCalls[] = {
-    {"quotactl_fd", 443},       {"landlock_create_ruleset", 444}, {"landlock_add_rule", 445}, {"landlock_restrict_self", 446},
-    {"memfd_secret", 447},      {"process_mrelease", 448},        {"futex_waitv", 449},       {"set_mempolicy_home_node", 450},
-    {"cachestat", 451},         {"fchmodat2", 452},               {"map_shadow_stack", 453},  {"futex_wake", 454},
-    {"futex_wait", 455},        {"futex_requeue", 456},           {"statmount", 457},         {"listmount", 458},
-    {"lsm_get_self_attr", 459}, {"lsm_set_self_attr", 460},       {"lsm_list_modules", 461},  {"mseal", 462},
-    {"setxattrat", 463},        {"getxattrat", 464},              {"listxattrat", 465},       {"removexattrat", 466},
+    {"quotactl_fd", 443},       {"landlock_create_ruleset", 444},
+    {"landlock_add_rule", 445}, {"landlock_restrict_self", 446},
+    {"memfd_secret", 447},      {"process_mrelease", 448},
+    {"futex_waitv", 449},       {"set_mempolicy_home_node", 450},
+    {"cachestat", 451},         {"fchmodat2", 452},
+    {"map_shadow_stack", 453},  {"futex_wake", 454},
+    {"futex_wait", 455},        {"futex_requeue", 456},
+    {"statmount", 457},         {"listmount", 458},
+    {"lsm_get_self_attr", 459}, {"lsm_set_self_attr", 460},
+    {"lsm_list_modules", 461},  {"mseal", 462},
+    {"setxattrat", 463},        {"getxattrat", 464},
+    {"listxattrat", 465},       {"removexattrat", 466},
 #if defined(__x86_64__)
     {"uretprobe", 335},
 #endif
@@ -80,11 +86,10 @@ void add_condition(Code& code, const SeccompArg& arg) {
                                jump(BPF_JMP | BPF_JEQ | BPF_K, low, 0, kPatch)});
       return;
     case SeccompCompare::kMaskedEqual:
-      code.insert(code.end(),
-                  {load_high, statement(BPF_ALU | BPF_AND | BPF_K, high),
-                   jump(BPF_JMP | BPF_JEQ | BPF_K, static_cast<std::uint32_t>(arg.masked >> 32), 0, kPatch), load_low,
-                   statement(BPF_ALU | BPF_AND | BPF_K, low),
-                   jump(BPF_JMP | BPF_JEQ | BPF_K, static_cast<std::uint32_t>(arg.masked), 0, kPatch)});
+      code.insert(code.end(), {load_high, statement(BPF_ALU | BPF_AND | BPF_K, high),
+                               jump(BPF_JMP | BPF_JEQ | BPF_K, static_cast<std::uint32_t>(arg.masked >> 32), 0, kPatch),
+                               load_low, statement(BPF_ALU | BPF_AND | BPF_K, low),
+                               jump(BPF_JMP | BPF_JEQ | BPF_K, static_cast<std::uint32_t>(arg.masked), 0, kPatch)});
       return;
     case SeccompCompare::kLess:  // high < H, or high == H and low < L; here H is always 0
       code.insert(code.end(), {load_high, jump(BPF_JMP | BPF_JEQ | BPF_K, high, 0, kPatch), load_low,

@@ -18,14 +18,14 @@ enum class SeccompCompare { kLess, kEqual, kGreater, kMaskedEqual };
 // One condition on one argument.
 struct SeccompArg {
   unsigned index = 0;
-  std::uint64_t value = 0;  // kMaskedEqual: the mask
+  std::uint64_t value = 0;   // kMaskedEqual: the mask
   std::uint64_t masked = 0;  // kMaskedEqual: what must remain
   SeccompCompare compare = SeccompCompare::kEqual;
 };
 
 struct SeccompRule {
   std::vector<std::string_view> names;
-  int errno_value = 0;  // 0: allow; else refuse with this errno
+  int errno_value = 0;           // 0: allow; else refuse with this errno
   std::vector<SeccompArg> args;  // all must hold; none: always
 };
 

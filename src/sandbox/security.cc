@@ -11,9 +11,17 @@
 namespace kiln::sandbox {
 namespace {
 
-constexpr std::string_view kMasked[] = {
-    "/proc/acpi",        "/proc/asound",      "/proc/kcore",  "/proc/keys",    "/proc/latency_stats", "/proc/timer_list",
-    "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",   "/sys/firmware", "/sys/devices/virtual/powercap"};
+constexpr std::string_view kMasked[] = {"/proc/acpi",
+                                        "/proc/asound",
+                                        "/proc/kcore",
+                                        "/proc/keys",
+                                        "/proc/latency_stats",
+                                        "/proc/timer_list",
+                                        "/proc/timer_stats",
+                                        "/proc/sched_debug",
+                                        "/proc/scsi",
+                                        "/sys/firmware",
+                                        "/sys/devices/virtual/powercap"};
 constexpr std::string_view kReadonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
 
 int free_loop_number() {
@@ -30,8 +38,8 @@ std::span<const std::string_view> readonly_paths() { return kReadonly; }
 
 std::span<const Device> standard_devices() {
   static const std::vector<Device> kDevices = {
-      {.path = "/dev/null", .major = 1, .minor = 3},   {.path = "/dev/zero", .major = 1, .minor = 5},
-      {.path = "/dev/full", .major = 1, .minor = 7},   {.path = "/dev/random", .major = 1, .minor = 8},
+      {.path = "/dev/null", .major = 1, .minor = 3},    {.path = "/dev/zero", .major = 1, .minor = 5},
+      {.path = "/dev/full", .major = 1, .minor = 7},    {.path = "/dev/random", .major = 1, .minor = 8},
       {.path = "/dev/urandom", .major = 1, .minor = 9}, {.path = "/dev/tty", .major = 5, .minor = 0}};
   return kDevices;
 }
@@ -44,7 +52,8 @@ std::vector<Device> insecure_devices() {
   // The next free one and some more, for steps that set up several images.
   const int last = free_loop_number() + 7;
   for (int i = 0; i <= last; ++i) {
-    out.push_back({.path = fmt::format("/dev/loop{}", i), .type = 'b', .major = 7, .minor = static_cast<std::uint32_t>(i)});
+    out.push_back(
+        {.path = fmt::format("/dev/loop{}", i), .type = 'b', .major = 7, .minor = static_cast<std::uint32_t>(i)});
   }
   return out;
 }
@@ -66,15 +75,18 @@ std::vector<host::DeviceRule> device_rules(const ContainerSpec& container) {
       {.allow = false, .type = 'a'},
       {.type = 'c', .access = "m"},  // making a node is harmless while using it is not
       {.type = 'b', .access = "m"},
-      {.type = 'c', .major = 136},              // pseudo terminals
-      {.type = 'c', .major = 5, .minor = 2},    // ptmx
-      {.type = 'c', .major = 5, .minor = 1}};   // console
+      {.type = 'c', .major = 136},             // pseudo terminals
+      {.type = 'c', .major = 5, .minor = 2},   // ptmx
+      {.type = 'c', .major = 5, .minor = 1}};  // console
   for (const Device& device : standard_devices()) {
-    rules.push_back({.type = device.type, .major = static_cast<int>(device.major), .minor = static_cast<int>(device.minor)});
+    rules.push_back(
+        {.type = device.type, .major = static_cast<int>(device.major), .minor = static_cast<int>(device.minor)});
   }
   for (const Device& device : container.devices) {
-    rules.push_back({.type = device.type, .major = static_cast<int>(device.major),
-                     .minor = static_cast<int>(device.minor), .access = device.access});
+    rules.push_back({.type = device.type,
+                     .major = static_cast<int>(device.major),
+                     .minor = static_cast<int>(device.minor),
+                     .access = device.access});
   }
   return rules;
 }

@@ -16,8 +16,8 @@
 
 namespace kiln::sandbox {
 
-class NetworkLease;   // sandbox/network.h
-struct StepSamples;   // sandbox/step_samples.h
+class NetworkLease;  // sandbox/network.h
+struct StepSamples;  // sandbox/step_samples.h
 
 // A file whose contents come with the request and must not lie on a disk: a secret. Shown read-only
 // from memory, not executable unless the mode says so.
@@ -61,8 +61,8 @@ struct ResourceLimits {
   std::string cpuset_mems;
   std::int64_t pids_max = 0;
   bool empty() const {
-    return memory_bytes == 0 && memory_swap_bytes == 0 && cpu_shares == 0 && cpu_period_us == 0 &&
-           cpu_quota_us == 0 && cpuset_cpus.empty() && cpuset_mems.empty() && pids_max == 0;
+    return memory_bytes == 0 && memory_swap_bytes == 0 && cpu_shares == 0 && cpu_period_us == 0 && cpu_quota_us == 0 &&
+           cpuset_cpus.empty() && cpuset_mems.empty() && pids_max == 0;
   }
 };
 
@@ -96,7 +96,7 @@ struct ContainerSpec {
   std::vector<ExtraHost> extra_hosts;
   NetworkMode network = NetworkMode::kDefault;
   std::shared_ptr<const NetworkLease> own_network;  // instead of what `network` says
-  std::string trusted_certificate;  // PEM; among the tree's authorities while the first process runs
+  std::string trusted_certificate;                  // PEM; among the tree's authorities while the first process runs
   SecurityMode security = SecurityMode::kSandbox;
   std::string cgroup_parent;  // empty: the daemon's default; "x.slice:" keeps systemd's form
   ResourceLimits limits;

@@ -9,7 +9,10 @@ constexpr std::size_t kSamplesMax = 10;  // before the interval doubles
 }  // namespace
 
 SampleRecorder::SampleRecorder(const host::Cgroup& group, const NetworkLease* network)
-    : folders_(group.folders()), network_(network), start_(host::read_system_cpu()), thread_([this](std::stop_token stop) { run(stop); }) {}
+    : folders_(group.folders()),
+      network_(network),
+      start_(host::read_system_cpu()),
+      thread_([this](std::stop_token stop) { run(stop); }) {}
 
 SampleRecorder::~SampleRecorder() = default;
 

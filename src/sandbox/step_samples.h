@@ -25,8 +25,8 @@ struct StepSample {
 };
 
 struct StepSamples {
-  std::vector<StepSample> samples;              // in order; the last one is from the step's end
-  std::optional<host::SystemCpu> system_cpu;    // of the whole machine meanwhile
+  std::vector<StepSample> samples;            // in order; the last one is from the step's end
+  std::optional<host::SystemCpu> system_cpu;  // of the whole machine meanwhile
 };
 
 // One thread, besides its own; the group and the lease outlive it.

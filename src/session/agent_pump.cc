@@ -22,10 +22,14 @@ Result<std::shared_ptr<AgentPump>> AgentPump::start(std::shared_ptr<host::Poller
   return pump;
 }
 
-AgentPump::AgentPump(std::shared_ptr<host::Poller> poller, host::Fd socket, std::shared_ptr<http2::Stream> stream, End end,
-                     std::function<void()> end_writes)
-    : poller_(std::move(poller)), socket_(std::move(socket)), stream_(stream), end_(end),
-      end_writes_(std::move(end_writes)), reader_(std::move(stream)) {}
+AgentPump::AgentPump(std::shared_ptr<host::Poller> poller, host::Fd socket, std::shared_ptr<http2::Stream> stream,
+                     End end, std::function<void()> end_writes)
+    : poller_(std::move(poller)),
+      socket_(std::move(socket)),
+      stream_(stream),
+      end_(end),
+      end_writes_(std::move(end_writes)),
+      reader_(std::move(stream)) {}
 
 void AgentPump::abort() {
   aborted_ = true;

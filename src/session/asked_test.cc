@@ -198,7 +198,8 @@ TEST(Export, StreamsAndTreesArrive) {
   ASSERT_TRUE(host::write_file(to.path() + "/kept", "2").ok());
   Offers offers;
   std::string text, name;
-  offers.outputs[0].open = [&](const std::map<std::string, std::string>& metadata) -> Result<std::unique_ptr<ExportSink>> {
+  offers.outputs[0].open =
+      [&](const std::map<std::string, std::string>& metadata) -> Result<std::unique_ptr<ExportSink>> {
     name = metadata.at("containerimage.digest");
     return std::unique_ptr<ExportSink>(std::make_unique<TextSink>(text));
   };
@@ -262,7 +263,14 @@ TEST(Content, BlobsAtTheClientAreReadAndWritten) {
   ASSERT_TRUE(content.set_labels(fresh.digest, {{"k", "w"}}, {}).ok());
   EXPECT_EQ((*content.info(fresh.digest, {}))->labels.at("k"), "w");
   int seen = 0;
-  ASSERT_TRUE(content.list([&](const content::BlobInfo&) { ++seen; return ok(); }, {}).ok());
+  ASSERT_TRUE(content
+                  .list(
+                      [&](const content::BlobInfo&) {
+                        ++seen;
+                        return ok();
+                      },
+                      {})
+                  .ok());
   EXPECT_EQ(seen, 2);
   ClientContent elsewhere(daemon.group(*client), client->id(), "oci:none");
   EXPECT_EQ(elsewhere.open(blob, 0, {}).status().code(), Code::kNotFound);

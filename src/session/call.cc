@@ -40,9 +40,8 @@ http2::Outcome to_outcome(const Status& status) {
 }
 
 Status parse_message(const Pieces& pieces, google::protobuf::MessageLite& message) {
-  const bool good = pieces.size() == 1
-                        ? message.ParseFromArray(pieces[0].data(), static_cast<int>(pieces[0].size()))
-                        : message.ParseFromString(http2::flat(pieces));
+  const bool good = pieces.size() == 1 ? message.ParseFromArray(pieces[0].data(), static_cast<int>(pieces[0].size()))
+                                       : message.ParseFromString(http2::flat(pieces));
   return good ? ok() : peer_error(Code::kInvalidArgument, "the other end of the session sent a malformed message");
 }
 

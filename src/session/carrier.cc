@@ -11,8 +11,9 @@ constexpr std::size_t kReferredBytesMin = 4096;
 grpc::Slice slice_of(const Bytes& bytes) {
   if (bytes.view.size() < kReferredBytesMin || !bytes.keeper) return grpc::Slice(bytes.view.data(), bytes.view.size());
   using Keeper = std::shared_ptr<const void>;
-  return grpc::Slice(const_cast<char*>(bytes.view.data()), bytes.view.size(),
-                     [](void* keeper) { delete static_cast<Keeper*>(keeper); }, new Keeper(bytes.keeper));
+  return grpc::Slice(
+      const_cast<char*>(bytes.view.data()), bytes.view.size(),
+      [](void* keeper) { delete static_cast<Keeper*>(keeper); }, new Keeper(bytes.keeper));
 }
 
 grpc::ByteBuffer message_of_bytes(const http2::ByteQueue& bytes) {

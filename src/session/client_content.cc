@@ -79,7 +79,8 @@ class RemoteWriter final : public content::BlobWriter {
  public:
   RemoteWriter(std::shared_ptr<Session> session, const std::string& store_id, content::Descriptor expected,
                std::stop_token stop)
-      : session_(std::move(session)), call_(*session_, method("Write").c_str(), options_for(store_id, std::move(stop))),
+      : session_(std::move(session)),
+        call_(*session_, method("Write").c_str(), options_for(store_id, std::move(stop))),
         expected_(std::move(expected)) {
     buffer_.reserve(kMessageBytes);
   }

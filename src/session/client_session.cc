@@ -79,10 +79,12 @@ class TunnelledSession final : public ClientSession {
     connection_ = http2::Connection::server(
         [answering = answering_](std::shared_ptr<http2::Stream> stream) { answering->start(std::move(stream)); });
     auto stream = daemon.open(http2::request_fields(kSessionMethod, metadata, {}));
-    internal::carry_nested(stream, connection_, [stream] { stream->end(); }, [stream, state = state_] {
-      std::lock_guard lock(state->mutex);
-      state->ended = internal::to_status(http2::outcome_of(*stream));
-    });
+    internal::carry_nested(
+        stream, connection_, [stream] { stream->end(); },
+        [stream, state = state_] {
+          std::lock_guard lock(state->mutex);
+          state->ended = internal::to_status(http2::outcome_of(*stream));
+        });
   }
 
   const std::string& id() const override { return id_; }
@@ -111,11 +113,16 @@ class TunnelledSession final : public ClientSession {
     std::stop_token stop = stop_.get_token();
     if (offers_.agents) poller_ = std::make_shared<host::Poller>();
     internal::Served all[] = {
-        internal::serve_health(),          internal::serve_file_sync(offers_, stop),
-        internal::serve_file_send(offers_, stop), internal::serve_auth(offers_, stop),
-        internal::serve_secrets(offers_),  internal::serve_agents(offers_, poller_),
-        internal::serve_uploads(offers_, stop),   internal::serve_contents(offers_),
-        internal::serve_exporters(offers_), internal::serve_policy(offers_),
+        internal::serve_health(),
+        internal::serve_file_sync(offers_, stop),
+        internal::serve_file_send(offers_, stop),
+        internal::serve_auth(offers_, stop),
+        internal::serve_secrets(offers_),
+        internal::serve_agents(offers_, poller_),
+        internal::serve_uploads(offers_, stop),
+        internal::serve_contents(offers_),
+        internal::serve_exporters(offers_),
+        internal::serve_policy(offers_),
     };
     for (internal::Served& served : all) {
       for (auto& [method, answer] : served) {
@@ -130,7 +137,8 @@ class TunnelledSession final : public ClientSession {
     auto handle = [this](const std::string& method, const internal::Headers& headers, internal::DirectPipe& pipe) {
       std::stop_token stop = stop_.get_token();
       if (method == internal::kGiveFiles) {
-        return internal::give_files(offers_, headers, pipe, [&] { pipe.stop_reading(); }, stop);
+        return internal::give_files(
+            offers_, headers, pipe, [&] { pipe.stop_reading(); }, stop);
       }
       if (method == internal::kTakeOutput) return internal::take_output(offers_, headers, pipe, stop);
       return user_error(Code::kUnimplemented, fmt::format("unknown method {}", method));

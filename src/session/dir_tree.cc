@@ -110,8 +110,9 @@ class Walk {
 
   // Also bounds how deep the walk nests.
   Status too_long(const std::string& path) const {
-    return user_error(Code::kInvalidArgument, fmt::format("'{}/{}…': path of {} bytes is too long (the system takes {})",
-                                                          root_, path.substr(0, 100), root_.size() + path.size() + 1, PATH_MAX));
+    return user_error(Code::kInvalidArgument,
+                      fmt::format("'{}/{}…': path of {} bytes is too long (the system takes {})", root_,
+                                  path.substr(0, 100), root_.size() + path.size() + 1, PATH_MAX));
   }
 
   Status entry(int dir, const std::string& name, const std::string& path, Level& parent) {

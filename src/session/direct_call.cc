@@ -16,7 +16,9 @@ namespace {
 class DirectCall final : public ClientCall {
  public:
   DirectCall(host::Fd socket, std::stop_token stop)
-      : pipe_(std::move(socket)), stop_(std::move(stop)), on_stop_(stop_, std::function<void()>([this] { pipe_.abort(); })) {}
+      : pipe_(std::move(socket)),
+        stop_(std::move(stop)),
+        on_stop_(stop_, std::function<void()>([this] { pipe_.abort(); })) {}
 
   bool begin(std::string_view secret, const char* method, const Metadata& metadata) {
     std::string text(method);
@@ -34,7 +36,9 @@ class DirectCall final : public ClientCall {
   bool write(std::string_view head, const Bytes& body, Flush flush) override { return pipe_.write(head, body, flush); }
   bool takes_files() const override { return true; }
   bool write_file(std::string_view message, int file) override { return pipe_.write_file(message, file); }
-  bool write_from(std::string_view start, const host::FileBytes& rest) override { return pipe_.write_from(start, rest); }
+  bool write_from(std::string_view start, const host::FileBytes& rest) override {
+    return pipe_.write_from(start, rest);
+  }
   host::Fd take_file() override { return pipe_.take_file(); }
   bool complete() const override { return pipe_.complete(); }
   void writes_done() override { pipe_.end(ok()); }
@@ -46,7 +50,8 @@ class DirectCall final : public ClientCall {
     while (!pipe_.ended() && pipe_.read(ignored)) {
     }
     if (pipe_.ended()) return *pipe_.ended();
-    return stop_.stop_requested() ? cancelled() : peer_error(Code::kUnavailable, "the client went away during a transfer");
+    return stop_.stop_requested() ? cancelled()
+                                  : peer_error(Code::kUnavailable, "the client went away during a transfer");
   }
 
  private:
@@ -57,7 +62,8 @@ class DirectCall final : public ClientCall {
 
 bool is_door_name(std::string_view name) {
   return name.starts_with(kDirectPrefix) && name.size() == kDirectPrefix.size() + 32 &&
-         std::all_of(name.begin(), name.end(), [](char c) { return c == '-' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
+         std::all_of(name.begin(), name.end(),
+                     [](char c) { return c == '-' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
 }
 
 // Only doors are knocked at: a client may not send the daemon to other sockets of the machine.

@@ -113,7 +113,8 @@ DirectDoor::Stranger::Is DirectDoor::listen_to(Stranger& stranger) const {
   stranger.said.append(bytes, 0, static_cast<std::size_t>(got));
   // The frame's head is no secret: who gets that wrong need not be heard to the end.
   const std::size_t head = expected.size() - secret_.size();
-  if (stranger.said.size() >= head && stranger.said.compare(0, head, expected, 0, head) != 0) return Stranger::Is::kNobody;
+  if (stranger.said.size() >= head && stranger.said.compare(0, head, expected, 0, head) != 0)
+    return Stranger::Is::kNobody;
   if (stranger.said.size() < expected.size()) return Stranger::Is::kWaiting;
   return same_secret(stranger.said, expected) ? Stranger::Is::kKnown : Stranger::Is::kNobody;
 }

@@ -38,9 +38,7 @@ host::Fd knock(const std::string& address) {
 
 std::string secret_of(const std::string& address) { return address.substr(address.find(kDirectSeparator) + 1); }
 
-bool say(DirectPipe& pipe, std::string text) {
-  return pipe.write(text, {}, MessagePipe::Flush::kNow);
-}
+bool say(DirectPipe& pipe, std::string text) { return pipe.write(text, {}, MessagePipe::Flush::kNow); }
 
 std::string heard(MessagePipe& pipe) {
   Pieces message;
@@ -236,8 +234,9 @@ TEST(DirectCall, NeverKnocksAtOtherSockets) {
   auto client = daemon.connect(std::move(offers));
   auto attached = daemon.sessions.get(client->id(), 5s, {});
   ASSERT_TRUE(attached.ok());
-  for (const std::string& bad : {std::string("other-socket"), name + "x", std::string("kiln-direct-") + std::string(31, 'a'),
-                                 std::string("kiln-direct-") + std::string(32, 'b')}) {
+  for (const std::string& bad :
+       {std::string("other-socket"), name + "x", std::string("kiln-direct-") + std::string(31, 'a'),
+        std::string("kiln-direct-") + std::string(32, 'b')}) {
     auto hello = parse_hello({{"x-docker-expose-session-uuid", "x"}, {kDirectHeader, bad + ":secret"}});
     ASSERT_TRUE(hello.ok());
     auto session = daemon.sessions.attach(*std::move(hello), http2::Connection::client());

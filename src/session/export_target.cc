@@ -50,7 +50,8 @@ class CallSink final : public ExportSink, public host::FileSink {
     if (!buffer_.empty()) KILN_RETURN_IF_ERROR(send_buffer());
     for (std::uint64_t done = 0; done < bytes.size;) {
       std::uint64_t size = std::min<std::uint64_t>(bytes.size - done, kMessageBytes);
-      if (!call_->write_from(internal::bytes_message_head(size), {bytes.file, bytes.offset + done, size})) return ended();
+      if (!call_->write_from(internal::bytes_message_head(size), {bytes.file, bytes.offset + done, size}))
+        return ended();
       done += size;
     }
     return ok();

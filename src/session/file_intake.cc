@@ -110,7 +110,8 @@ Result<std::int64_t> take_contents(int from, int to, ContentHasher* hasher,
   while (total < info.st_size) {
     if (stop.stop_requested()) return cancelled();
     std::string& piece = thread ? thread->free_piece() : own;
-    auto wanted = static_cast<std::size_t>(std::min<std::int64_t>(info.st_size - total, static_cast<std::int64_t>(piece.size())));
+    auto wanted =
+        static_cast<std::size_t>(std::min<std::int64_t>(info.st_size - total, static_cast<std::int64_t>(piece.size())));
     KILN_ASSIGN_OR_RETURN(std::size_t n, host::read_some(from, {piece.data(), wanted}));
     if (n == 0) break;  // became shorter meanwhile
     std::string_view bytes(piece.data(), n);

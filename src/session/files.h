@@ -85,7 +85,7 @@ class TreeIndex {
 
 // Where a sync writes, and what it learns.
 struct SyncTarget {
-  std::string dir;             // exists; written by this sync only
+  std::string dir;  // exists; written by this sync only
   // Of `dir`, brought up to date. After an error that came behind before_change, `dir` is undefined
   // and the index empty; else both are as they were.
   TreeIndex* index = nullptr;
@@ -107,7 +107,7 @@ struct TreeChange {
   std::vector<std::string> removed;
 };
 struct SyncOutcome {
-  bool changed = false;  // whether anything on disk differs from before
+  bool changed = false;              // whether anything on disk differs from before
   std::optional<TreeChange> change;  // nothing when it was not followed: then all may have changed
   std::int64_t bytes = 0;
   std::int64_t files_written = 0;

@@ -13,7 +13,10 @@ class NestedCarrier final : public http2::Carrier, public std::enable_shared_fro
  public:
   NestedCarrier(std::shared_ptr<http2::Stream> stream, std::shared_ptr<http2::Connection> connection,
                 std::function<void()> finish, std::function<void()> done)
-      : stream_(stream), connection_(std::move(connection)), finish_(std::move(finish)), done_(std::move(done)),
+      : stream_(stream),
+        connection_(std::move(connection)),
+        finish_(std::move(finish)),
+        done_(std::move(done)),
         reader_(std::move(stream)) {}
 
   void start() {
@@ -83,7 +86,8 @@ class NestedCarrier final : public http2::Carrier, public std::enable_shared_fro
 
 void carry_nested(std::shared_ptr<http2::Stream> stream, std::shared_ptr<http2::Connection> connection,
                   std::function<void()> finish, std::function<void()> done) {
-  std::make_shared<NestedCarrier>(std::move(stream), std::move(connection), std::move(finish), std::move(done))->start();
+  std::make_shared<NestedCarrier>(std::move(stream), std::move(connection), std::move(finish), std::move(done))
+      ->start();
 }
 
 }  // namespace kiln::session::internal

@@ -62,7 +62,8 @@ class TreeTransfer : public testing::TestWithParam<Batching> {};
 TEST_P(TreeTransfer, FilesOfAllSizesArrive) {
   auto from = *host::TempDir::make("from"), to = *host::TempDir::make("to");
   std::vector<std::pair<std::string, std::size_t>> files = {
-      {"empty", 0}, {"one", 1}, {"small", 32 * 1024 - 1}, {"edge", 32 * 1024}, {"over", 32 * 1024 + 1}, {"big", 3 << 20}};
+      {"empty", 0},    {"one", 1}, {"small", 32 * 1024 - 1}, {"edge", 32 * 1024}, {"over", 32 * 1024 + 1},
+      {"big", 3 << 20}};
   for (auto& [name, size] : files) {
     std::string text(size, 'x');
     for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 7 + i / 251);
@@ -102,7 +103,8 @@ TEST_P(TreeTransfer, FilesOfAllSizesArrive) {
 INSTANTIATE_TEST_SUITE_P(BothWays, TreeTransfer, testing::Values(Batching::kOff, Batching::kOn));
 
 TEST(Packets, MalformedBytesAreAnErrorOfThePeer) {
-  for (std::string bytes : {std::string("\x7a\xff"), std::string("\x12\x7f"), std::string("\x08\x09"), std::string("\x22\xff\xff\xff\xff\x0f")}) {
+  for (std::string bytes : {std::string("\x7a\xff"), std::string("\x12\x7f"), std::string("\x08\x09"),
+                            std::string("\x22\xff\xff\xff\xff\x0f")}) {
     Lane in, out;
     in.messages.push_back(bytes);
     in.close();
@@ -119,7 +121,12 @@ TEST(Packets, MalformedBytesAreAnErrorOfThePeer) {
 
 TEST(Packets, OfSeveralContentsInOneTheLastCounts) {
   Packet packet;
-  ASSERT_TRUE(packet.parse(std::string_view("\x08\x02\x22\x01" "a" "\x22\x02" "bc")).ok());
+  ASSERT_TRUE(packet
+                  .parse(std::string_view("\x08\x02\x22\x01"
+                                          "a"
+                                          "\x22\x02"
+                                          "bc"))
+                  .ok());
   EXPECT_EQ(packet.data_text(), "bc");
   EXPECT_EQ(packet.data_size, 2u);
 }

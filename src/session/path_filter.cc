@@ -123,8 +123,7 @@ Result<std::optional<std::vector<std::string>>> follow_links(const std::string& 
   return without_nested({resolver.found().begin(), resolver.found().end()});
 }
 
-Result<PathFilter> PathFilter::make(const TreeFilter& filter,
-                                    const std::optional<std::vector<std::string>>& resolved) {
+Result<PathFilter> PathFilter::make(const TreeFilter& filter, const std::optional<std::vector<std::string>>& resolved) {
   PathFilter out;
   std::optional<std::vector<std::string>> includes = filter.include_patterns;
   if (resolved) {

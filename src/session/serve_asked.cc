@@ -1,6 +1,6 @@
 // The small services: health, secrets, agents, uploads, exporters, policy.
-#include <fmt/format.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 
 #include "base/stream.h"
 #include "session/internal/agent_pump.h"
@@ -24,7 +24,8 @@ namespace policy = moby::buildkit::v1::sourcepolicy::policysession;
 std::string agent_of(const std::string& id) { return id.empty() ? "default" : id; }
 
 // The pump takes the call over.
-void forward_agent(AgentSource& agents, const std::shared_ptr<host::Poller>& poller, std::shared_ptr<http2::ServedCall> call) {
+void forward_agent(AgentSource& agents, const std::shared_ptr<host::Poller>& poller,
+                   std::shared_ptr<http2::ServedCall> call) {
   Result<host::Fd> socket = agents.connect(agent_of(header_of(*call, "buildkit.ssh.id")));
   if (!socket.ok()) return call->finish(to_outcome(socket.status()));
   ::fcntl(socket->get(), F_SETFL, ::fcntl(socket->get(), F_GETFL) | O_NONBLOCK);
@@ -123,9 +124,9 @@ Served serve_exporters(const Offers& offers) {
     if (!offers.finalize) return user_error(Code::kUnimplemented, "no exporter finalize callback registered");
     return offers.finalize({request.exporter_response().begin(), request.exporter_response().end()});
   };
-  return {{"/moby.exporter.v1.Exporter/FindExporters", answer_with<Find, exporter::FindExportersResponse>(find)},
-          {"/moby.exporter.v1.Exporter/FinalizeExport",
-           answer_with<Finalize, exporter::FinalizeExportResponse>(finalize)}};
+  return {
+      {"/moby.exporter.v1.Exporter/FindExporters", answer_with<Find, exporter::FindExportersResponse>(find)},
+      {"/moby.exporter.v1.Exporter/FinalizeExport", answer_with<Finalize, exporter::FinalizeExportResponse>(finalize)}};
 }
 
 Served serve_policy(const Offers& offers) {

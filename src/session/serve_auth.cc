@@ -61,7 +61,10 @@ class Auth {
 
  private:
   Result<Key> key_for(const std::string& host, const std::string& salt) {
-    std::string_view off = [] { const char* value = getenv("BUILDKIT_NO_CLIENT_TOKEN"); return value ? value : ""; }();
+    std::string_view off = [] {
+      const char* value = getenv("BUILDKIT_NO_CLIENT_TOKEN");
+      return value ? value : "";
+    }();
     if (off == "1" || off == "t" || off == "T" || off == "true" || off == "TRUE" || off == "True") {
       return user_error(Code::kUnavailable, "client side tokens disabled");
     }

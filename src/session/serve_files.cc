@@ -40,8 +40,7 @@ Status give_files(const Offers& offers, const Headers& headers, MessagePipe& pip
 
 namespace {
 
-Status take_tree(const OutputTarget& output, const Headers& headers, MessagePipe& pipe,
-                 std::stop_token stop) {
+Status take_tree(const OutputTarget& output, const Headers& headers, MessagePipe& pipe, std::stop_token stop) {
   if (output.mirror && first_of(headers, "buildkit-exporter-multi-platform") != "1") {
     return user_error(Code::kFailedPrecondition,
                       "local exporter mode=delete requires a BuildKit daemon with multi-platform local export support");
@@ -61,8 +60,7 @@ Status take_tree(const OutputTarget& output, const Headers& headers, MessagePipe
   return receive_tree(packets, target, options, stop).status();
 }
 
-Status take_stream(const OutputTarget& output, const Headers& headers,
-                   MessagePipe& pipe) {
+Status take_stream(const OutputTarget& output, const Headers& headers, MessagePipe& pipe) {
   constexpr std::string_view kPrefix = "exporter-md-";
   std::map<std::string, std::string> metadata;
   for (const auto& [key, value] : headers) {
@@ -96,7 +94,8 @@ Status take_output(const Offers& offers, const Headers& headers, MessagePipe& pi
 Served serve_file_sync(const Offers& offers, std::stop_token stop) {
   if (offers.dirs.empty()) return {};
   auto give = [&offers, stop](http2::ServedCall& call, MessagePipe& pipe) {
-    return give_files(offers, headers_of(call), pipe, [&] { call.cancel(); }, stop);
+    return give_files(
+        offers, headers_of(call), pipe, [&] { call.cancel(); }, stop);
   };
   auto tar = [](http2::ServedCall&, MessagePipe&) {
     return user_error(Code::kUnimplemented, "failed to negotiate protocol");

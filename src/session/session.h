@@ -36,8 +36,8 @@ struct Hello {
   std::string name;
   std::string shared_key;         // names the client's machine and directory; trees are reused by it
   std::set<std::string> methods;  // lower case: "/moby.filesync.v1.filesync/diffcopy"
-  bool batches = false;  // understands many file packets in one message (ours do)
-  std::string door;      // where ours may be asked for files beside the tunnel; "" for none
+  bool batches = false;           // understands many file packets in one message (ours do)
+  std::string door;               // where ours may be asked for files beside the tunnel; "" for none
   // Replaces the health check's interval and patience, at least a second; for tests of clients.
   std::optional<std::chrono::milliseconds> health_timeout;
 };
@@ -79,8 +79,8 @@ class Sessions {
   Sessions();
   ~Sessions();
 
-  // Takes the daemon's end of a connection, which has begun or is about to. An older session of the same id is replaced. A health
-  // check every 5 s closes it after two failures in a row (patience 15 s, or 1.5 times the last
+  // Takes the daemon's end of a connection, which has begun or is about to. An older session of the same id is
+  // replaced. A health check every 5 s closes it after two failures in a row (patience 15 s, or 1.5 times the last
   // answer). The session leaves the registry when it closes.
   Result<std::shared_ptr<Session>> attach(Hello hello, std::shared_ptr<http2::Connection> connection);
   // The session, waited for until `patience` is over (zero: no waiting); NotFound "no active session

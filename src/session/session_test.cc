@@ -24,11 +24,14 @@ void write(const std::string& path, const std::string& text) {
 Result<SyncOutcome> sync(Daemon& daemon, const ClientSession& client, const FileRequest& request,
                          const SyncTarget& target) {
   Result<SyncOutcome> outcome = engine_error("nobody");
-  Status status = file_asker(daemon.group(client))->with_client("", [&](FileGiver& giver) {
-    EXPECT_EQ(giver.shared_key(), "shared");
-    outcome = giver.sync(request, target, {});
-    return outcome.status();
-  }, {});
+  Status status = file_asker(daemon.group(client))
+                      ->with_client("",
+                                    [&](FileGiver& giver) {
+                                      EXPECT_EQ(giver.shared_key(), "shared");
+                                      outcome = giver.sync(request, target, {});
+                                      return outcome.status();
+                                    },
+                                    {});
   if (!status.ok()) return status;
   return outcome;
 }
@@ -192,7 +195,8 @@ TEST_P(Files, ManyFilesInBothStates) {
   const char* wanted = getenv("KILN_FILES");
   int dirs = wanted ? atoi(wanted) / 100 : 20;
   for (int d = 0; d < dirs; ++d) {
-    for (int f = 0; f < 100; ++f) write(fmt::format("{}/dir{}/file{}", from.path(), d, f), std::string(3960, 'a' + f % 26));
+    for (int f = 0; f < 100; ++f)
+      write(fmt::format("{}/dir{}/file{}", from.path(), d, f), std::string(3960, 'a' + f % 26));
   }
   const char* big = getenv("KILN_BIG_MB");
   Offers offers;

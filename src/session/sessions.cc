@@ -43,7 +43,8 @@ struct Sessions::State : std::enable_shared_from_this<Sessions::State> {
 
   void watch_health(std::stop_token stop);
   void check(const std::shared_ptr<Health>& health);
-  void checked(const std::shared_ptr<Health>& health, const std::shared_ptr<http2::Stream>& call, Ticks::time_point began);
+  void checked(const std::shared_ptr<Health>& health, const std::shared_ptr<http2::Stream>& call,
+               Ticks::time_point began);
 };
 
 void Sessions::State::watch_health(std::stop_token stop) {

@@ -15,8 +15,8 @@
 #include "base/quote.h"
 #include "host/fs.h"
 #include "session/internal/agent_pump.h"
-#include "session/internal/connection.h"
 #include "session/internal/call.h"
+#include "session/internal/connection.h"
 #include "wire/ssh.pb.h"
 
 namespace kiln::session {
@@ -117,8 +117,8 @@ Result<std::unique_ptr<SshSocket>> listen_for(std::shared_ptr<Session> session, 
       chmod(path.c_str(), options.mode) != 0) {
     return errno_error(errno, fmt::format("listen at '{}'", path));
   }
-  auto listener = std::make_shared<Listener>(std::move(session), options.id.empty() ? "default" : options.id,
-                                             std::move(socket));
+  auto listener =
+      std::make_shared<Listener>(std::move(session), options.id.empty() ? "default" : options.id, std::move(socket));
   KILN_RETURN_IF_ERROR(listener->start());
   return std::unique_ptr<SshSocket>(
       std::make_unique<ListeningSocket>(std::move(dir), std::move(path), std::move(listener)));

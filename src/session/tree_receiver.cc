@@ -341,8 +341,9 @@ class TreeReceiver {
 
   static Status written(const Status& status, const std::string& path) {
     if (status.ok()) return status;
-    return environment_error(Code::kResourceExhausted, fmt::format("write '{}' of the context: {}", path,
-                             errno_of(status) == ENOSPC ? "no space left on device" : message_of(status)));
+    return environment_error(Code::kResourceExhausted,
+                             fmt::format("write '{}' of the context: {}", path,
+                                         errno_of(status) == ENOSPC ? "no space left on device" : message_of(status)));
   }
 
   // Contents that came as an open file.
@@ -416,12 +417,12 @@ class TreeReceiver {
   std::uint32_t next_id_ = 0;
   bool stats_done_ = false;
   std::string last_path_;
-  std::vector<std::string> told_dirs_;       // from the root to where the stats stand
-  std::vector<FileStat> waiting_dirs_;       // metadata only: told, not yet needed
-  std::string dropped_dir_;                  // "dir/": left out by the map
+  std::vector<std::string> told_dirs_;  // from the root to where the stats stand
+  std::vector<FileStat> waiting_dirs_;  // metadata only: told, not yet needed
+  std::string dropped_dir_;             // "dir/": left out by the map
   std::string metadata_;
 
-  TreeIndex entries_;         // the new index
+  TreeIndex entries_;          // the new index
   std::vector<bool> written_;  // by entry: made anew by this sync
   std::vector<std::string> removed_;
   std::unordered_set<std::size_t> unfinished_dirs_;

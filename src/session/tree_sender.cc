@@ -212,7 +212,8 @@ class TreeSender {
   // Hands over a large file on a file system that cannot keep its reader waiting for ever.
   bool pass_file(std::uint32_t id, int fd) {
     struct stat info;
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size < kPassedBytesMin || !on_this_machine(fd)) return false;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size < kPassedBytesMin || !on_this_machine(fd))
+      return false;
     if (lseek(fd, 0, SEEK_SET) == 0 && pipe_.write_file(id, fd, info.st_size)) {
       tell_progress();
       return true;

@@ -99,7 +99,8 @@ Status TreeWriter::make_link(const FileStat& stat) {
 Status TreeWriter::enter(std::string_view folder) {
   if (folder_fd_.valid() && folder == folder_) return ok();
   folder_ = folder;
-  int fd = openat(root_.get(), folder_.empty() ? "." : folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  int fd =
+      openat(root_.get(), folder_.empty() ? "." : folder_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return failed(errno, "open directory", folder_);
   folder_fd_ = host::Fd(fd);
   created_ = host::NewFiles::in(fd);

@@ -20,7 +20,7 @@ std::multimap<std::string, std::string> headers_of(grpc::CallbackServerContext& 
 }  // namespace
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* serve_session(Sessions& sessions,
-                                                                            grpc::CallbackServerContext* context) {
+                                                                           grpc::CallbackServerContext* context) {
   Result<Hello> hello = parse_hello(headers_of(*context));
   if (!hello.ok()) return internal::refuse_served(hello.status());
   auto connection = http2::Connection::client();
@@ -37,8 +37,8 @@ void serve_session(Sessions& sessions, std::shared_ptr<http2::Stream> stream) {
   Result<std::shared_ptr<Session>> session = sessions.attach(*std::move(hello), connection);
   if (!session.ok()) return call->finish(internal::to_outcome(session.status()));
   call->begin();
-  internal::carry_nested(call->stream(), std::move(connection), [call] { call->finish({}); },
-                         [session = *session] { session->close(); });
+  internal::carry_nested(
+      call->stream(), std::move(connection), [call] { call->finish({}); }, [session = *session] { session->close(); });
 }
 
 }  // namespace kiln::session

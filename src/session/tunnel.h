@@ -32,7 +32,7 @@ inline constexpr const char* kSessionMethod = "/moby.buildkit.v1.Control/Session
 // Attaches the caller as a session and serves until one side ends. Owns itself. The registry must
 // outlive the server.
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* serve_session(Sessions& sessions,
-                                                                            grpc::CallbackServerContext* context);
+                                                                           grpc::CallbackServerContext* context);
 // The same for a call that did not come through gRPC's library.
 void serve_session(Sessions& sessions, std::shared_ptr<http2::Stream> stream);
 

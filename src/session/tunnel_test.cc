@@ -138,7 +138,13 @@ TEST(BytesMessages, AreReadHoweverTheyAreCut) {
       EXPECT_EQ(http2::flat(pieces), content);
     }
   }
-  for (const std::string& bad : {std::string("\x0a\x05" "abc"), std::string("\x0a\x02" "abc"), std::string("\x12\x01" "a"), std::string("\x0a")}) {
+  for (const std::string& bad : {std::string("\x0a\x05"
+                                             "abc"),
+                                 std::string("\x0a\x02"
+                                             "abc"),
+                                 std::string("\x12\x01"
+                                             "a"),
+                                 std::string("\x0a")}) {
     http2::Pieces pieces = {bad};
     EXPECT_EQ(internal::bytes_of_message(pieces).code(), Code::kInvalidArgument);
   }

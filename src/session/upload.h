@@ -16,6 +16,7 @@
 namespace kiln::session {
 
 // The stream of a URL; the stop token also ends its reads. NotFound when no client knows it.
-Result<std::unique_ptr<ByteSource>> pull_upload(const SessionGroup& group, const std::string& url, std::stop_token stop);
+Result<std::unique_ptr<ByteSource>> pull_upload(const SessionGroup& group, const std::string& url,
+                                                std::stop_token stop);
 
 }  // namespace kiln::session

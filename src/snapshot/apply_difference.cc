@@ -24,12 +24,13 @@ Status apply_directory(int from, int to, const std::string& path, host::TreeCopy
     if (stop.stop_requested()) return cancelled();
     std::string at = path.empty() ? name : path + "/" + name;
     struct stat info, there;
-    if (::fstatat(from, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) return errno_error(errno, fmt::format("stat '{}'", at));
+    if (::fstatat(from, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
+      return errno_error(errno, fmt::format("stat '{}'", at));
     std::string source = fmt::format("{}/{}", host::fd_path(from), name);
     bool directory = S_ISDIR(info.st_mode);
     bool opaque = directory && host::xattr_of(source, kOpaque) == "y";
-    bool merges = directory && !opaque && ::fstatat(to, name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-                  S_ISDIR(there.st_mode);
+    bool merges =
+        directory && !opaque && ::fstatat(to, name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(there.st_mode);
     if (!merges) KILN_RETURN_IF_ERROR(host::remove_all_at(to, name, stop));
     if (takes_away(info)) continue;
     KILN_RETURN_IF_ERROR(copy.entry_alone(from, to, name, at, info));

@@ -112,8 +112,7 @@ Status write_difference(const std::string& lower, const std::string& upper, cons
   KILN_ASSIGN_OR_RETURN(Fd above, host::open_file(upper, O_RDONLY | O_DIRECTORY));
   KILN_ASSIGN_OR_RETURN(Fd to, host::open_file(out, O_RDONLY | O_DIRECTORY));
   Comparison comparison(to.get(), stop);
-  KILN_RETURN_IF_ERROR(
-      comparison.directory(below.get(), above.get(), "", [&]() -> Result<int> { return to.get(); }));
+  KILN_RETURN_IF_ERROR(comparison.directory(below.get(), above.get(), "", [&]() -> Result<int> { return to.get(); }));
   struct stat info;
   if (::fstat(above.get(), &info) != 0) return errno_error(errno, "stat");
   host::CopyOptions options;

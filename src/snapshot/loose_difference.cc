@@ -37,7 +37,8 @@ class Loosening {
  public:
   using Place = std::function<Result<int>()>;  // the directory to write to, made when first asked for
 
-  Loosening(int out_root, std::stop_token stop) : writes_(out_root >= 0), copy_(out_root, options_, stop), stop_(stop) {}
+  Loosening(int out_root, std::stop_token stop)
+      : writes_(out_root >= 0), copy_(out_root, options_, stop), stop_(stop) {}
   bool changes() const { return changes_; }
 
   // `hidden`: nothing of `lower` (-1: there is none) shines through `upper`.
@@ -52,7 +53,8 @@ class Loosening {
     for (const std::string& name : above) {
       if (stop_.stop_requested()) return cancelled();
       if (changes_ && !writes_) return ok();
-      KILN_RETURN_IF_ERROR(entry(has(below, name) ? lower : -1, upper, hidden, name, path.empty() ? name : path + "/" + name, out));
+      KILN_RETURN_IF_ERROR(
+          entry(has(below, name) ? lower : -1, upper, hidden, name, path.empty() ? name : path + "/" + name, out));
     }
     for (const std::string& name : below) {
       if (hidden && !has(above, name)) KILN_RETURN_IF_ERROR(take_away(name, out));
@@ -121,7 +123,8 @@ class Loosening {
   Status take_away(const std::string& name, const Place& out) {
     if (!writes_) return ok();
     KILN_ASSIGN_OR_RETURN(int to, out());
-    return ::mknodat(to, name.c_str(), S_IFCHR, makedev(0, 0)) == 0 ? ok() : errno_error(errno, "mark what was removed");
+    return ::mknodat(to, name.c_str(), S_IFCHR, makedev(0, 0)) == 0 ? ok()
+                                                                    : errno_error(errno, "mark what was removed");
   }
 
   bool writes_;
@@ -141,12 +144,14 @@ Result<bool> loose_difference_differs(const std::string& lower, const std::strin
   return walk.changes();
 }
 
-Status write_loose_difference(const std::string& lower, const std::string& upper, const std::string& out, std::stop_token stop) {
+Status write_loose_difference(const std::string& lower, const std::string& upper, const std::string& out,
+                              std::stop_token stop) {
   KILN_ASSIGN_OR_RETURN(Fd below, host::open_file(lower, O_RDONLY | O_DIRECTORY));
   KILN_ASSIGN_OR_RETURN(Fd above, host::open_file(upper, O_RDONLY | O_DIRECTORY));
   KILN_ASSIGN_OR_RETURN(Fd to, host::open_file(out, O_RDONLY | O_DIRECTORY));
-  KILN_RETURN_IF_ERROR(
-      Loosening(to.get(), stop).directory(below.get(), above.get(), false, "", [&]() -> Result<int> { return to.get(); }));
+  KILN_RETURN_IF_ERROR(Loosening(to.get(), stop).directory(below.get(), above.get(), false, "", [&]() -> Result<int> {
+    return to.get();
+  }));
   struct stat info;
   if (::fstat(above.get(), &info) != 0) return errno_error(errno, "stat");
   return host::TreeCopy(to.get(), {}, stop).attributes(above.get(), to.get(), ".", info);

@@ -87,7 +87,8 @@ class OverlaySnapshotter final : public Snapshotter {
 
   Result<std::vector<std::string>> list() override {
     KILN_ASSIGN_OR_RETURN(std::vector<std::string> names, host::list_dir(root_));
-    std::erase_if(names, [](const std::string& name) { return name == "empty" || name == "probed" || name == "stacks"; });
+    std::erase_if(names,
+                  [](const std::string& name) { return name == "empty" || name == "probed" || name == "stacks"; });
     return names;
   }
 

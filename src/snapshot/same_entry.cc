@@ -38,7 +38,8 @@ Result<host::Xattrs> visible_xattrs(int directory, const std::string& name) {
 
 }  // namespace
 
-Result<bool> same_entry(int lower, const struct stat& below, int upper, const struct stat& above, const std::string& name) {
+Result<bool> same_entry(int lower, const struct stat& below, int upper, const struct stat& above,
+                        const std::string& name) {
   const struct stat &a = below, &b = above;
   if (a.st_dev == b.st_dev && a.st_ino == b.st_ino) return true;
   if (a.st_mode != b.st_mode || a.st_uid != b.st_uid || a.st_gid != b.st_gid || a.st_rdev != b.st_rdev) return false;

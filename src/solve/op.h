@@ -33,7 +33,7 @@ using OutputRef = std::shared_ptr<const Output>;
 
 // How one input takes part in the key.
 struct InputRule {
-  std::string selector;       // digest of the part of the input that matters; "" = all
+  std::string selector;        // digest of the part of the input that matters; "" = all
   bool content_keyed = false;  // Op::content_key may be asked once the input is solved
 };
 
@@ -98,8 +98,8 @@ struct Vertex {
   Vertex(const Vertex&) = delete;
   Vertex& operator=(const Vertex&) = delete;
 
-  Digest digest;              // identity; equal digests share one execution
-  std::string name;           // as shown in progress
+  Digest digest;     // identity; equal digests share one execution
+  std::string name;  // as shown in progress
   std::vector<Edge> inputs;
   bool ignore_cache = false;  // run even if a record exists; still saved
   std::optional<event::ProgressGroup> group;

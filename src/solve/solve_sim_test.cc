@@ -143,7 +143,8 @@ std::vector<Node> random_graph(std::mt19937_64& random, bool failures) {
   std::vector<Node> nodes(3 + random() % 14);
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     nodes[i].name = "op" + std::to_string(random() % 10) + std::string(random() % 2, 'x');
-    for (std::size_t k = i == 0 ? 0 : random() % 4; k > 0; --k) nodes[i].inputs.push_back(static_cast<int>(random() % i));
+    for (std::size_t k = i == 0 ? 0 : random() % 4; k > 0; --k)
+      nodes[i].inputs.push_back(static_cast<int>(random() % i));
     nodes[i].content_keyed = nodes[i].name[2] % 3 == 0;
     nodes[i].fails = failures && nodes[i].name == "op7x";
   }
@@ -162,7 +163,9 @@ std::vector<std::shared_ptr<const Vertex>> to_vertices(const std::vector<Node>& 
     }
     vertex->digest = Digest::of(text);
     vertex->name = node.name;
-    vertex->make_op = [node, &world]() -> Result<std::unique_ptr<Op>> { return std::make_unique<NumberOp>(node, world); };
+    vertex->make_op = [node, &world]() -> Result<std::unique_ptr<Op>> {
+      return std::make_unique<NumberOp>(node, world);
+    };
     out.push_back(std::move(vertex));
   }
   return out;
@@ -175,7 +178,10 @@ std::vector<std::optional<std::string>> evaluate(const std::vector<Node>& nodes)
     std::vector<std::string> inputs;
     bool failed = node.fails;
     for (int i : node.inputs) {
-      if (out[i]) inputs.push_back(*out[i]); else failed = true;
+      if (out[i])
+        inputs.push_back(*out[i]);
+      else
+        failed = true;
     }
     out.push_back(failed ? std::nullopt : std::optional(result_of(node, inputs)));
   }
@@ -202,7 +208,10 @@ struct Sim {
     solver.reset();
     run();
   }
-  void run() { while (spawner->step()) {} }
+  void run() {
+    while (spawner->step()) {
+    }
+  }
   std::shared_ptr<SeededSpawner> spawner;
   std::shared_ptr<cache::MemoryRecordStore> records;
   std::shared_ptr<NumberStore> outputs;
@@ -218,7 +227,13 @@ void simulate(std::uint64_t seed, bool failures, bool cancels) {
   for (int round = 0; round < 2; ++round) {
     std::vector<std::unique_ptr<NullSink>> sinks;
     std::vector<std::shared_ptr<Job>> jobs;
-    struct Expect { std::optional<std::string> value; std::optional<Result<Solved>> got; bool cancelled = false; std::shared_ptr<Job> job; Edge edge; };
+    struct Expect {
+      std::optional<std::string> value;
+      std::optional<Result<Solved>> got;
+      bool cancelled = false;
+      std::shared_ptr<Job> job;
+      Edge edge;
+    };
     std::vector<std::unique_ptr<Expect>> expects;
     auto nodes = random_graph(random, failures);
     auto values = evaluate(nodes);
@@ -374,7 +389,8 @@ TEST(SolverSim, DiamondsAreSolvedAndFoundAgain) {
     nodes[i].name = "d" + std::to_string(i);
     nodes[i].content_keyed = i % 3 == 0;
     const std::size_t row = i / 100 * 100;
-    for (std::size_t k = 0; k < 100 && row > 0; k += 10) nodes[i].inputs.push_back(static_cast<int>(row - 100 + (k + i) % 100));
+    for (std::size_t k = 0; k < 100 && row > 0; k += 10)
+      nodes[i].inputs.push_back(static_cast<int>(row - 100 + (k + i) % 100));
   }
   std::vector<int> top(100);
   for (int i = 0; i < 100; ++i) top[static_cast<std::size_t>(i)] = 19900 + i;

@@ -28,14 +28,19 @@ Job::~Job() {
   loop_->post([loop = loop_, id = id_] { loop->close_job(id); });
 }
 
-void Job::solve(const Edge& edge, std::function<void(Result<Solved>)> done) { solve_again(edge, nullptr, std::move(done)); }
+void Job::solve(const Edge& edge, std::function<void(Result<Solved>)> done) {
+  solve_again(edge, nullptr, std::move(done));
+}
 
 void Job::solve_again(const Edge& edge, OutputRef lost, std::function<void(Result<Solved>)> done) {
   Request request{loop_->next_id(), id_, std::move(done), std::move(lost)};
-  loop_->post([loop = loop_, edge, request = std::move(request)]() mutable { loop->request(edge, std::move(request)); });
+  loop_->post(
+      [loop = loop_, edge, request = std::move(request)]() mutable { loop->request(edge, std::move(request)); });
 }
 
-Result<Solved> Job::solve(const Edge& edge, std::stop_token stop) { return solve_again(edge, nullptr, std::move(stop)); }
+Result<Solved> Job::solve(const Edge& edge, std::stop_token stop) {
+  return solve_again(edge, nullptr, std::move(stop));
+}
 
 Result<Solved> Job::solve_again(const Edge& edge, OutputRef lost, std::stop_token stop) {
   struct Answer {
@@ -44,17 +49,18 @@ Result<Solved> Job::solve_again(const Edge& edge, OutputRef lost, std::stop_toke
     std::optional<Result<Solved>> value;
   };
   auto answer = std::make_shared<Answer>();
-  Request request{loop_->next_id(), id_, [answer](Result<Solved> value) {
+  Request request{loop_->next_id(), id_,
+                  [answer](Result<Solved> value) {
                     std::lock_guard lock(answer->mutex);
                     answer->value = std::move(value);
                     answer->ready.notify_all();
                   },
                   std::move(lost)};
   std::uint64_t request_id = request.id;
-  loop_->post([loop = loop_, edge, request = std::move(request)]() mutable { loop->request(edge, std::move(request)); });
-  std::stop_callback on_stop(stop, [&] {
-    loop_->post([loop = loop_, request_id] { loop->cancel_request(request_id); });
-  });
+  loop_->post(
+      [loop = loop_, edge, request = std::move(request)]() mutable { loop->request(edge, std::move(request)); });
+  std::stop_callback on_stop(stop,
+                             [&] { loop_->post([loop = loop_, request_id] { loop->cancel_request(request_id); }); });
   std::unique_lock lock(answer->mutex);
   answer->ready.wait(lock, [&] { return answer->value.has_value(); });
   return *std::move(answer->value);
@@ -84,7 +90,8 @@ std::shared_ptr<Job> Solver::new_job(JobOptions options) {
   std::uint64_t id = loop_->next_id();
   auto events = std::make_shared<JobEvents>(options.sink, options.misses);
   for (const auto& session : options.sessions) loop_->sessions().add(id, session);
-  loop_->post([loop = loop_, id, events, imports = std::move(options.imports)] { loop->open_job(id, events, imports); });
+  loop_->post(
+      [loop = loop_, id, events, imports = std::move(options.imports)] { loop->open_job(id, events, imports); });
   return std::make_shared<Job>(loop_, id, events);
 }
 

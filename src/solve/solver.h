@@ -64,10 +64,10 @@ struct KnownOutput {
 };
 
 struct JobOptions {
-  event::EventSink* sink = nullptr;    // outlives the job
-  std::vector<std::string> sessions;   // sessions that may serve its steps
-  std::vector<CacheSource> imports;    // looked up after the daemon's own
-  event::MissSink* misses = nullptr;   // outlives the job; told why steps run; may be null
+  event::EventSink* sink = nullptr;   // outlives the job
+  std::vector<std::string> sessions;  // sessions that may serve its steps
+  std::vector<CacheSource> imports;   // looked up after the daemon's own
+  event::MissSink* misses = nullptr;  // outlives the job; told why steps run; may be null
 };
 
 class Loop;       // internal

@@ -39,7 +39,8 @@ class BlobFetch final : public Fetch {
     KILN_ASSIGN_OR_RETURN(SavedFile saved, save_file(*images_->options().trees, *body, file,
                                                      {.description = "blob " + place_.ref.str()}, asker.stop));
     if (descriptor.digest.algorithm() == "sha256" && saved.digest != descriptor.digest) {
-      return peer_error(Code::kFailedPrecondition, fmt::format("blob {} has digest {}", place_.ref.str(), saved.digest.str()));
+      return peer_error(Code::kFailedPrecondition,
+                        fmt::format("blob {} has digest {}", place_.ref.str(), saved.digest.str()));
     }
     return saved.tree;
   }
@@ -59,7 +60,8 @@ Result<std::unique_ptr<Fetch>> BlobSource::open(const graph::SourceOp& op, const
   place.kind = layout ? ImagePlace::Kind::kLayout : ImagePlace::Kind::kRegistry;
   KILN_ASSIGN_OR_RETURN(place.ref, Reference::parse(parts.second));
   if (place.ref.digest.empty()) {
-    return user_error(Code::kInvalidArgument, fmt::format("invalid image blob reference {}: a digest is needed", op.identifier));
+    return user_error(Code::kInvalidArgument,
+                      fmt::format("invalid image blob reference {}: a digest is needed", op.identifier));
   }
   FileWish wish;
   for (const auto& [name, value] : op.attrs) {

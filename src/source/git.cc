@@ -22,7 +22,8 @@ std::string without_prefix(std::string_view text, std::string_view prefix) {
 }
 
 Status wrong_checksum(const GitWish& wish, std::string_view got) {
-  return user_error(Code::kFailedPrecondition, fmt::format("expected checksum to match {}, got {}", wish.checksum, got));
+  return user_error(Code::kFailedPrecondition,
+                    fmt::format("expected checksum to match {}, got {}", wish.checksum, got));
 }
 
 // ls-remote's lines as a map from ref to object.
@@ -61,7 +62,8 @@ Result<GitTip> choose(const GitWish& wish, const std::string& ref, const std::ma
   } else {
     return user_error(Code::kNotFound, fmt::format("repository does not contain ref {}", ref));
   }
-  if (!is_commit_sha(tip.object)) return peer_error(Code::kFailedPrecondition, fmt::format("invalid commit sha \"{}\"", tip.object));
+  if (!is_commit_sha(tip.object))
+    return peer_error(Code::kFailedPrecondition, fmt::format("invalid commit sha \"{}\"", tip.object));
   if (!wish.checksum.empty() && !tip.object.starts_with(wish.checksum) && !behind_tag.starts_with(wish.checksum)) {
     return wrong_checksum(wish, behind_tag.empty() ? tip.object : tip.object + " or " + behind_tag);
   }
@@ -140,7 +142,8 @@ Result<GitWish> read_git_wish(const graph::SourceOp& op) {
     if (name == graph::kAttrGitSigRequireSignedTag) wish.signature->require_signed_tag = yes;
     if (name == graph::kAttrGitSigIgnoreSignedTag) wish.signature->ignore_signed_tag = yes;
   }
-  if (wish.ref.starts_with('-')) return user_error(Code::kInvalidArgument, fmt::format("invalid git ref \"{}\"", wish.ref));
+  if (wish.ref.starts_with('-'))
+    return user_error(Code::kInvalidArgument, fmt::format("invalid git ref \"{}\"", wish.ref));
   if (!wish.checksum.empty() && !all_hex(wish.checksum)) {
     return user_error(Code::kInvalidArgument,
                       fmt::format("invalid checksum {} for Git URL, expected hex commit hash", wish.checksum));
@@ -250,7 +253,8 @@ Result<GitMeta> GitSource::meta(const graph::SourceOp& op, const MetaOptions& op
   KILN_ASSIGN_OR_RETURN(GitTip tip, resolve(wish, asker));
   if (wish.signature) KILN_RETURN_IF_ERROR(verify(wish, tip, asker));
   if (options.git_object) return objects(wish, tip, asker);
-  return GitMeta{.checksum = tip.object, .ref = tip.ref, .commit_checksum = tip.commit, .commit_object = {}, .tag_object = {}};
+  return GitMeta{
+      .checksum = tip.object, .ref = tip.ref, .commit_checksum = tip.commit, .commit_object = {}, .tag_object = {}};
 }
 
 Status GitSource::verify(const GitWish& wish, const GitTip& tip, const Asker& asker) {
@@ -268,20 +272,25 @@ Status GitSource::verify(const GitWish& wish, const GitTip& tip, const Asker& as
 
 // The commit and, when the tip is one, the tag, as git stores them.
 Result<GitMeta> GitSource::objects(const GitWish& wish, const GitTip& tip, const Asker& asker) {
-  GitMeta meta{.checksum = tip.object, .ref = tip.ref, .commit_checksum = tip.commit, .commit_object = {}, .tag_object = {}};
+  GitMeta meta{
+      .checksum = tip.object, .ref = tip.ref, .commit_checksum = tip.commit, .commit_object = {}, .tag_object = {}};
   KILN_ASSIGN_OR_RETURN(NamedLocks::Held lock, repositories_.take(wish.remote, asker.stop));
   KILN_ASSIGN_OR_RETURN(GitSession session, GitSession::open(wish, asker));
   KILN_ASSIGN_OR_RETURN(GitRepository repository, GitRepository::fetch(*options_.trees, session, wish, tip, asker));
-  KILN_ASSIGN_OR_RETURN(std::string kind, repository.git().run({"cat-file", "-t", tip.object}, asker, GitCommand::Logged::kNo));
+  KILN_ASSIGN_OR_RETURN(std::string kind,
+                        repository.git().run({"cat-file", "-t", tip.object}, asker, GitCommand::Logged::kNo));
   std::string commit = tip.object;
   meta.commit_checksum.clear();
   if (trim(kind) == "tag") {
-    KILN_ASSIGN_OR_RETURN(commit, repository.git().run({"rev-parse", tip.object + "^{commit}"}, asker, GitCommand::Logged::kNo));
+    KILN_ASSIGN_OR_RETURN(
+        commit, repository.git().run({"rev-parse", tip.object + "^{commit}"}, asker, GitCommand::Logged::kNo));
     commit = std::string(trim(commit));
     meta.commit_checksum = commit;
-    KILN_ASSIGN_OR_RETURN(meta.tag_object, repository.git().run({"cat-file", "tag", tip.object}, asker, GitCommand::Logged::kNo));
+    KILN_ASSIGN_OR_RETURN(meta.tag_object,
+                          repository.git().run({"cat-file", "tag", tip.object}, asker, GitCommand::Logged::kNo));
   }
-  KILN_ASSIGN_OR_RETURN(meta.commit_object, repository.git().run({"cat-file", "commit", commit}, asker, GitCommand::Logged::kNo));
+  KILN_ASSIGN_OR_RETURN(meta.commit_object,
+                        repository.git().run({"cat-file", "commit", commit}, asker, GitCommand::Logged::kNo));
   return meta;
 }
 

@@ -52,7 +52,7 @@ struct GitWish {
   std::string bundle;          // locator of the blob that stands in for the remote
   std::string bundle_session;  // of a client's layout
   std::string bundle_store;
-  bool checkout_bundle = false;  // the tree is a file "bundle" instead of the files
+  bool checkout_bundle = false;             // the tree is a file "bundle" instead of the files
   std::shared_ptr<const GitBundle> staged;  // the bundle, once it was fetched
   struct Signature {
     std::string keys;

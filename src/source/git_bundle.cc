@@ -21,13 +21,16 @@ Status init_bare(const GitCommand& git, bool sha256, const Asker& asker) {
 }
 
 // Bundles say it in the names of their objects.
-Result<bool> uses_sha256(const GitCommand& git, const std::string& bundle, const std::string& name, const Asker& asker) {
+Result<bool> uses_sha256(const GitCommand& git, const std::string& bundle, const std::string& name,
+                         const Asker& asker) {
   Result<std::string> refs = git.run({"ls-remote", "--", bundle}, asker, kQuiet);
   if (!refs.ok()) return annotate(refs.status(), "failed to inspect git bundle " + name);
   const std::string_view object = split_once(*refs, '\t').first;
-  if (refs->empty()) return user_error(Code::kFailedPrecondition, fmt::format("failed to inspect git bundle {}: no refs found", name));
+  if (refs->empty())
+    return user_error(Code::kFailedPrecondition, fmt::format("failed to inspect git bundle {}: no refs found", name));
   if (!is_commit_sha(object)) {
-    return user_error(Code::kFailedPrecondition, fmt::format("failed to inspect git bundle {}: invalid object ID \"{}\"", name, object));
+    return user_error(Code::kFailedPrecondition,
+                      fmt::format("failed to inspect git bundle {}: invalid object ID \"{}\"", name, object));
   }
   return object.size() == 64;
 }
@@ -36,14 +39,16 @@ Result<bool> uses_sha256(const GitCommand& git, const std::string& bundle, const
 
 Result<ImagePlace> bundle_place(const GitWish& wish) {
   const auto fail = [&](std::string_view why) {
-    return user_error(Code::kInvalidArgument, fmt::format("failed to parse git.bundle locator \"{}\": {}", wish.bundle, why));
+    return user_error(Code::kInvalidArgument,
+                      fmt::format("failed to parse git.bundle locator \"{}\": {}", wish.bundle, why));
   };
   const std::size_t end = wish.bundle.find("://");
   if (end == std::string::npos) return fail("missing scheme");
   const std::string scheme = wish.bundle.substr(0, end);
   if (scheme != kRegistryBlob && scheme != kLayoutBlob) {
-    return user_error(Code::kInvalidArgument, fmt::format("git.bundle locator scheme \"{}\" is not supported; expected \"{}\" or \"{}\"",
-                                                          scheme, kRegistryBlob, kLayoutBlob));
+    return user_error(Code::kInvalidArgument,
+                      fmt::format("git.bundle locator scheme \"{}\" is not supported; expected \"{}\" or \"{}\"",
+                                  scheme, kRegistryBlob, kLayoutBlob));
   }
   const std::string body = wish.bundle.substr(end + 3);
   ImagePlace place;
@@ -52,7 +57,8 @@ Result<ImagePlace> bundle_place(const GitWish& wish) {
   place.ref = *std::move(ref);
   if (place.ref.digest.empty()) return fail("invalid digest: the blob is named by its digest");
   if (place.ref.digest.algorithm() != "sha256") {
-    return fail(fmt::format("digest algorithm \"{}\" not supported, expected \"sha256\"", place.ref.digest.algorithm()));
+    return fail(
+        fmt::format("digest algorithm \"{}\" not supported, expected \"sha256\"", place.ref.digest.algorithm()));
   }
   if (scheme == kLayoutBlob) {
     place.kind = ImagePlace::Kind::kLayout;
@@ -67,11 +73,13 @@ Status check_bundle_wish(const GitWish& wish) {
     KILN_RETURN_IF_ERROR(bundle_place(wish).status());
     if (wish.checksum.empty()) return user_error(Code::kInvalidArgument, "git.bundle requires git.checksum to be set");
     if (is_commit_sha(wish.ref) && !wish.ref.starts_with(wish.checksum)) {
-      return user_error(Code::kFailedPrecondition, fmt::format("expected checksum to match {}, got {}", wish.checksum, wish.ref));
+      return user_error(Code::kFailedPrecondition,
+                        fmt::format("expected checksum to match {}, got {}", wish.checksum, wish.ref));
     }
   }
   if (!wish.checkout_bundle) return ok();
-  for (const auto& [set, name] : {std::pair(wish.keep_git_dir, "git.keepgitdir"), std::pair(!wish.subdir.empty(), "git.subdir")}) {
+  for (const auto& [set, name] :
+       {std::pair(wish.keep_git_dir, "git.keepgitdir"), std::pair(!wish.subdir.empty(), "git.subdir")}) {
     if (set) return user_error(Code::kInvalidArgument, fmt::format("git.checkoutbundle is incompatible with {}", name));
   }
   return ok();
@@ -87,7 +95,8 @@ std::string bundle_ref(const std::string& ref) {
   return "refs/heads/" + std::string(name);
 }
 
-Result<std::shared_ptr<const GitBundle>> GitBundle::stage(const OpenBlob& open_blob, const GitWish& wish, const Asker& asker) {
+Result<std::shared_ptr<const GitBundle>> GitBundle::stage(const OpenBlob& open_blob, const GitWish& wish,
+                                                          const Asker& asker) {
   KILN_ASSIGN_OR_RETURN(ImagePlace place, bundle_place(wish));
   KILN_ASSIGN_OR_RETURN(host::TempDir folder, host::TempDir::make("kiln-git-bundle-"));
   std::shared_ptr<const GitBundle> bundle(new GitBundle(std::move(folder)));
@@ -113,7 +122,8 @@ Status GitBundle::download(const OpenBlob& open_blob, const ImagePlace& place, c
   }
   const Digest digest = hasher.finish();
   if (digest == place.ref.digest) return ok();
-  return peer_error(Code::kFailedPrecondition, fmt::format("expected checksum to match {}, got {}", place.ref.digest.str(), digest.str()));
+  return peer_error(Code::kFailedPrecondition,
+                    fmt::format("expected checksum to match {}, got {}", place.ref.digest.str(), digest.str()));
 }
 
 Status GitBundle::import(const GitWish& wish, const ImagePlace& place, const Asker& asker) const {
@@ -124,7 +134,8 @@ Status GitBundle::import(const GitWish& wish, const ImagePlace& place, const Ask
   git.git_dir = directory();
   KILN_RETURN_IF_ERROR(init_bare(git, sha256, asker));
   Status imported = git.run({"fetch", file, "+refs/*:refs/*"}, asker).status();
-  if (!imported.ok()) return is_cancelled(imported) ? imported : annotate(imported, "failed to import git bundle " + name);
+  if (!imported.ok())
+    return is_cancelled(imported) ? imported : annotate(imported, "failed to import git bundle " + name);
   (void)host::remove_all(file);
   Status held = git.run({"cat-file", "-e", wish.checksum + "^{commit}"}, asker, kQuiet).status();
   if (held.ok() || is_cancelled(held)) return held;
@@ -143,13 +154,16 @@ Status write_bundle(const GitCommand& repository, const std::string& ref, const 
   Status fetched = git.run({"fetch", "--no-tags", "file://" + repository.git_dir, "--", name}, asker).status();
   Status dropped = repository.run({"update-ref", "-d", name}, asker, kQuiet).status();
   if (!fetched.ok()) {
-    return is_cancelled(fetched) ? fetched : annotate(fetched, fmt::format("failed to fetch commit {} for bundle creation", object));
+    return is_cancelled(fetched)
+               ? fetched
+               : annotate(fetched, fmt::format("failed to fetch commit {} for bundle creation", object));
   }
   KILN_RETURN_IF_ERROR(dropped);
   const std::string tip = bundle_ref(ref);
   KILN_RETURN_IF_ERROR(git.run({"update-ref", tip, object}, asker, kQuiet).status());
   Status made = git.run({"bundle", "create", target, tip}, asker).status();
-  return made.ok() || is_cancelled(made) ? made : annotate(made, fmt::format("failed to create git bundle for {}", object));
+  return made.ok() || is_cancelled(made) ? made
+                                         : annotate(made, fmt::format("failed to create git bundle for {}", object));
 }
 
 }  // namespace kiln::source

@@ -28,7 +28,8 @@ class GitBundle {
  public:
   // Downloads, checks the digest, imports. Blocking, cancellable. FailedPrecondition when the blob is
   // not what the locator says, is no bundle, or does not hold the pinned commit.
-  static Result<std::shared_ptr<const GitBundle>> stage(const OpenBlob& open_blob, const GitWish& wish, const Asker& asker);
+  static Result<std::shared_ptr<const GitBundle>> stage(const OpenBlob& open_blob, const GitWish& wish,
+                                                        const Asker& asker);
   std::string url() const { return "file://" + directory(); }
 
  private:

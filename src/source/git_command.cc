@@ -61,12 +61,13 @@ std::vector<std::string> GitCommand::environment() const {
   auto pass = [&](const char* name) {
     if (const char* value = std::getenv(name)) out.push_back(fmt::format("{}={}", name, value));
   };
-  for (const char* name : {"PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"}) {
+  for (const char* name : {"PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy",
+                           "no_proxy", "all_proxy"}) {
     pass(name);
   }
   out.push_back("GIT_TERMINAL_PROMPT=0");
-  out.push_back("GIT_SSH_COMMAND=ssh -F /dev/null " +
-                (known_hosts.empty() ? std::string("-o StrictHostKeyChecking=no") : "-o UserKnownHostsFile=" + known_hosts));
+  out.push_back("GIT_SSH_COMMAND=ssh -F /dev/null " + (known_hosts.empty() ? std::string("-o StrictHostKeyChecking=no")
+                                                                           : "-o UserKnownHostsFile=" + known_hosts));
   out.push_back("LC_ALL=C");
   out.push_back("GIT_CONFIG_NOSYSTEM=1");
   out.push_back("HOME=/dev/null");
@@ -88,7 +89,8 @@ Result<Outcome> GitCommand::run_once(const std::vector<std::string>& args, const
   if (!work_tree.empty()) all.insert(all.end(), {"--work-tree", work_tree});
   if (!git_dir.empty()) all.insert(all.end(), {"--git-dir", git_dir});
   all.insert(all.end(), args.begin(), args.end());
-  Program program{.path = program_, .args = std::move(all), .env = environment(), .directory = work_tree.empty() ? "/" : work_tree};
+  Program program{
+      .path = program_, .args = std::move(all), .env = environment(), .directory = work_tree.empty() ? "/" : work_tree};
   return run_program(program, asker.stop, [&](bool is_err, std::string_view bytes) {
     if (logged == Logged::kNo) return;
     asker.reporter.log(is_err ? event::LogStream::kStderr : event::LogStream::kStdout, redact_text(std::string(bytes)));
@@ -103,8 +105,9 @@ Result<std::string> GitCommand::run(std::vector<std::string> args, const Asker& 
       args = *std::move(other);
       continue;
     }
-    return user_error(Code::kFailedPrecondition,
-                      fmt::format("git stderr:\n{}: exit status {}", redact_text(std::string(trim(outcome.err))), outcome.exit_code));
+    return user_error(
+        Code::kFailedPrecondition,
+        fmt::format("git stderr:\n{}: exit status {}", redact_text(std::string(trim(outcome.err))), outcome.exit_code));
   }
 }
 

@@ -21,7 +21,8 @@ constexpr auto kQuiet = GitCommand::Logged::kNo;
 // Where a tree without parent lies: it is one plain directory.
 Result<std::string> directory_of(store::MutableTree& tree) {
   KILN_ASSIGN_OR_RETURN(host::MountSpec spec, tree.mount());
-  if (spec.type != "bind" && spec.type != "rbind") return engine_error("a tree without parent is not a plain directory");
+  if (spec.type != "bind" && spec.type != "rbind")
+    return engine_error("a tree without parent is not a plain directory");
   return spec.source;
 }
 
@@ -30,7 +31,8 @@ bool needs_new_repository(const Status& status) {
   std::string_view text = message_of(status);
   auto has = [&](std::string_view part) { return text.find(part) != std::string_view::npos; };
   if (has("rejected") && has("(would clobber existing tag)")) return true;
-  return has("some local refs could not be updated;") && (has("(unable to update local ref)") || has("refname conflict"));
+  return has("some local refs could not be updated;") &&
+         (has("(unable to update local ref)") || has("refname conflict"));
 }
 
 // The local name under which a fetched ref is kept, so that later fetches can tell the server.
@@ -38,7 +40,8 @@ std::string local_ref(const std::string& ref) { return ref.starts_with("refs/tag
 
 Status set_times(int dir, const std::string& name, const timespec& at) {
   timespec times[2] = {at, at};
-  if (::utimensat(dir, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) return errno_error(errno, "set times of " + name);
+  if (::utimensat(dir, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
+    return errno_error(errno, "set times of " + name);
   return ok();
 }
 
@@ -63,14 +66,18 @@ Result<std::string> plain_subdir(const std::string& root, std::string_view subdi
   std::string at = root;
   for (std::string_view part : split(subdir, '/')) {
     if (part.empty() || part == ".") continue;
-    if (part == "..") return user_error(Code::kInvalidArgument, fmt::format("git subpath \"{}\" leaves the repository", subdir));
+    if (part == "..")
+      return user_error(Code::kInvalidArgument, fmt::format("git subpath \"{}\" leaves the repository", subdir));
     at += "/" + std::string(part);
     struct stat info;
     if (::lstat(at.c_str(), &info) != 0) {
-      return user_error(Code::kNotFound, fmt::format("invalid subdir {}: failed to lstat \"{}\": no such file or directory", subdir, part));
+      return user_error(
+          Code::kNotFound,
+          fmt::format("invalid subdir {}: failed to lstat \"{}\": no such file or directory", subdir, part));
     }
     if (!S_ISDIR(info.st_mode)) {
-      return user_error(Code::kInvalidArgument, fmt::format("git subpath \"{}\" contains non-directory \"{}\"", subdir, part));
+      return user_error(Code::kInvalidArgument,
+                        fmt::format("git subpath \"{}\" contains non-directory \"{}\"", subdir, part));
     }
   }
   return at;
@@ -80,7 +87,8 @@ Result<std::string> plain_subdir(const std::string& root, std::string_view subdi
 Status move_up(const std::string& from, const std::string& to) {
   KILN_ASSIGN_OR_RETURN(std::vector<std::string> names, host::list_dir(from));
   for (const std::string& name : names) {
-    if (::rename((from + "/" + name).c_str(), (to + "/" + name).c_str()) != 0) return errno_error(errno, "move '" + name + "'");
+    if (::rename((from + "/" + name).c_str(), (to + "/" + name).c_str()) != 0)
+      return errno_error(errno, "move '" + name + "'");
   }
   return ok();
 }
@@ -99,7 +107,8 @@ Result<GitRepository> GitRepository::fetch(store::Trees& trees, const GitSession
     }
     bool made = tree == nullptr;
     if (made) {
-      KILN_ASSIGN_OR_RETURN(tree, trees.make_mutable(nullptr, {.description = "shared git repo for " + name}, asker.stop));
+      KILN_ASSIGN_OR_RETURN(tree,
+                            trees.make_mutable(nullptr, {.description = "shared git repo for " + name}, asker.stop));
     }
     KILN_ASSIGN_OR_RETURN(std::string directory, directory_of(*tree));
     GitCommand git = session.git;
@@ -158,14 +167,16 @@ Status GitRepository::bring(const GitWish& wish, const GitTip& tip, const Asker&
     there = git_.run({"cat-file", "-e", tip.object}, asker, kQuiet).status();
     if (is_cancelled(there)) return there;
     if (!there.ok()) {
-      return user_error(Code::kFailedPrecondition,
-                        fmt::format("fetched ref {} does not match expected commit {} and commit can not be found in the repository",
-                                    tip.ref, tip.object));
+      return user_error(
+          Code::kFailedPrecondition,
+          fmt::format("fetched ref {} does not match expected commit {} and commit can not be found in the repository",
+                      tip.ref, tip.object));
     }
   }
   if (by_commit) {
     if (!wish.checksum.empty() && !tip.object.starts_with(wish.checksum)) {
-      return user_error(Code::kFailedPrecondition, fmt::format("expected checksum to match {}, got {}", wish.checksum, tip.object));
+      return user_error(Code::kFailedPrecondition,
+                        fmt::format("expected checksum to match {}, got {}", wish.checksum, tip.object));
     }
     return ok();
   }
@@ -213,7 +224,8 @@ Status GitRepository::checkout_with_git_dir(const std::string& directory, const 
   return update_submodules(directory, work.git_dir, wish, asker);
 }
 
-Status GitRepository::checkout_files(const std::string& directory, const GitWish& wish, const GitTip& tip, const Asker& asker) {
+Status GitRepository::checkout_files(const std::string& directory, const GitWish& wish, const GitTip& tip,
+                                     const Asker& asker) {
   std::string target = directory;
   if (!wish.subdir.empty()) {
     target = directory + "/.checkout-" + new_id();
@@ -230,11 +242,13 @@ Status GitRepository::checkout_files(const std::string& directory, const GitWish
   return host::remove_all(target, asker.stop);
 }
 
-Result<store::TreeRef> GitRepository::checkout(store::Trees& trees, const GitWish& wish, const GitTip& tip, const Asker& asker) {
-  store::TreeOptions options{.description = fmt::format("git {} for {}#{}", wish.checkout_bundle ? "bundle checkout" : "snapshot",
-                                                        redact_url(wish.remote), wish.ref),
-                             .type = store::RecordType::kGitCheckout,
-                             .created = {}};
+Result<store::TreeRef> GitRepository::checkout(store::Trees& trees, const GitWish& wish, const GitTip& tip,
+                                               const Asker& asker) {
+  store::TreeOptions options{
+      .description = fmt::format("git {} for {}#{}", wish.checkout_bundle ? "bundle checkout" : "snapshot",
+                                 redact_url(wish.remote), wish.ref),
+      .type = store::RecordType::kGitCheckout,
+      .created = {}};
   KILN_ASSIGN_OR_RETURN(store::MutableRef work, trees.make_mutable(nullptr, options, asker.stop));
   KILN_ASSIGN_OR_RETURN(std::string directory, directory_of(*work));
   if (wish.checkout_bundle) {
@@ -245,7 +259,8 @@ Result<store::TreeRef> GitRepository::checkout(store::Trees& trees, const GitWis
     KILN_RETURN_IF_ERROR(checkout_files(directory, wish, tip, asker));
   }
   if (wish.mtime == "commit" && !wish.checkout_bundle) {
-    KILN_ASSIGN_OR_RETURN(std::string text, git_.run({"log", "-1", "--format=%ct", tip.object + "^{commit}"}, asker, kQuiet));
+    KILN_ASSIGN_OR_RETURN(std::string text,
+                          git_.run({"log", "-1", "--format=%ct", tip.object + "^{commit}"}, asker, kQuiet));
     std::string_view digits = trim(text);
     timespec at{};
     auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), at.tv_sec);

@@ -22,9 +22,11 @@ class GitRepository {
  private:
   GitRepository(store::MutableRef tree, GitCommand git) : tree_(std::move(tree)), git_(std::move(git)) {}
   Status bring(const GitWish& wish, const GitTip& tip, const Asker& asker);
-  Status checkout_with_git_dir(const std::string& directory, const GitWish& wish, const GitTip& tip, const Asker& asker);
+  Status checkout_with_git_dir(const std::string& directory, const GitWish& wish, const GitTip& tip,
+                               const Asker& asker);
   Status checkout_files(const std::string& directory, const GitWish& wish, const GitTip& tip, const Asker& asker);
-  Status update_submodules(const std::string& work_tree, const std::string& git_dir, const GitWish& wish, const Asker& asker);
+  Status update_submodules(const std::string& work_tree, const std::string& git_dir, const GitWish& wish,
+                           const Asker& asker);
 
   store::MutableRef tree_;
   GitCommand git_;

@@ -33,13 +33,15 @@ class GitTrustTest : public testing::Test {
     git({"-c", "init.defaultBranch=main", "init"});
     commit("one");
     commit("two");
-    source_ = std::make_shared<GitSource>(GitSourceOptions{
-        .trees = trees_.get(),
-        .open_blob = [this](const ImagePlace&, const Asker&) -> Result<std::unique_ptr<ByteSource>> {
-          return std::make_unique<StringSource>(bundle_);
-        }});
+    source_ = std::make_shared<GitSource>(
+        GitSourceOptions{.trees = trees_.get(),
+                         .open_blob = [this](const ImagePlace&, const Asker&) -> Result<std::unique_ptr<ByteSource>> {
+                           return std::make_unique<StringSource>(bundle_);
+                         }});
   }
-  Asker asker() { return {.stop = {}, .reporter = event::null_reporter(), .sessions = {}, .lasting_reporter = nullptr}; }
+  Asker asker() {
+    return {.stop = {}, .reporter = event::null_reporter(), .sessions = {}, .lasting_reporter = nullptr};
+  }
 
   std::string git(std::vector<std::string> args) {
     GitCommand command = *GitCommand::find();
@@ -67,7 +69,8 @@ class GitTrustTest : public testing::Test {
   }
   static int run(const std::string& program, std::vector<std::string> args, const std::string& home = "/") {
     args.insert(args.begin(), program);
-    Result<Outcome> outcome = run_program({.path = *find_program(program), .args = args, .env = {"HOME=" + home, "GNUPGHOME=" + home}}, {});
+    Result<Outcome> outcome =
+        run_program({.path = *find_program(program), .args = args, .env = {"HOME=" + home, "GNUPGHOME=" + home}}, {});
     return outcome.ok() ? outcome->exit_code : -1;
   }
   std::string get(const GitWish& wish, const std::string& path) {
@@ -157,9 +160,14 @@ TEST_F(GitTrustTest, AFileMustBeSignedByTheKeyThatWasGiven) {
   ASSERT_TRUE(host::write_file(data, "payload").ok());
   ASSERT_EQ(run("gpg", {"--batch", "--passphrase", "", "--quick-gen-key", "t@t", "rsa2048", "sign", "never"}, home), 0);
   ASSERT_EQ(run("gpg", {"--batch", "--armor", "--output", home + "/pub", "--export", "t@t"}, home), 0);
-  ASSERT_EQ(run("gpg", {"--batch", "--armor", "--digest-algo", "SHA256", "--output", home + "/sig", "--detach-sign", data}, home), 0);
+  ASSERT_EQ(
+      run("gpg", {"--batch", "--armor", "--digest-algo", "SHA256", "--output", home + "/sig", "--detach-sign", data},
+          home),
+      0);
   run("gpgconf", {"--kill", "gpg-agent"}, home);
-  SignedFile file{.data = data, .signature = *host::read_file(home + "/sig", 1 << 16), .keys = *host::read_file(home + "/pub", 1 << 16)};
+  SignedFile file{.data = data,
+                  .signature = *host::read_file(home + "/sig", 1 << 16),
+                  .keys = *host::read_file(home + "/pub", 1 << 16)};
   EXPECT_TRUE(verify_signature(file, {}).ok()) << verify_signature(file, {});
   ASSERT_TRUE(host::write_file(data, "tampered").ok());
   EXPECT_NE(message_of(verify_signature(file, {})).find("invalid signature"), std::string::npos);
@@ -168,7 +176,8 @@ TEST_F(GitTrustTest, AFileMustBeSignedByTheKeyThatWasGiven) {
 }
 
 TEST(GitObject, IsSplitIntoWhatWasSignedAndTheSignature) {
-  SignedObject commit = split_git_object("tree x\nauthor a\ngpgsig -----BEGIN SSH SIGNATURE-----\n abc\n -----END SSH SIGNATURE-----\n\nmessage\n");
+  SignedObject commit = split_git_object(
+      "tree x\nauthor a\ngpgsig -----BEGIN SSH SIGNATURE-----\n abc\n -----END SSH SIGNATURE-----\n\nmessage\n");
   EXPECT_EQ(commit.data, "tree x\nauthor a\n\nmessage\n");
   EXPECT_EQ(commit.signature, "-----BEGIN SSH SIGNATURE-----\nabc\n-----END SSH SIGNATURE-----");
   SignedObject tag = split_git_object("object x\ntype commit\n\nv1\n-----BEGIN PGP SIGNATURE-----\nabc\n");

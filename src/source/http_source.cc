@@ -73,7 +73,8 @@ std::string file_name(const HttpWish& wish, const registry::Response* response) 
 
 // Names the URL with everything that shapes the tree; never leaves this daemon.
 std::string url_key_of(const HttpWish& wish) {
-  std::string text = fmt::format("{}\n{}\n{} {} {}\n{}", wish.url, wish.filename, wish.perm, wish.uid, wish.gid, wish.auth_header_secret);
+  std::string text = fmt::format("{}\n{}\n{} {} {}\n{}", wish.url, wish.filename, wish.perm, wish.uid, wish.gid,
+                                 wish.auth_header_secret);
   for (const auto& [name, value] : wish.headers) text += "\n" + name + ":" + value;
   return "http.url:" + Digest::of(text).str();
 }
@@ -115,7 +116,8 @@ class HttpFetch final : public Fetch {
   Result<Key> key(int, const Asker& asker) override {
     if (!found_) {
       if (!wish_.checksum.empty()) {
-        found_ = HttpFound{.digest = wish_.checksum, .filename = file_name(wish_, nullptr), .last_modified = {}, .tree = {}};
+        found_ =
+            HttpFound{.digest = wish_.checksum, .filename = file_name(wish_, nullptr), .last_modified = {}, .tree = {}};
       } else {
         KILN_ASSIGN_OR_RETURN(found_, source_->find(wish_, asker));
       }
@@ -237,7 +239,8 @@ Result<HttpFound> HttpSource::find_now(const HttpWish& wish, const Asker& asker)
   registry::Request request{.method = "GET", .url = wish.url, .headers = headers, .accept_gzip = true};
   KILN_ASSIGN_OR_RETURN(auto response, options_.http->send(request, asker.stop));
   if (response->status < 200 || response->status >= 300) {
-    return user_error(Code::kFailedPrecondition, fmt::format("{}: invalid response status {}", wish.url, response->status));
+    return user_error(Code::kFailedPrecondition,
+                      fmt::format("{}: invalid response status {}", wish.url, response->status));
   }
   return download(wish, url_key, *response, asker);
 }
@@ -245,8 +248,8 @@ Result<HttpFound> HttpSource::find_now(const HttpWish& wish, const Asker& asker)
 // With trees of that URL in hand, a HEAD tells whether one of them still is what the server has:
 // some servers know ETags but not If-None-Match. Nothing when there is no such tree.
 Result<std::optional<HttpFound>> HttpSource::unchanged(const HttpWish& wish, const std::string& url_key,
-                                                       const registry::Headers& headers, std::vector<std::string>& etags,
-                                                       const Asker& asker) {
+                                                       const registry::Headers& headers,
+                                                       std::vector<std::string>& etags, const Asker& asker) {
   KILN_ASSIGN_OR_RETURN(std::vector<std::string> ids, options_.trees->find_by_index(url_key));
   std::map<std::string, std::string> tree_by_etag;
   for (const std::string& id : ids) {
@@ -255,7 +258,9 @@ Result<std::optional<HttpFound>> HttpSource::unchanged(const HttpWish& wish, con
     if (!wish.checksum.empty() && *checksum == wish.checksum.str()) {
       // The very bytes are here; the server need not be asked.
       KILN_ASSIGN_OR_RETURN(auto tree, options_.trees->find(id));
-      if (tree) return std::optional(HttpFound{.digest = wish.checksum, .filename = file_name(wish, nullptr), .last_modified = {}, .tree = *tree});
+      if (tree)
+        return std::optional(HttpFound{
+            .digest = wish.checksum, .filename = file_name(wish, nullptr), .last_modified = {}, .tree = *tree});
     }
     KILN_ASSIGN_OR_RETURN(auto etag, options_.trees->attribute(id, kEtag));
     if (etag && !etag->empty() && tree_by_etag.try_emplace(*etag, id).second) etags.push_back(*etag);
@@ -281,12 +286,14 @@ Result<std::optional<HttpFound>> HttpSource::unchanged(const HttpWish& wish, con
   return std::optional(*std::move(same));
 }
 
-Result<HttpFound> HttpSource::held(const HttpWish& wish, const std::string& tree_id, const registry::Response& response) {
+Result<HttpFound> HttpSource::held(const HttpWish& wish, const std::string& tree_id,
+                                   const registry::Response& response) {
   KILN_ASSIGN_OR_RETURN(auto tree, options_.trees->find(tree_id));
   KILN_ASSIGN_OR_RETURN(auto checksum, options_.trees->attribute(tree_id, kChecksum));
   if (!tree || !checksum) return environment_error(Code::kNotFound, "tree is gone");
   KILN_ASSIGN_OR_RETURN(auto modified, options_.trees->attribute(tree_id, kModTime));
-  HttpFound found{.digest = Digest::trusted(*checksum), .filename = file_name(wish, &response), .last_modified = {}, .tree = *tree};
+  HttpFound found{
+      .digest = Digest::trusted(*checksum), .filename = file_name(wish, &response), .last_modified = {}, .tree = *tree};
   if (modified) found.last_modified = parse_http_time(*modified);
   return found;
 }
@@ -297,10 +304,13 @@ Result<HttpFound> HttpSource::download(const HttpWish& wish, const std::string& 
   found.filename = file_name(wish, &response);
   std::string modified(response.headers.get("Last-Modified"));
   found.last_modified = parse_http_time(modified);
-  event::Phase phase(asker.reporter, "downloading " + found.filename, static_cast<std::int64_t>(response.content_length().value_or(0)));
-  FileWish file{.name = found.filename, .perm = wish.perm, .uid = wish.uid, .gid = wish.gid, .mtime = found.last_modified};
-  KILN_ASSIGN_OR_RETURN(SavedFile saved, save_file(*options_.trees, response, file, {.description = "http url " + wish.url}, asker.stop,
-                                                   [&](std::uint64_t bytes) { phase.advance_to(static_cast<std::int64_t>(bytes)); }));
+  event::Phase phase(asker.reporter, "downloading " + found.filename,
+                     static_cast<std::int64_t>(response.content_length().value_or(0)));
+  FileWish file{
+      .name = found.filename, .perm = wish.perm, .uid = wish.uid, .gid = wish.gid, .mtime = found.last_modified};
+  KILN_ASSIGN_OR_RETURN(SavedFile saved,
+                        save_file(*options_.trees, response, file, {.description = "http url " + wish.url}, asker.stop,
+                                  [&](std::uint64_t bytes) { phase.advance_to(static_cast<std::int64_t>(bytes)); }));
   found.digest = saved.digest;
   found.tree = saved.tree;
   store::Trees& trees = *options_.trees;
@@ -316,7 +326,8 @@ Result<HttpFound> HttpSource::receive_upload(const HttpWish& wish, const Asker& 
   HttpFound found;
   found.filename = file_name(wish, nullptr);
   FileWish file{.name = found.filename, .perm = wish.perm, .uid = wish.uid, .gid = wish.gid, .mtime = {}};
-  KILN_ASSIGN_OR_RETURN(SavedFile saved, save_file(*options_.trees, *body, file, {.description = "http url " + wish.url}, asker.stop));
+  KILN_ASSIGN_OR_RETURN(SavedFile saved,
+                        save_file(*options_.trees, *body, file, {.description = "http url " + wish.url}, asker.stop));
   found.digest = saved.digest;
   found.tree = saved.tree;
   return found;
@@ -338,7 +349,10 @@ Result<HttpMeta> HttpSource::meta(const graph::SourceOp& op, const MetaOptions& 
     KILN_ASSIGN_OR_RETURN(found, find(wish, asker));
   }
   if (!wish.signature.empty()) KILN_RETURN_IF_ERROR(verify(wish, found, asker));
-  HttpMeta meta{.checksum = found.digest, .filename = found.filename, .last_modified = found.last_modified, .checksum_response = {}};
+  HttpMeta meta{.checksum = found.digest,
+                .filename = found.filename,
+                .last_modified = found.last_modified,
+                .checksum_response = {}};
   if (!options.http_checksum) return meta;
   static constexpr std::string_view kAlgorithms[] = {"sha256", "sha384", "sha512"};
   const auto& [algorithm, suffix] = *options.http_checksum;
@@ -346,7 +360,8 @@ Result<HttpMeta> HttpSource::meta(const graph::SourceOp& op, const MetaOptions& 
     return user_error(Code::kInvalidArgument, fmt::format("unsupported checksum algorithm {}", algorithm));
   }
   if (suffix.size() > kSuffixMax) {
-    return user_error(Code::kInvalidArgument, fmt::format("http checksum request suffix exceeds max size {}", kSuffixMax));
+    return user_error(Code::kInvalidArgument,
+                      fmt::format("http checksum request suffix exceeds max size {}", kSuffixMax));
   }
   KILN_ASSIGN_OR_RETURN(store::OpenTree open, options_.trees->open(found.tree, asker.stop));
   KILN_ASSIGN_OR_RETURN(host::Fd file, host::open_in_root(open.root.get(), found.filename, O_RDONLY));

@@ -22,7 +22,7 @@
 namespace kiln::source {
 
 struct HttpSourceOptions {
-  store::Trees* trees = nullptr;         // both outlive the source
+  store::Trees* trees = nullptr;  // both outlive the source
   registry::Transport* http = nullptr;
 };
 
@@ -36,8 +36,8 @@ struct HttpWish {
   int gid = 0;
   std::string auth_header_secret;
   std::vector<std::pair<std::string, std::string>> headers;  // canonical names, sorted
-  std::string signature;       // armored OpenPGP signature that must hold; empty: none
-  std::string signature_keys;  // armored public keys
+  std::string signature;                                     // armored OpenPGP signature that must hold; empty: none
+  std::string signature_keys;                                // armored public keys
 };
 
 struct HttpFound {
@@ -54,8 +54,8 @@ class HttpSource final : public Source, public std::enable_shared_from_this<Http
   std::vector<std::string> schemes() const override { return {"http", "https"}; }
   Result<std::unique_ptr<Fetch>> open(const graph::SourceOp& op, const std::optional<Platform>& platform) override;
 
-  // What this build saw already; else asks the server, and downloads unless we hold what it has. Blocking, cancellable. An answer other
-  // than 2xx gives FailedPrecondition "invalid response status 404".
+  // What this build saw already; else asks the server, and downloads unless we hold what it has. Blocking, cancellable.
+  // An answer other than 2xx gives FailedPrecondition "invalid response status 404".
   Result<HttpFound> find(const HttpWish& wish, const Asker& asker);
   // Fails unless the downloaded file is signed as the wish wants. Blocking, cancellable.
   Status verify(const HttpWish& wish, const HttpFound& found, const Asker& asker);

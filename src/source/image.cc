@@ -30,7 +30,8 @@ std::string document_type(std::string_view bytes) {
   if (Result<content::Index> index = content::parse_index(bytes); index.ok() && !index->manifests.empty()) {
     return index->media_type.empty() ? std::string(content::kDockerManifestList) : index->media_type;
   }
-  if (Result<content::Manifest> manifest = content::parse_manifest(bytes); manifest.ok() && !manifest->config.digest.empty()) {
+  if (Result<content::Manifest> manifest = content::parse_manifest(bytes);
+      manifest.ok() && !manifest->config.digest.empty()) {
     return manifest->media_type.empty() ? std::string(content::kDockerManifest) : manifest->media_type;
   }
   return {};
@@ -115,7 +116,9 @@ Result<content::Descriptor> ImageSource::find_root(const ImagePlace& place, cons
   if (!digest.empty()) {
     // Known by digest, and known to be in that repository: nobody has to be asked.
     KILN_ASSIGN_OR_RETURN(std::optional<content::BlobInfo> info, options_.blobs->info(digest));
-    bool known = info && (layout || annotation({.annotations = info->labels}, source_label(place.ref)).find(place.ref.path) != std::string::npos);
+    bool known =
+        info && (layout || annotation({.annotations = info->labels}, source_label(place.ref)).find(place.ref.path) !=
+                               std::string::npos);
     if (known) {
       KILN_ASSIGN_OR_RETURN(std::string bytes, content::read_blob(*options_.blobs, digest, kDocumentMax));
       root.size = info->size;
@@ -133,7 +136,8 @@ Result<content::Descriptor> ImageSource::find_root(const ImagePlace& place, cons
     }
     return root;
   }
-  registry::Access access{.credentials = session::session_credentials(asker.sessions), .insecure = false, .stop = asker.stop};
+  registry::Access access{
+      .credentials = session::session_credentials(asker.sessions), .insecure = false, .stop = asker.stop};
   KILN_ASSIGN_OR_RETURN(registry::Resolved resolved, options_.registry->resolve(place.ref, access));
   return resolved.descriptor;
 }
@@ -162,7 +166,8 @@ Result<std::string> ImageSource::document(const ImagePlace& place, const content
     KILN_ASSIGN_OR_RETURN(auto stream, from->open(descriptor, 0, asker.stop));
     KILN_ASSIGN_OR_RETURN(bytes, read_all(*stream, kDocumentMax));
   } else {
-    registry::Access access{.credentials = session::session_credentials(asker.sessions), .insecure = false, .stop = asker.stop};
+    registry::Access access{
+        .credentials = session::session_credentials(asker.sessions), .insecure = false, .stop = asker.stop};
     KILN_ASSIGN_OR_RETURN(bytes, options_.registry->fetch_manifest(place.ref, descriptor, access));
   }
   KILN_ASSIGN_OR_RETURN(auto writer, options_.blobs->ingest(descriptor.digest.algorithm()));
@@ -247,7 +252,8 @@ Status add_layers(const ImagePlace& place, const content::Manifest& manifest, Im
 Result<ImageDocuments> ImageSource::resolve(const ImagePlace& place, const Platform& platform, const Asker& asker) {
   ImageDocuments image;
   KILN_ASSIGN_OR_RETURN(image.root, find_root(place, asker));
-  if (image.root.media_type.find("manifest.v1+") != std::string::npos && image.root.media_type.find("docker") != std::string::npos) {
+  if (image.root.media_type.find("manifest.v1+") != std::string::npos &&
+      image.root.media_type.find("docker") != std::string::npos) {
     return peer_error(Code::kFailedPrecondition,
                       "support Docker Image manifest version 2, schema 1 has been removed. More information at "
                       "https://docs.docker.com/go/deprecated-image-specs/");
@@ -297,7 +303,8 @@ Result<AttestationChain> ImageSource::attestations(const ImagePlace& place, cons
   AttestationChain chain{.root = image.root.digest, .image_manifest = image.manifest.digest};
   auto add = [&](const content::Descriptor& descriptor) -> Result<std::string> {
     KILN_ASSIGN_OR_RETURN(std::string bytes, document(place, descriptor, asker));
-    chain.blobs[descriptor.digest.str()] = {.media_type = descriptor.media_type, .size = descriptor.size, .data = bytes};
+    chain.blobs[descriptor.digest.str()] = {
+        .media_type = descriptor.media_type, .size = descriptor.size, .data = bytes};
     return bytes;
   };
   KILN_ASSIGN_OR_RETURN(std::string root, add(image.root));

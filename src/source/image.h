@@ -31,11 +31,11 @@
 namespace kiln::source {
 
 struct ImageSourceOptions {
-  store::Trees* trees = nullptr;             // all outlive the source
+  store::Trees* trees = nullptr;  // all outlive the source
   content::BlobStore* blobs = nullptr;
   registry::Registry* registry = nullptr;
   session::Sessions* sessions = nullptr;
-  Clock* clock = nullptr;                    // null: the system's
+  Clock* clock = nullptr;  // null: the system's
 };
 
 // Where an image is looked for.
@@ -52,7 +52,7 @@ struct ImageDocuments {
   content::Descriptor manifest;  // of the platform; the same as root for a single image
   content::Descriptor config;
   std::string config_bytes;
-  std::vector<content::Descriptor> layers;  // with their uncompressed digests as annotation
+  std::vector<content::Descriptor> layers;     // with their uncompressed digests as annotation
   std::vector<content::Descriptor> documents;  // all of the JSON blobs, to be held with the tree
 };
 

@@ -107,14 +107,16 @@ Status ImageFetch::resolve(const Asker& asker) {
   event::Phase phase(asker.reporter, "resolve " + name);
   KILN_ASSIGN_OR_RETURN(image_, source_->resolve(wish_.place, wish_.platform, asker));
   if (!wish_.checksum.empty() && image_.root.digest != wish_.checksum) {
-    return user_error(Code::kFailedPrecondition, fmt::format("image digest {} for {} does not match expected checksum {}",
-                                                             image_.root.digest.str(), name, wish_.checksum.str()));
+    return user_error(Code::kFailedPrecondition,
+                      fmt::format("image digest {} for {} does not match expected checksum {}",
+                                  image_.root.digest.str(), name, wish_.checksum.str()));
   }
   if (wish_.layer_limit) {
     auto limit = static_cast<std::size_t>(*wish_.layer_limit);
     if (limit > image_.layers.size()) {
-      return user_error(Code::kInvalidArgument, fmt::format("layer limit {} is greater than the number of layers in the image {}",
-                                                            limit, image_.layers.size()));
+      return user_error(Code::kInvalidArgument,
+                        fmt::format("layer limit {} is greater than the number of layers in the image {}", limit,
+                                    image_.layers.size()));
     }
     image_.layers.resize(limit);
   }
@@ -142,13 +144,13 @@ Result<store::TreeRef> ImageFetch::tree(const Asker& asker) {
   for (std::size_t i = 0; i < image_.layers.size(); ++i) {
     const content::Descriptor& layer = image_.layers[i];
     bool top = i + 1 == image_.layers.size();
-    store::LayerSource from{.blob = layer,
-                            .diff_id = Digest::trusted(layer.annotations.at(std::string(content::kUncompressedAnnotation))),
-                            .provider = provider,
-                            .reporter = asker.lasting_reporter};
-    store::TreeOptions options{.description = "pulled from " + name,
-                               .type = top ? wish_.type : store::RecordType::kRegular,
-                               .created = {}};
+    store::LayerSource from{
+        .blob = layer,
+        .diff_id = Digest::trusted(layer.annotations.at(std::string(content::kUncompressedAnnotation))),
+        .provider = provider,
+        .reporter = asker.lasting_reporter};
+    store::TreeOptions options{
+        .description = "pulled from " + name, .type = top ? wish_.type : store::RecordType::kRegular, .created = {}};
     KILN_ASSIGN_OR_RETURN(tree, source_->options().trees->from_blob(tree, std::move(from), std::move(options)));
   }
   KILN_RETURN_IF_ERROR(hold_documents(tree, asker));

@@ -132,9 +132,7 @@ Result<std::unique_ptr<Fetch>> LocalSource::open(const graph::SourceOp& op, cons
   return std::unique_ptr<Fetch>(std::make_unique<LocalFetch>(shared_from_this(), std::move(wish)));
 }
 
-std::string LocalSource::index_file(const std::string& tree_id) const {
-  return index_path(options_.dir, tree_id);
-}
+std::string LocalSource::index_file(const std::string& tree_id) const { return index_path(options_.dir, tree_id); }
 
 void LocalSource::remember(const std::string& tree_id, const Kept& kept) {
   std::lock_guard lock(mutex_);
@@ -160,8 +158,7 @@ void forget_local_index(const std::string& dir, const std::string& tree_id) {
   unlink(index_path(dir, tree_id).c_str());
 }
 
-Result<store::MutableRef> LocalSource::take(const std::string& index_key, const std::string& description,
-                                            Kept& kept) {
+Result<store::MutableRef> LocalSource::take(const std::string& index_key, const std::string& description, Kept& kept) {
   while (true) {
     KILN_ASSIGN_OR_RETURN(store::MutableRef tree, options_.trees->take(index_key));
     if (!tree) break;
@@ -183,13 +180,14 @@ Result<store::MutableRef> LocalSource::take(const std::string& index_key, const 
 
 Result<store::TreeRef> LocalSource::sync(const LocalWish& wish, const Asker& asker) {
   store::TreeRef out;
-  KILN_RETURN_IF_ERROR(session::file_asker(asker.sessions)->with_client(
-      wish.session_id,
-      [&](session::FileGiver& client) -> Status {
-        KILN_ASSIGN_OR_RETURN(out, sync_from(wish, client, asker));
-        return ok();
-      },
-      asker.stop));
+  KILN_RETURN_IF_ERROR(session::file_asker(asker.sessions)
+                           ->with_client(
+                               wish.session_id,
+                               [&](session::FileGiver& client) -> Status {
+                                 KILN_ASSIGN_OR_RETURN(out, sync_from(wish, client, asker));
+                                 return ok();
+                               },
+                               asker.stop));
   return out;
 }
 
@@ -224,8 +222,7 @@ Result<store::TreeRef> LocalSource::sync_from(const LocalWish& wish, session::Fi
       kept.digests_instance = store::digests_instance(*tree);
     }
     opened = {};
-    KILN_ASSIGN_OR_RETURN(store::TreeRef shown,
-                          tree->freeze({description, store::RecordType::kLocalSource, {}}));
+    KILN_ASSIGN_OR_RETURN(store::TreeRef shown, tree->freeze({description, store::RecordType::kLocalSource, {}}));
     // Only now, while the shown tree keeps others from taking it: a crash before leaves no index,
     // and so no doubt about what lies there.
     if (outcome.changed) KILN_RETURN_IF_ERROR(kept.index->save(index_file(id)));

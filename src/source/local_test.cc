@@ -47,7 +47,8 @@ class LocalTest : public testing::Test {
     ASSERT_TRUE(host::write_file(full, text).ok());
   }
   Result<store::TreeRef> sync() {
-    graph::SourceOp op{"local://context", {{graph::kAttrLocalSession, client_->id()}, {graph::kAttrLocalExcludePatterns, "[\"*.o\"]"}}};
+    graph::SourceOp op{"local://context",
+                       {{graph::kAttrLocalSession, client_->id()}, {graph::kAttrLocalExcludePatterns, "[\"*.o\"]"}}};
     Asker asker{{}, event::null_reporter(), daemon_.group(*client_), nullptr};
     KILN_ASSIGN_OR_RETURN(auto fetch, source_->open(op, {}));
     KILN_ASSIGN_OR_RETURN(Key key, fetch->key(0, asker));

@@ -6,7 +6,8 @@
 
 namespace kiln::source {
 
-MetaResolver::MetaResolver(std::shared_ptr<ImageSource> image, std::shared_ptr<GitSource> git, std::shared_ptr<HttpSource> http)
+MetaResolver::MetaResolver(std::shared_ptr<ImageSource> image, std::shared_ptr<GitSource> git,
+                           std::shared_ptr<HttpSource> http)
     : image_(std::move(image)), git_(std::move(git)), http_(std::move(http)) {}
 
 Result<SourceMeta> MetaResolver::resolve(const graph::SourceOp& op, const std::optional<Platform>& platform,

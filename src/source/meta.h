@@ -27,13 +27,13 @@ class GitSource;
 class HttpSource;
 
 struct MetaOptions {
-  std::string resolve_mode;  // "", "default", "pull", "local"
+  std::string resolve_mode;    // "", "default", "pull", "local"
   std::string oci_session_id;  // of oci-layout, when the attributes do not name it
   std::string oci_store_id;
   bool no_config = false;
   bool attestation_chain = false;
-  std::vector<std::string> resolve_attestations;  // predicate types
-  bool git_object = false;                        // give the commit's and the tag's bytes
+  std::vector<std::string> resolve_attestations;             // predicate types
+  bool git_object = false;                                   // give the commit's and the tag's bytes
   std::optional<std::pair<int, std::string>> http_checksum;  // algorithm (0 sha256, 1 sha384, 2 sha512), suffix
 };
 

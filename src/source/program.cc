@@ -29,7 +29,8 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 }
 
 // Only calls that are safe between vfork and exec.
-[[noreturn]] void become(const char* program, char* const* argv, char* const* envp, const char* directory, const char* input, int out, int err) {
+[[noreturn]] void become(const char* program, char* const* argv, char* const* envp, const char* directory,
+                         const char* input, int out, int err) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   ::umask(0022);
@@ -71,7 +72,8 @@ void end_group(pid_t group) {
 }
 
 // Reads both streams until both end; gives Cancelled on a stop.
-Status collect(Pipe& out, Pipe& err, const std::stop_token& stop, const std::function<void(bool is_err, std::string_view)>& take) {
+Status collect(Pipe& out, Pipe& err, const std::stop_token& stop,
+               const std::function<void(bool is_err, std::string_view)>& take) {
   std::string buffer(64 * 1024, '\0');
   pollfd waits[2] = {{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}};
   while (waits[0].fd >= 0 || waits[1].fd >= 0) {
@@ -111,8 +113,9 @@ Result<Outcome> run_program(const Program& program, std::stop_token stop,
   KILN_ASSIGN_OR_RETURN(Pipe err, Pipe::make());
 
   pid_t child = ::vfork();
-  if (child == 0) become(program.path.c_str(), argv.data(), envp.data(), program.directory.c_str(),
-                          program.input.c_str(), out.write.get(), err.write.get());
+  if (child == 0)
+    become(program.path.c_str(), argv.data(), envp.data(), program.directory.c_str(), program.input.c_str(),
+           out.write.get(), err.write.get());
   if (child < 0) return errno_error(errno, fmt::format("start '{}'", program.path));
   out.write.reset();
   err.write.reset();

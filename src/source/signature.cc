@@ -17,7 +17,9 @@ constexpr std::string_view kSshBegin = "-----BEGIN SSH SIGNATURE-----";
 Status refused(std::string_view why) { return user_error(Code::kPermissionDenied, why); }
 
 // RFC 4880 section 9: RSA, ECDSA, EdDSA; SHA-256, SHA-384, SHA-512.
-bool strong_key(std::string_view algorithm) { return algorithm == "1" || algorithm == "3" || algorithm == "19" || algorithm == "22"; }
+bool strong_key(std::string_view algorithm) {
+  return algorithm == "1" || algorithm == "3" || algorithm == "19" || algorithm == "22";
+}
 bool strong_hash(std::string_view algorithm) { return algorithm == "8" || algorithm == "9" || algorithm == "10"; }
 
 // What gpgv says in its status lines ("[GNUPG:] WORD …"), as a verdict.
@@ -36,8 +38,10 @@ class PgpVerdict {
     if (revoked_) return refused("key revoked");
     if (!valid_) return refused("no valid signature found");
     if (!strong_hash(hash_)) return refused(fmt::format("rejecting weak/unknown hash: {}", hash_));
-    if (!strong_key(key_algorithm_)) return refused(fmt::format("rejecting unsupported pubkey algorithm: {}", key_algorithm_));
-    if (expired_at_ != 0 && expired == ExpiredKeys::kReject) return refused(fmt::format("key expired at {}", expired_at_));
+    if (!strong_key(key_algorithm_))
+      return refused(fmt::format("rejecting unsupported pubkey algorithm: {}", key_algorithm_));
+    if (expired_at_ != 0 && expired == ExpiredKeys::kReject)
+      return refused(fmt::format("key expired at {}", expired_at_));
     if (expired_at_ != 0 && made_at_ > expired_at_) return by("openpgp: key expired");
     return ok();
   }
@@ -59,7 +63,9 @@ class PgpVerdict {
     key_algorithm_ = parts[8];
     hash_ = parts[9];
   }
-  Status by(std::string_view why) const { return refused(key_.empty() ? std::string(why) : fmt::format("signature by {}: {}", key_, why)); }
+  Status by(std::string_view why) const {
+    return refused(key_.empty() ? std::string(why) : fmt::format("signature by {}: {}", key_, why));
+  }
 
   bool valid_ = false, bad_ = false, revoked_ = false, signature_by_unknown_ = false;
   std::int64_t expired_at_ = 0, made_at_ = 0;
@@ -100,10 +106,12 @@ Status verify_ssh(const SignedFile& file, const std::string& folder, std::stop_t
   KILN_ASSIGN_OR_RETURN(std::string keygen, find_program("ssh-keygen"));
   const std::optional<std::string> key = ssh_key(file.keys);
   if (!key) return user_error(Code::kInvalidArgument, "failed to parse ssh public key: no key found");
-  KILN_RETURN_IF_ERROR(host::write_file(folder + "/signers", fmt::format("signer namespaces=\"git\" {}\n", *key), 0600));
+  KILN_RETURN_IF_ERROR(
+      host::write_file(folder + "/signers", fmt::format("signer namespaces=\"git\" {}\n", *key), 0600));
   KILN_RETURN_IF_ERROR(host::write_file(folder + "/signature", file.signature + "\n", 0600));
   Program program{.path = keygen,
-                  .args = {"ssh-keygen", "-Y", "verify", "-f", folder + "/signers", "-I", "signer", "-n", "git", "-s", folder + "/signature"},
+                  .args = {"ssh-keygen", "-Y", "verify", "-f", folder + "/signers", "-I", "signer", "-n", "git", "-s",
+                           folder + "/signature"},
                   .env = {"LC_ALL=C", "HOME=" + folder},
                   .input = file.data};
   KILN_ASSIGN_OR_RETURN(Outcome outcome, run_program(program, stop));
@@ -115,7 +123,8 @@ Status verify_ssh(const SignedFile& file, const std::string& folder, std::stop_t
 }  // namespace
 
 Result<std::string> dearmor(std::string_view text, std::string_view kind) {
-  const std::string begin = fmt::format("-----BEGIN PGP {}-----", kind), end = fmt::format("-----END PGP {}-----", kind);
+  const std::string begin = fmt::format("-----BEGIN PGP {}-----", kind),
+                    end = fmt::format("-----END PGP {}-----", kind);
   std::string out, block;
   enum class At { kOutside, kHeaders, kBody } at = At::kOutside;
   bool found = false;
@@ -144,7 +153,8 @@ Status verify_signature(const SignedFile& file, std::stop_token stop, ExpiredKey
   KILN_ASSIGN_OR_RETURN(host::TempDir folder, host::TempDir::make("kiln-signature-"));
   const std::string_view text = trim(file.signature);
   if (text.starts_with(kPgpBegin)) return verify_pgp(file, folder.path(), expired, std::move(stop));
-  if (kinds == SignatureKinds::kAny && text.starts_with(kSshBegin)) return verify_ssh(file, folder.path(), std::move(stop));
+  if (kinds == SignatureKinds::kAny && text.starts_with(kSshBegin))
+    return verify_ssh(file, folder.path(), std::move(stop));
   return user_error(Code::kInvalidArgument, "invalid signature format");
 }
 

@@ -17,13 +17,16 @@ constexpr std::string_view kDefaultName = "download";
 
 Status set_owner_and_time(int file, const FileWish& wish) {
   // Not by open's mode, which the umask would change.
-  if (::fchmod(file, static_cast<mode_t>(wish.perm == 0 ? 0600 : wish.perm & 0777)) != 0) return errno_error(errno, "chmod " + wish.name);
-  if ((wish.uid != 0 || wish.gid != 0) && ::fchown(file, static_cast<uid_t>(wish.uid), static_cast<gid_t>(wish.gid)) != 0) {
+  if (::fchmod(file, static_cast<mode_t>(wish.perm == 0 ? 0600 : wish.perm & 0777)) != 0)
+    return errno_error(errno, "chmod " + wish.name);
+  if ((wish.uid != 0 || wish.gid != 0) &&
+      ::fchown(file, static_cast<uid_t>(wish.uid), static_cast<gid_t>(wish.gid)) != 0) {
     return errno_error(errno, "chown " + wish.name);
   }
   auto since = wish.mtime.value_or(Time{}).time_since_epoch();
   auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since);
-  timespec at{.tv_sec = seconds.count(), .tv_nsec = static_cast<long>(std::chrono::nanoseconds(since - seconds).count())};
+  timespec at{.tv_sec = seconds.count(),
+              .tv_nsec = static_cast<long>(std::chrono::nanoseconds(since - seconds).count())};
   timespec times[2] = {at, at};
   if (::futimens(file, times) != 0) return errno_error(errno, "set times of " + wish.name);
   return ok();
@@ -37,7 +40,8 @@ Result<SavedFile> save_file(store::Trees& trees, ByteSource& body, const FileWis
   SavedFile saved;
   {
     KILN_ASSIGN_OR_RETURN(store::OpenTree open, work->open());
-    host::Fd file(::openat(open.root.get(), wish.name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+    host::Fd file(
+        ::openat(open.root.get(), wish.name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (file.get() < 0) return errno_error(errno, fmt::format("create '{}'", wish.name));
     Hasher hasher;
     std::string buffer(kChunkBytes, '\0');

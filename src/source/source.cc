@@ -12,7 +12,8 @@ Result<std::unique_ptr<Fetch>> Sources::open(const graph::SourceOp& op, const st
   KILN_ASSIGN_OR_RETURN(auto parts, split_identifier(op.identifier));
   auto found = by_scheme_.find(parts.first);
   if (found == by_scheme_.end()) {
-    return user_error(Code::kInvalidArgument, fmt::format("unknown source scheme '{}' in '{}'", parts.first, op.identifier));
+    return user_error(Code::kInvalidArgument,
+                      fmt::format("unknown source scheme '{}' in '{}'", parts.first, op.identifier));
   }
   return found->second->open(op, platform);
 }

@@ -41,7 +41,9 @@ class SourceTest : public testing::Test {
     ASSERT_TRUE(trees.ok()) << trees.status();
     trees_ = std::move(*trees);
   }
-  Asker asker() { return {.stop = {}, .reporter = event::null_reporter(), .sessions = {}, .lasting_reporter = nullptr}; }
+  Asker asker() {
+    return {.stop = {}, .reporter = event::null_reporter(), .sessions = {}, .lasting_reporter = nullptr};
+  }
 
   std::string get(const store::TreeRef& tree, const std::string& path) {
     auto open = trees_->open(tree);
@@ -77,8 +79,12 @@ class ScriptedImage {
   }
   ScriptedAnswer answer(const registry::Request& request) const {
     for (const auto& [digest, blob] : blobs_) {
-      if (request.url.find(digest.str()) == std::string::npos && !(digest == root.digest && request.url.ends_with("/latest"))) continue;
-      return {.status = 200, .headers = {{"Content-Type", blob.second}, {"Docker-Content-Digest", digest.str()}}, .body = blob.first};
+      if (request.url.find(digest.str()) == std::string::npos &&
+          !(digest == root.digest && request.url.ends_with("/latest")))
+        continue;
+      return {.status = 200,
+              .headers = {{"Content-Type", blob.second}, {"Docker-Content-Digest", digest.str()}},
+              .body = blob.first};
     }
     return {.status = 404};
   }
@@ -86,7 +92,8 @@ class ScriptedImage {
 
  private:
   content::Descriptor add(std::string bytes, std::string_view type) {
-    content::Descriptor out{.media_type = std::string(type), .digest = Digest::of(bytes), .size = static_cast<std::int64_t>(bytes.size())};
+    content::Descriptor out{
+        .media_type = std::string(type), .digest = Digest::of(bytes), .size = static_cast<std::int64_t>(bytes.size())};
     blobs_[out.digest] = {std::move(bytes), std::string(type)};
     return out;
   }
@@ -98,12 +105,15 @@ TEST_F(SourceTest, ResolvesAnImageWithoutItsLayersAndFetchesThemWhenNeeded) {
   ScriptedImage image;
   ScriptedTransport http([&](const registry::Request& request) { return image.answer(request); });
   registry::Registry client(http, {.user_agent = "test"});
-  auto images = std::make_shared<ImageSource>(ImageSourceOptions{.trees = trees_.get(), .blobs = blobs_.get(), .registry = &client});
-  auto fetch = images->open({.identifier = "docker-image://example.com/app:latest"}, Platform{.os = "linux", .architecture = "amd64"});
+  auto images = std::make_shared<ImageSource>(
+      ImageSourceOptions{.trees = trees_.get(), .blobs = blobs_.get(), .registry = &client});
+  auto fetch = images->open({.identifier = "docker-image://example.com/app:latest"},
+                            Platform{.os = "linux", .architecture = "amd64"});
   ASSERT_TRUE(fetch.ok()) << fetch.status();
   auto key = (*fetch)->key(0, asker());
   ASSERT_TRUE(key.ok()) << key.status();
-  EXPECT_EQ(key->text, Digest::of(fmt::format(R"({{"Digest":"{}","OS":"linux","Arch":"amd64"}})", image.root.digest.str())).str());
+  EXPECT_EQ(key->text,
+            Digest::of(fmt::format(R"({{"Digest":"{}","OS":"linux","Arch":"amd64"}})", image.root.digest.str())).str());
   EXPECT_EQ(key->pin, image.root.digest.str());
   EXPECT_FALSE(key->last);
   auto second = (*fetch)->key(1, asker());
@@ -128,8 +138,10 @@ TEST_F(SourceTest, SaysWhichPlatformAnImageLacks) {
   ScriptedImage image;
   ScriptedTransport http([&](const registry::Request& request) { return image.answer(request); });
   registry::Registry client(http, {.user_agent = "test"});
-  auto images = std::make_shared<ImageSource>(ImageSourceOptions{.trees = trees_.get(), .blobs = blobs_.get(), .registry = &client});
-  auto fetch = images->open({.identifier = "docker-image://example.com/app:latest"}, Platform{.os = "linux", .architecture = "s390x"});
+  auto images = std::make_shared<ImageSource>(
+      ImageSourceOptions{.trees = trees_.get(), .blobs = blobs_.get(), .registry = &client});
+  auto fetch = images->open({.identifier = "docker-image://example.com/app:latest"},
+                            Platform{.os = "linux", .architecture = "s390x"});
   Status status = (*fetch)->key(0, asker()).status();
   EXPECT_TRUE(is_not_found(status));
   EXPECT_NE(message_of(status).find("no match for platform linux/s390x"), std::string::npos);
@@ -142,7 +154,9 @@ TEST_F(SourceTest, DownloadsAFileAndTrustsItsEtagAfterwards) {
   ScriptedTransport http([&](const registry::Request& request) -> ScriptedAnswer {
     std::string etag = "\"" + body + "\"";
     if (request.headers.get("If-None-Match") == etag) return {.status = 304, .headers = {{"ETag", etag}}};
-    return {.status = 200, .headers = {{"ETag", "W/" + etag}, {"Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT"}}, .body = body};
+    return {.status = 200,
+            .headers = {{"ETag", "W/" + etag}, {"Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT"}},
+            .body = body};
   });
   auto source = std::make_shared<HttpSource>(HttpSourceOptions{.trees = trees_.get(), .http = &http});
   graph::SourceOp op{.identifier = "https://host.example/dir/file.txt?x=1"};
@@ -157,7 +171,8 @@ TEST_F(SourceTest, DownloadsAFileAndTrustsItsEtagAfterwards) {
   auto [key, text] = use();
   EXPECT_EQ(text, "v1");
   EXPECT_EQ(key, Digest::of(R"({"Filename":"file.txt","Perm":0,"UID":0,"GID":0,"Checksum":")" + Digest::of("v1").str() +
-                            R"(","LastModTime":"Wed, 21 Oct 2015 07:28:00 GMT"})").str());
+                            R"(","LastModTime":"Wed, 21 Oct 2015 07:28:00 GMT"})")
+                     .str());
   EXPECT_EQ(use().first, key);
   EXPECT_EQ(http.requests().back().method, "HEAD");
   body = "v2";
@@ -167,7 +182,8 @@ TEST_F(SourceTest, DownloadsAFileAndTrustsItsEtagAfterwards) {
 TEST_F(SourceTest, RefusesADownloadWithAnotherChecksum) {
   ScriptedTransport http([](const registry::Request&) -> ScriptedAnswer { return {.status = 200, .body = "evil"}; });
   auto source = std::make_shared<HttpSource>(HttpSourceOptions{.trees = trees_.get(), .http = &http});
-  auto fetch = source->open({.identifier = "https://h/f", .attrs = {{graph::kAttrHttpChecksum, Digest::of("good").str()}}}, {});
+  auto fetch =
+      source->open({.identifier = "https://h/f", .attrs = {{graph::kAttrHttpChecksum, Digest::of("good").str()}}}, {});
   ASSERT_TRUE((*fetch)->key(0, asker()).ok());
   EXPECT_TRUE(http.lines().empty());
   EXPECT_NE(message_of((*fetch)->tree(asker()).status()).find("digest mismatch for https://h/f"), std::string::npos);
@@ -267,9 +283,12 @@ TEST_F(GitTest, TakesASubdirectoryAndKeepsTheGitDirectoryOnRequest) {
 
 TEST_F(GitTest, RefusesAWrongChecksumAndAnUnknownRef) {
   GitWish wish{.remote = repo_, .ref = "main", .checksum = "deadbeef"};
-  EXPECT_NE(message_of(source_->resolve(wish, asker()).status()).find("expected checksum to match deadbeef, got " + second_), std::string::npos);
+  EXPECT_NE(
+      message_of(source_->resolve(wish, asker()).status()).find("expected checksum to match deadbeef, got " + second_),
+      std::string::npos);
   wish = {.remote = repo_, .ref = "nowhere"};
-  EXPECT_NE(message_of(source_->resolve(wish, asker()).status()).find("repository does not contain ref nowhere"), std::string::npos);
+  EXPECT_NE(message_of(source_->resolve(wish, asker()).status()).find("repository does not contain ref nowhere"),
+            std::string::npos);
 }
 
 TEST(GitCommand, MasksLoginsInUrls) {

@@ -70,10 +70,11 @@ DigestNode* DigestNode::make_child(std::string_view want) {
   return children.insert(at, std::move(made))->get();
 }
 
-DigestIndex::DigestIndex() : instance_([] {
-  static std::atomic<std::uint64_t> last = 0;
-  return ++last;
-}()) {
+DigestIndex::DigestIndex()
+    : instance_([] {
+        static std::atomic<std::uint64_t> last = 0;
+        return ++last;
+      }()) {
   root_.type = DigestNode::Type::kDirectory;
 }
 

@@ -171,8 +171,8 @@ Status DigestQuestion::hash_all(std::vector<Missing> missing) {
     }
     return ok();
   };
-  std::size_t threads = std::min<std::size_t>(std::max(1u, std::thread::hardware_concurrency()),
-                                              (missing.size() + kPiece - 1) / kPiece);
+  std::size_t threads =
+      std::min<std::size_t>(std::max(1u, std::thread::hardware_concurrency()), (missing.size() + kPiece - 1) / kPiece);
   return run_together(pool_, std::vector<std::function<Status(std::stop_token)>>(threads, work), stop_, threads);
 }
 

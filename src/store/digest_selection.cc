@@ -217,8 +217,8 @@ Result<Digest> DigestQuestion::answer(std::string_view path, const ChecksumOptio
   KILN_RETURN_IF_ERROR(selection.run());
   std::vector<Selected>& selected = selection.selected();
   for (const std::string& required : options.required_paths) {
-    bool found = std::any_of(selected.begin(), selected.end(),
-                             [&](const Selected& s) { return s.path.starts_with(required); });
+    bool found =
+        std::any_of(selected.begin(), selected.end(), [&](const Selected& s) { return s.path.starts_with(required); });
     if (!found) return user_error(Code::kNotFound, fmt::format("\"{}\": not found", required));
   }
   std::vector<Missing> missing;

@@ -14,7 +14,9 @@ namespace {
 constexpr std::int64_t kGigabyte = 1'000'000'000;
 constexpr std::int64_t kGibibyte = 1 << 30;
 
-bool unset(const GcLimits& limits) { return limits.reserved.empty() && limits.max_used.empty() && limits.min_free.empty(); }
+bool unset(const GcLimits& limits) {
+  return limits.reserved.empty() && limits.max_used.empty() && limits.min_free.empty();
+}
 
 // The smaller of a part of the disk and a fixed size.
 SpaceLimit at_most(std::int64_t percent, std::int64_t bytes, const host::DiskSpace& disk) {

@@ -35,7 +35,8 @@ Result<TreeRef> TreesState::loose(const TreeRef& unit, std::stop_token stop) {
   if (unit->kind() != TreeKind::kLayer || !unit->parent()) return unit;
   KILN_ASSIGN_OR_RETURN(std::optional<TreeRef> form, rewritten(unit, stop));
   if (form) return *form;
-  return add_list(TreeKind::kDiff, {unit->parent(), unit}, {.description = unit->description(), .type = unit->type(), .created = unit->created()});
+  return add_list(TreeKind::kDiff, {unit->parent(), unit},
+                  {.description = unit->description(), .type = unit->type(), .created = unit->created()});
 }
 
 // The unit's second form, made when it is first asked for; nothing when the unit does no harm anywhere,
@@ -66,8 +67,9 @@ Result<std::optional<TreeRef>> TreesState::rewritten(const TreeRef& unit, std::s
   Draft draft(*this);
   KILN_RETURN_IF_ERROR(snapshotter->prepare(draft.id(), {}, stop));
   KILN_RETURN_IF_ERROR(snapshot::write_loose_difference(lower.path(), upper, snapshotter->directory(draft.id()), stop));
-  KILN_ASSIGN_OR_RETURN(TreeRef form, add_list(TreeKind::kLoose, {unit->parent(), unit},
-                                               {.description = unit->description(), .type = unit->type(), .created = unit->created()}));
+  KILN_ASSIGN_OR_RETURN(
+      TreeRef form, add_list(TreeKind::kLoose, {unit->parent(), unit},
+                             {.description = unit->description(), .type = unit->type(), .created = unit->created()}));
   KILN_RETURN_IF_ERROR(draft.publish(form));
   KILN_RETURN_IF_ERROR(records->set_attribute(unit->id(), kLooseForm, form->id(), ""));
   return std::optional(std::move(form));

@@ -59,9 +59,7 @@ void append_units(const TreeRef& tree, std::vector<TreeRef>& units) {
     case TreeKind::kMerge:
       for (const TreeRef& input : tree->inputs()) append_units(input, units);
       return;
-    case TreeKind::kLoose:
-      units.push_back(tree);
-      return;
+    case TreeKind::kLoose: units.push_back(tree); return;
     case TreeKind::kDiff:
       if (auto between = units_between(tree->inputs()[0], tree->inputs()[1])) {
         units.insert(units.end(), between->begin(), between->end());
@@ -182,7 +180,7 @@ Status TreesState::ensure_snapshot(const TreeRef& unit, std::stop_token stop) {
   }
   KILN_ASSIGN_OR_RETURN(BusyBody busy, BusyBody::take(unit, stop));
   if (present()) return ok();
-  Status made = unit->kind() == TreeKind::kLayer ? lost(unit, unpack(unit, below, stop))
+  Status made = unit->kind() == TreeKind::kLayer   ? lost(unit, unpack(unit, below, stop))
                 : unit->kind() == TreeKind::kMerge ? compute_merge(unit, stop)
                                                    : compute_difference(unit, stop);
   if (made.ok() || is_cancelled(made)) return made;
@@ -213,7 +211,8 @@ Status TreesState::unpack(const TreeRef& unit, const snapshot::Chain& below, std
   apply.target = !unit->parent() || snapshotter->material() == snapshot::Material::kWholeTree
                      ? layer::ApplyTarget::kPlainTree
                      : layer::ApplyTarget::kOverlayUpper;
-  Result<layer::ApplyReport> applied = layer::apply_layer(stream->plain(), snapshotter->directory(draft.id()), apply, stop);
+  Result<layer::ApplyReport> applied =
+      layer::apply_layer(stream->plain(), snapshotter->directory(draft.id()), apply, stop);
   if (!applied.ok()) return stream->explain(applied.status());
   KILN_RETURN_IF_ERROR(stream->finish());
   if (!blob.local) {

@@ -32,7 +32,8 @@ Result<MutableRef> Trees::make_mutable(TreeRef parent, TreeOptions options, std:
   made->body_->owner = state_;
   {
     std::lock_guard lock(s.mutex);
-    s.writing[made->id_] = {false, made->body_->created, made->parent_ ? made->parent_->id() : "", made->body_->options};
+    s.writing[made->id_] = {false, made->body_->created, made->parent_ ? made->parent_->id() : "",
+                            made->body_->options};
   }
   KILN_RETURN_IF_ERROR(s.snapshotter->prepare(made->id_, made->body_->chain, stop));
   return made;

@@ -58,8 +58,9 @@ Record read_record(const db::Statement& row) {
 
 // Whether any record or owner still names the blob.
 Result<bool> blob_is_named(db::Database& db, std::string_view digest) {
-  KILN_ASSIGN_OR_RETURN(db::Statement row, db.prepare("SELECT 1 WHERE EXISTS(SELECT 1 FROM tree_blob WHERE digest = ?1) "
-                                                      "OR EXISTS(SELECT 1 FROM blob_owner WHERE digest = ?1)"));
+  KILN_ASSIGN_OR_RETURN(db::Statement row,
+                        db.prepare("SELECT 1 WHERE EXISTS(SELECT 1 FROM tree_blob WHERE digest = ?1) "
+                                   "OR EXISTS(SELECT 1 FROM blob_owner WHERE digest = ?1)"));
   KILN_RETURN_IF_ERROR(row.bind(digest));
   return row.step();
 }
@@ -99,7 +100,8 @@ Result<std::vector<std::string>> Records::parents_of(std::string_view id) {
 Result<std::optional<Record>> Records::load(std::string_view id) {
   std::optional<Record> record;
   {
-    KILN_ASSIGN_OR_RETURN(db::Statement row, database_->prepare(fmt::format("SELECT {} FROM tree WHERE id = ?1", kColumns)));
+    KILN_ASSIGN_OR_RETURN(db::Statement row,
+                          database_->prepare(fmt::format("SELECT {} FROM tree WHERE id = ?1", kColumns)));
     KILN_RETURN_IF_ERROR(row.bind(id));
     KILN_ASSIGN_OR_RETURN(bool found, row.step());
     if (!found) return record;
@@ -111,13 +113,13 @@ Result<std::optional<Record>> Records::load(std::string_view id) {
 
 Status Records::insert(const Record& r) {
   return database_->write([&](db::Database& db) -> Status {
-    KILN_RETURN_IF_ERROR(db.run(
-        fmt::format("INSERT INTO tree({}) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)", kColumns), r.id,
-        static_cast<int>(r.kind), r.is_mutable, r.snapshot, r.twin, r.diff_id, r.chain_id, r.blob_chain_id,
-        r.snapshot_size, r.created_ns, r.last_used_ns, r.uses, to_string(r.type), r.description));
+    KILN_RETURN_IF_ERROR(
+        db.run(fmt::format("INSERT INTO tree({}) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)", kColumns),
+               r.id, static_cast<int>(r.kind), r.is_mutable, r.snapshot, r.twin, r.diff_id, r.chain_id, r.blob_chain_id,
+               r.snapshot_size, r.created_ns, r.last_used_ns, r.uses, to_string(r.type), r.description));
     for (std::size_t i = 0; i < r.parents.size(); ++i) {
-      KILN_RETURN_IF_ERROR(db.run("INSERT INTO tree_parent VALUES(?1, ?2, ?3)", r.id, static_cast<std::int64_t>(i),
-                                  r.parents[i]));
+      KILN_RETURN_IF_ERROR(
+          db.run("INSERT INTO tree_parent VALUES(?1, ?2, ?3)", r.id, static_cast<std::int64_t>(i), r.parents[i]));
     }
     return ok();
   });
@@ -135,7 +137,8 @@ Result<Records::Leftovers> Records::remove(std::string_view id) {
     KILN_RETURN_IF_ERROR(db.run("DELETE FROM tree WHERE id = ?1", id));
     KILN_RETURN_IF_ERROR(keep_unnamed(db, left.blobs));
     if (record->snapshot.empty()) return ok();
-    KILN_ASSIGN_OR_RETURN(auto sharers, strings("SELECT id FROM tree WHERE snapshot = ?1 AND snapshot <> '' LIMIT 1", record->snapshot));
+    KILN_ASSIGN_OR_RETURN(
+        auto sharers, strings("SELECT id FROM tree WHERE snapshot = ?1 AND snapshot <> '' LIMIT 1", record->snapshot));
     if (sharers.empty()) left.snapshot = record->snapshot;
     return ok();
   });
@@ -180,7 +183,9 @@ Result<std::optional<std::string>> Records::child_of_twin(std::string_view twin)
   return ids.empty() ? std::nullopt : std::optional(ids.front());
 }
 
-Status Records::forget_twin(std::string_view id) { return database_->run("UPDATE tree SET twin = '' WHERE id = ?1", id); }
+Status Records::forget_twin(std::string_view id) {
+  return database_->run("UPDATE tree SET twin = '' WHERE id = ?1", id);
+}
 
 Status Records::set_snapshot(std::string_view id, std::string_view snapshot) {
   return database_->run("UPDATE tree SET snapshot = ?2, snapshot_size = -1 WHERE id = ?1", id, snapshot);
@@ -190,7 +195,8 @@ Status Records::set_snapshot_size(std::string_view id, std::int64_t size) {
   return database_->run("UPDATE tree SET snapshot_size = ?2 WHERE id = ?1", id, size);
 }
 
-Status Records::set_chain(std::string_view id, const Digest& diff_id, const Digest& chain_id, const Digest& blob_chain_id) {
+Status Records::set_chain(std::string_view id, const Digest& diff_id, const Digest& chain_id,
+                          const Digest& blob_chain_id) {
   return database_->run("UPDATE tree SET diff_id = ?2, chain_id = ?3, blob_chain_id = ?4 WHERE id = ?1", id,
                         diff_id.str(), chain_id.str(), blob_chain_id.str());
 }
@@ -200,15 +206,18 @@ Status Records::add_use(std::string_view id, std::int64_t when_ns) {
 }
 
 Result<std::vector<std::string>> Records::find_by_chain(const Digest& chain_id) {
-  return strings("SELECT id FROM tree WHERE chain_id = ?1 AND chain_id <> '' AND snapshot <> '' ORDER BY rowid", chain_id.str());
+  return strings("SELECT id FROM tree WHERE chain_id = ?1 AND chain_id <> '' AND snapshot <> '' ORDER BY rowid",
+                 chain_id.str());
 }
 
 Result<std::vector<std::string>> Records::find_by_blob_chain(const Digest& blob_chain_id) {
-  return strings("SELECT id FROM tree WHERE blob_chain_id = ?1 AND blob_chain_id <> '' ORDER BY rowid", blob_chain_id.str());
+  return strings("SELECT id FROM tree WHERE blob_chain_id = ?1 AND blob_chain_id <> '' ORDER BY rowid",
+                 blob_chain_id.str());
 }
 
 Result<bool> Records::names_snapshot(std::string_view snapshot) {
-  KILN_ASSIGN_OR_RETURN(auto ids, strings("SELECT id FROM tree WHERE snapshot = ?1 AND snapshot <> '' LIMIT 1", snapshot));
+  KILN_ASSIGN_OR_RETURN(auto ids,
+                        strings("SELECT id FROM tree WHERE snapshot = ?1 AND snapshot <> '' LIMIT 1", snapshot));
   return !ids.empty();
 }
 
@@ -218,8 +227,9 @@ Status Records::put_blob(std::string_view id, const BlobVariant& v) {
 }
 
 Result<std::vector<BlobVariant>> Records::blobs_of(std::string_view id) {
-  KILN_ASSIGN_OR_RETURN(db::Statement row, database_->prepare("SELECT descriptor, diff_id, variant, local FROM tree_blob "
-                                                              "WHERE tree = ?1 AND descriptor <> '' ORDER BY variant"));
+  KILN_ASSIGN_OR_RETURN(db::Statement row,
+                        database_->prepare("SELECT descriptor, diff_id, variant, local FROM tree_blob "
+                                           "WHERE tree = ?1 AND descriptor <> '' ORDER BY variant"));
   KILN_RETURN_IF_ERROR(row.bind(id));
   std::vector<BlobVariant> found;
   for (;;) {
@@ -235,9 +245,10 @@ Result<std::vector<BlobVariant>> Records::blobs_of(std::string_view id) {
 }
 
 Result<std::vector<BlobRow>> Records::local_blobs() {
-  KILN_ASSIGN_OR_RETURN(db::Statement row,
-                        database_->prepare("SELECT b.tree, b.digest, b.size FROM tree_blob b JOIN tree t ON t.id = b.tree "
-                                           "WHERE b.local ORDER BY t.rowid"));
+  KILN_ASSIGN_OR_RETURN(
+      db::Statement row,
+      database_->prepare("SELECT b.tree, b.digest, b.size FROM tree_blob b JOIN tree t ON t.id = b.tree "
+                         "WHERE b.local ORDER BY t.rowid"));
   std::vector<BlobRow> found;
   for (;;) {
     KILN_ASSIGN_OR_RETURN(bool more, row.step());
@@ -283,10 +294,11 @@ Result<std::optional<std::string>> Records::attribute(std::string_view id, std::
 }
 
 Result<std::vector<std::string>> Records::find_by_index(std::string_view index_key, bool is_mutable) {
-  return strings(is_mutable ? "SELECT DISTINCT t.id FROM tree_attribute a JOIN tree t ON t.id = a.tree WHERE a.index_key = ?1 "
-                              "AND a.index_key <> '' AND t.mutable ORDER BY max(t.last_used, t.created) DESC"
-                            : "SELECT DISTINCT t.id FROM tree_attribute a JOIN tree t ON t.id = a.tree WHERE a.index_key = ?1 "
-                              "AND a.index_key <> '' AND NOT t.mutable ORDER BY t.rowid DESC",
+  return strings(is_mutable
+                     ? "SELECT DISTINCT t.id FROM tree_attribute a JOIN tree t ON t.id = a.tree WHERE a.index_key = ?1 "
+                       "AND a.index_key <> '' AND t.mutable ORDER BY max(t.last_used, t.created) DESC"
+                     : "SELECT DISTINCT t.id FROM tree_attribute a JOIN tree t ON t.id = a.tree WHERE a.index_key = ?1 "
+                       "AND a.index_key <> '' AND NOT t.mutable ORDER BY t.rowid DESC",
                  index_key);
 }
 

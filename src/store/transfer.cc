@@ -87,7 +87,8 @@ Result<std::unique_ptr<LayerStream>> LayerStream::open(content::BlobStore& store
     return make_error(Fault::kEngine, Code::kNotFound, fmt::format("layer {} is not here any more", name));
   }
   state->extraction.emplace(reporter, "extracting " + name);
-  state->bytes = std::make_unique<KeepingSource>(std::move(from), std::move(writer), state->download, state->error, stop);
+  state->bytes =
+      std::make_unique<KeepingSource>(std::move(from), std::move(writer), state->download, state->error, stop);
   KILN_ASSIGN_OR_RETURN(auto decompressed, layer::decompress(std::make_unique<BorrowedSource>(*state->bytes)));
   // Transfer, its digest and decompression in one thread; what is done with the plain bytes in the caller's.
   state->decompressed = layer::read_ahead(std::move(decompressed));
@@ -108,8 +109,9 @@ Status LayerStream::finish() {
   }
   Digest diff_id = s.plain->finish();
   if (!s.blob.diff_id.empty() && diff_id != s.blob.diff_id && s.blob.diff_id.algorithm() == "sha256") {
-    return peer_error(Code::kFailedPrecondition, fmt::format("layer {} holds {} and not {} as the image says",
-                                                             s.blob.blob.digest.str(), diff_id.str(), s.blob.diff_id.str()));
+    return peer_error(Code::kFailedPrecondition,
+                      fmt::format("layer {} holds {} and not {} as the image says", s.blob.blob.digest.str(),
+                                  diff_id.str(), s.blob.diff_id.str()));
   }
   if (content::BlobWriter* writer = s.bytes->writer()) {
     KILN_RETURN_IF_ERROR(writer->commit({.digest = s.blob.blob.digest, .size = s.blob.blob.size}).status());

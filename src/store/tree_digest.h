@@ -21,8 +21,8 @@
 namespace kiln::store {
 
 struct ChecksumOptions {
-  bool follow_links = false;  // of the last component
-  bool wildcard = false;      // the path is a pattern (*, ?, [...])
+  bool follow_links = false;                  // of the last component
+  bool wildcard = false;                      // the path is a pattern (*, ?, [...])
   std::vector<std::string> include_patterns;  // relative to the path
   std::vector<std::string> exclude_patterns;
   std::vector<std::string> required_paths;  // NotFound when nothing selected starts with one

@@ -25,12 +25,9 @@ Compression compression_of(std::string_view media_type) {
 
 std::string_view media_type_of(Compression type) {
   switch (type) {
-    case Compression::kUncompressed:
-      return content::kOciLayer;
-    case Compression::kZstd:
-      return content::kOciLayerZstd;
-    default:
-      return content::kOciLayerGzip;
+    case Compression::kUncompressed: return content::kOciLayer;
+    case Compression::kZstd: return content::kOciLayerZstd;
+    default: return content::kOciLayerGzip;
   }
 }
 
@@ -115,9 +112,8 @@ Status TreesState::add_blob(const TreeRef& unit, const BlobVariant& made) {
   {
     Tree::Body& b = body(unit);
     std::lock_guard lock(b.mutex);
-    std::erase_if(b.blobs, [&](const BlobVariant& v) {
-      return v.blob.digest == made.blob.digest && v.variant == made.variant;
-    });
+    std::erase_if(b.blobs,
+                  [&](const BlobVariant& v) { return v.blob.digest == made.blob.digest && v.variant == made.variant; });
     b.blobs.push_back(made);
     if (made.variant.empty()) b.diff_id = made.diff_id;
   }
@@ -155,8 +151,7 @@ Result<BlobVariant> TreesState::encode(const TreeRef& unit, const LayerOptions& 
   } else {
     KILN_ASSIGN_OR_RETURN(OpenTree below, open(lower, stop));
     KILN_ASSIGN_OR_RETURN(OpenTree above, open(unit->kind() == TreeKind::kLayer ? unit : unit->inputs()[1], stop));
-    KILN_RETURN_IF_ERROR(
-        layer::write_difference(lower ? below.path() : "", above.path(), tar, diff, stop).status());
+    KILN_RETURN_IF_ERROR(layer::write_difference(lower ? below.path() : "", above.path(), tar, diff, stop).status());
   }
   KILN_RETURN_IF_ERROR(tar.finish());
   KILN_ASSIGN_OR_RETURN(layer::EncodedLayer encoded, encoder->finish());
@@ -217,7 +212,8 @@ Result<BlobVariant> TreesState::in_another_way(const TreeRef& unit, const BlobVa
     std::lock_guard lock(mutex);
     from_files = encoded_here.contains(unit->id());
   }
-  if (from_files && wanted.compression.type != Compression::kEstargz && !content::is_foreign_layer_type(from.blob.media_type)) {
+  if (from_files && wanted.compression.type != Compression::kEstargz &&
+      !content::is_foreign_layer_type(from.blob.media_type)) {
     Result<BlobVariant> made = encode(unit, wanted, variant, stop);
     if (made.ok() ? made->diff_id == from.diff_id : is_cancelled(made.status())) return made;
   }
@@ -249,8 +245,8 @@ Result<LayerBlob> TreesState::layer_of(const TreeRef& unit, const LayerOptions& 
   std::optional<BlobVariant> chosen;
   auto look = [&] {
     std::lock_guard lock(b.mutex);
-    clamped = wanted.clamp_mtime && std::find(wanted.clamp_except.begin(), wanted.clamp_except.end(), b.diff_id) ==
-                                        wanted.clamp_except.end();
+    clamped = wanted.clamp_mtime &&
+              std::find(wanted.clamp_except.begin(), wanted.clamp_except.end(), b.diff_id) == wanted.clamp_except.end();
     has_blobs = !b.blobs.empty();
     std::string variant(layer::to_string(wanted.compression.type));
     if (clamped) variant += fmt::format("@{}", wanted.clamp_mtime->time_since_epoch().count());
@@ -269,8 +265,8 @@ Result<LayerBlob> TreesState::layer_of(const TreeRef& unit, const LayerOptions& 
         from = defining(b.blobs);
         if (b.blobs.empty() && !clamped) variant.clear();
       }
-      Result<BlobVariant> made = from && !clamped ? in_another_way(unit, *from, wanted, variant, stop)
-                                                  : encode(unit, wanted, variant, stop);
+      Result<BlobVariant> made =
+          from && !clamped ? in_another_way(unit, *from, wanted, variant, stop) : encode(unit, wanted, variant, stop);
       if (!made.ok()) return is_cancelled(made.status()) ? made.status() : annotate(made.status(), "make a layer");
       KILN_RETURN_IF_ERROR(add_blob(unit, *made));
       chosen = std::move(*made);

@@ -14,8 +14,8 @@ namespace kiln::store {
 
 namespace {
 
-constexpr std::string_view kTypeNames[] = {"regular",      "internal",           "frontend",
-                                           "source.local", "source.git.checkout", "exec.cachemount"};
+constexpr std::string_view kTypeNames[] = {
+    "regular", "internal", "frontend", "source.local", "source.git.checkout", "exec.cachemount"};
 
 std::string id_of(const TreeRef& tree) { return tree ? tree->id() : std::string(); }
 

@@ -26,10 +26,10 @@
 #include "base/status.h"
 #include "content/blob_store.h"
 #include "event/event.h"
+#include "event/miss.h"
 #include "layer/compression.h"
 #include "store/gc.h"
 #include "store/tree.h"
-#include "event/miss.h"
 #include "store/tree_digest.h"
 
 namespace kiln::snapshot {
@@ -39,7 +39,7 @@ class Snapshotter;
 namespace kiln::store {
 
 struct TreesOptions {
-  std::string root;                  // for snapshots and records (trees.db); made when missing
+  std::string root;                     // for snapshots and records (trees.db); made when missing
   content::BlobStore* blobs = nullptr;  // these three outlive Trees
   Pool* pool = nullptr;
   Clock* clock = nullptr;            // null: the system's
@@ -59,7 +59,7 @@ struct LayerOptions {
   bool force_compression = false;
   // Fetch blobs that only a provider has.
   bool fetch = false;
-  std::optional<Time> clamp_mtime;  // SOURCE_DATE_EPOCH with rewrite-timestamp: later mtimes become this
+  std::optional<Time> clamp_mtime;   // SOURCE_DATE_EPOCH with rewrite-timestamp: later mtimes become this
   std::vector<Digest> clamp_except;  // diff ids of layers that stay as they are (those of the base image)
   // Hears of each layer as soon as it is there, while others are still made; from several threads, and waited for.
   std::function<void(const LayerBlob&)> told;
@@ -118,8 +118,9 @@ class Trees {
   // The entries that such a digest was made of, by path, for saying later what changed: nothing is
   // read from disk that digest() did not read. Where there are more than `entries_max`, directories
   // further down stand for what they hold, or the list ends early.
-  Result<std::vector<event::FileSum>> files_of(const TreeRef& tree, std::string_view path, const ChecksumOptions& options,
-                                               std::size_t entries_max, std::stop_token stop = {});
+  Result<std::vector<event::FileSum>> files_of(const TreeRef& tree, std::string_view path,
+                                               const ChecksumOptions& options, std::size_t entries_max,
+                                               std::stop_token stop = {});
 
   // The layers, lowest first; makes blobs that do not exist yet, in parallel. Empty for scratch.
   Result<std::vector<LayerBlob>> layers(const TreeRef& tree, const LayerOptions& options, std::stop_token stop,
@@ -141,8 +142,7 @@ class Trees {
 
   // -- accounting ---------------------------------------------------------------------------------
   // Exact; measures what was not measured yet, in parallel.
-  Result<std::vector<Usage>> du(const std::vector<std::string>& filters, std::stop_token stop,
-                                Duration age_limit = {});
+  Result<std::vector<Usage>> du(const std::vector<std::string>& filters, std::stop_token stop, Duration age_limit = {});
   // Removes what the options allow; tells each removed record as it goes. Gives what was freed.
   Result<PruneReport> prune(const std::vector<PruneOptions>& policy, std::stop_token stop,
                             const std::function<void(const Usage&)>& removed = {});

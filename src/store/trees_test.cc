@@ -167,7 +167,8 @@ TEST_P(TreesTest, LayersOfOneStoreBecomeTheTreeOfAnother) {
     ASSERT_TRUE(next.ok()) << next.status();
     lazy = *next;
   }
-  auto again = (*other)->from_blob(lazy->parent(), {blobs[1].blob, blobs[1].diff_id, trees_->provider_for(blobs[1]), nullptr}, {});
+  auto again = (*other)->from_blob(lazy->parent(),
+                                   {blobs[1].blob, blobs[1].diff_id, trees_->provider_for(blobs[1]), nullptr}, {});
   EXPECT_EQ(*again, lazy);
   EXPECT_FALSE((*(*other)->existing_layers(lazy))->front().provider == nullptr);
   auto open = (*other)->open(lazy);
@@ -216,7 +217,8 @@ TEST_P(TreesTest, ALayerFromElsewhereBreaksOffOrIsPackedAnew) {
     options.snapshotter = GetParam();
     auto other = Trees::open(options);
     ASSERT_TRUE(other.ok());
-    TreeRef lazy = *(*other)->from_blob(nullptr, {layer.blob, layer.diff_id, std::make_shared<Cut>(bytes, at), nullptr}, {});
+    TreeRef lazy =
+        *(*other)->from_blob(nullptr, {layer.blob, layer.diff_id, std::make_shared<Cut>(bytes, at), nullptr}, {});
     auto open = (*other)->open(lazy);
     auto anew = (*other)->layers(lazy, zstd, {});
     if (at == bytes.size()) {
@@ -313,7 +315,8 @@ TEST_P(TreesTest, ALayerHidesAndUndoesNothingOnTreesItWasNotMadeOn) {
     put(root, "same", "other");
   });
   TreeRef change = *trees_->diff(base, layer, {});
-  for (const TreeRef& merged : {*trees_->merge({other, change}, {}), *trees_->merge({other, *trees_->diff(base, layer, {})}, {})}) {
+  for (const TreeRef& merged :
+       {*trees_->merge({other, change}, {}), *trees_->merge({other, *trees_->diff(base, layer, {})}, {})}) {
     EXPECT_EQ(get(merged, "dir/kept"), "kept");
     EXPECT_EQ(get(merged, "dir/old"), "(none)");
     EXPECT_EQ(get(merged, "dir/new"), "new");

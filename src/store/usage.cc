@@ -149,7 +149,8 @@ bool matches(const Filter& filter, const Usage& u) {
   });
 }
 
-Result<std::vector<Usage>> Trees::du(const std::vector<std::string>& filters, std::stop_token stop, Duration age_limit) {
+Result<std::vector<Usage>> Trees::du(const std::vector<std::string>& filters, std::stop_token stop,
+                                     Duration age_limit) {
   KILN_ASSIGN_OR_RETURN(Filter filter, Filter::parse_any(filters));
   KILN_ASSIGN_OR_RETURN(Holdings holdings, take_holdings(*state_, stop));
   const Time cut = state_->clock->now() - std::chrono::duration_cast<Time::duration>(age_limit);

@@ -124,7 +124,8 @@ struct Stores {
 // What the child says is done, a line a thing, written with one call each.
 class Journal {
  public:
-  explicit Journal(const std::string& path) : file_(must(host::open_file(path, O_WRONLY | O_CREAT | O_APPEND, 0600), "journal")) {}
+  explicit Journal(const std::string& path)
+      : file_(must(host::open_file(path, O_WRONLY | O_CREAT | O_APPEND, 0600), "journal")) {}
   void done(const std::string& kind, const std::string& what) {
     must(host::write_all(file_.get(), fmt::format("{} {}\n", kind, what)), "journal");
   }
@@ -165,7 +166,8 @@ void check_blobs(content::FileBlobStore& blobs) {
     std::string bytes = must(content::read_blob(blobs, info.digest), "read a blob");
     if (Digest::of(bytes) != info.digest) fail("a blob is not what it is named: " + info.digest.str());
     return ok();
-  }), "walk the blobs");
+  }),
+       "walk the blobs");
 }
 
 void check(const std::string& root) {
@@ -186,7 +188,8 @@ void check(const std::string& root) {
       host::Fd file = must(host::open_in_root(open.root.get(), name, O_RDONLY), "open its file");
       if (must(host::read_to_end(file.get(), 100), "read its file") != name) fail("a committed tree is not whole");
     } else if (kind == "blob") {
-      if (!must(stores.blobs->info(must(Digest::parse(what), "parse")), "find a blob")) fail(fmt::format("blob {} is gone", what));
+      if (!must(stores.blobs->info(must(Digest::parse(what), "parse")), "find a blob"))
+        fail(fmt::format("blob {} is gone", what));
     } else if (kind == "kept") {
       if (!must(stores.trees->take(what), "take a kept tree")) fail("the kept tree is gone");
     }

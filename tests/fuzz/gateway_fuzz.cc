@@ -72,8 +72,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   switch (data[0] % 6) {
     case 0: with<api::SolveRequest>(bytes, [](const auto& m) { (void)kiln::daemon::from_message(m); }); break;
     case 1: with<api::Result>(bytes, take_result); break;
-    case 2: with<api::ResolveImageConfigRequest>(bytes, [](const auto& m) { (void)kiln::daemon::from_message(m); }); break;
-    case 3: with<api::ResolveSourceMetaRequest>(bytes, [](const auto& m) { (void)kiln::daemon::from_message(m); }); break;
+    case 2:
+      with<api::ResolveImageConfigRequest>(bytes, [](const auto& m) { (void)kiln::daemon::from_message(m); });
+      break;
+    case 3:
+      with<api::ResolveSourceMetaRequest>(bytes, [](const auto& m) { (void)kiln::daemon::from_message(m); });
+      break;
     case 4: with<api::WarnRequest>(bytes, [](const auto& m) { (void)kiln::daemon::from_message(m); }); break;
     default: with<google::rpc::Status>(bytes, pass_error); break;
   }

@@ -35,7 +35,8 @@ void read_messages(std::string_view bytes, HttpKind kind) {
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return;
   host::Fd far(ends[0]);
   Connection near(host::Fd(ends[1]), std::make_shared<host::Wake>());
-  if (::send(far.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < static_cast<ssize_t>(bytes.size())) return;
+  if (::send(far.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < static_cast<ssize_t>(bytes.size()))
+    return;
   ::shutdown(far.get(), SHUT_WR);
   while (true) {
     auto text = near.read_head();

@@ -45,9 +45,11 @@ const event::Range* narrow(const df::Ranges& ranges) {
 
 std::string text_report(const std::string& path, const df::CheckResult& result) {
   const std::size_t count = result.findings.size();
-  std::string out = count == 0 ? (result.fault ? "Check complete, the file cannot be built.\n" : "Check complete, no warnings found.\n")
-                               : fmt::format("Check complete, {} found!\n",
-                                             count == 1 ? "1 warning has been" : fmt::format("{} warnings have been", count));
+  std::string out =
+      count == 0
+          ? (result.fault ? "Check complete, the file cannot be built.\n" : "Check complete, no warnings found.\n")
+          : fmt::format("Check complete, {} found!\n",
+                        count == 1 ? "1 warning has been" : fmt::format("{} warnings have been", count));
   for (const df::Finding& finding : result.findings) {
     out += fmt::format("\nWARNING: {}", finding.rule);
     if (!finding.url.empty()) out += " - " + finding.url;
@@ -71,7 +73,8 @@ Json position_json(const event::Position& position) {
 
 Json location_json(const df::Ranges& ranges) {
   Json out = Json::object();
-  for (const auto& r : ranges) out["ranges"].push_back({{"start", position_json(r.start)}, {"end", position_json(r.end)}});
+  for (const auto& r : ranges)
+    out["ranges"].push_back({{"start", position_json(r.start)}, {"end", position_json(r.end)}});
   return out;
 }
 
@@ -85,9 +88,8 @@ std::string json_report(const df::CheckResult& result) {
                                {"detail", finding.message},
                                {"location", location_json(finding.ranges)}});
   }
-  out["sources"] = Json::array({{{"filename", result.filename},
-                                 {"data", content::base64_encode(result.text)},
-                                 {"language", "Dockerfile"}}});
+  out["sources"] = Json::array(
+      {{{"filename", result.filename}, {"data", content::base64_encode(result.text)}, {"language", "Dockerfile"}}});
   if (result.fault)
     out["buildError"] = {{"message", result.fault->message}, {"location", location_json(result.fault->ranges)}};
   return dump(out);
@@ -137,8 +139,10 @@ Json sarif_result(std::string_view rule, const char* level, const std::string& m
 
 std::string sarif_report(const std::string& path, const df::CheckResult& result) {
   Json results = Json::array();
-  for (const df::Finding& f : result.findings) results.push_back(sarif_result(f.rule, "warning", f.message, path, f.ranges));
-  if (result.fault) results.push_back(sarif_result(kFaultRule, "error", result.fault->message, path, result.fault->ranges));
+  for (const df::Finding& f : result.findings)
+    results.push_back(sarif_result(f.rule, "warning", f.message, path, f.ranges));
+  if (result.fault)
+    results.push_back(sarif_result(kFaultRule, "error", result.fault->message, path, result.fault->ranges));
   Json driver = {{"name", "kiln check"}, {"informationUri", kHome}, {"rules", sarif_rules()}};
   Json out = {{"$schema", "https://json.schemastore.org/sarif-2.1.0.json"},
               {"version", "2.1.0"},
@@ -159,8 +163,8 @@ std::string github_property(std::string text) {
   return replace_all(std::move(text), ",", "%2C");
 }
 
-std::string github_line(const char* level, const std::string& title, const std::string& message, const std::string& path,
-                        const df::Ranges& ranges) {
+std::string github_line(const char* level, const std::string& title, const std::string& message,
+                        const std::string& path, const df::Ranges& ranges) {
   std::string out = fmt::format("::{} file={}", level, github_property(path));
   if (const event::Range* words = narrow(ranges)) {
     out += fmt::format(",line={},endLine={},col={},endColumn={}", words->start.line, words->end.line,

@@ -19,7 +19,6 @@ enum class CheckFormat { kText, kJson, kSarif, kGithub };
 std::optional<CheckFormat> find_check_format(std::string_view word);
 
 // `path` is the Dockerfile's as the reader knows it.
-std::string check_report(CheckFormat format, const std::string& path,
-                         const frontend::dockerfile::CheckResult& result);
+std::string check_report(CheckFormat format, const std::string& path, const frontend::dockerfile::CheckResult& result);
 
 }  // namespace kiln::client

@@ -1,13 +1,13 @@
 // `kiln check`: what is doubtful or wrong in a Dockerfile, without building it.
 #include <fmt/format.h>
 
+#include "base/text.h"
+#include "base/value.h"
 #include "client/build_run.h"
 #include "client/dockerfile/check_report.h"
 #include "client/dockerfile/input.h"
 #include "client/internal/build_session.h"
 #include "client/internal/commands.h"
-#include "base/text.h"
-#include "base/value.h"
 #include "frontend/dockerfile/check/fix.h"
 #include "frontend/dockerfile/frontend.h"
 #include "host/fd.h"
@@ -85,7 +85,8 @@ class Check {
     request.frontend = "dockerfile.v0";
     request.frontend_attributes = input_.bridge.opts;
     request.local_dirs = input_.bridge.dirs;
-    BuildHooks hooks{.told = [](ProgressUpdate) {}, .warned = [](const std::string& text) { warn(text); },
+    BuildHooks hooks{.told = [](ProgressUpdate) {},
+                     .warned = [](const std::string& text) { warn(text); },
                      .environment = call_.environment};
     KILN_ASSIGN_OR_RETURN(BuildOutcome outcome, run_build(*connection, request, hooks, call_.stop));
     return answer_of(outcome.subrequest);
@@ -110,7 +111,8 @@ Status check(const Invocation& call) {
   }
   for (const std::string& note : df::unknown_rules(result.text)) warn(fmt::format("{}: {}", check.shown_path(), note));
   if (fixed > 0) {
-    (void)host::write_all(STDERR_FILENO, fmt::format("fixed {} finding{} in {}\n", fixed, fixed == 1 ? "" : "s", check.shown_path()));
+    (void)host::write_all(STDERR_FILENO,
+                          fmt::format("fixed {} finding{} in {}\n", fixed, fixed == 1 ? "" : "s", check.shown_path()));
   }
   if (call.line.on("fix") && check.piped()) {
     KILN_RETURN_IF_ERROR(print(*check.piped()));

@@ -63,7 +63,8 @@ class Explain {
   void ask_file(const std::string& given) {
     // A path of the caller's directory or of the context, whichever it names.
     std::string path = clean_path(given);
-    if (auto inside = relative_path(clean_path(input_.context), path); inside && path_within(clean_path(input_.context), path))
+    if (auto inside = relative_path(clean_path(input_.context), path);
+        inside && path_within(clean_path(input_.context), path))
       path = *inside;
     Question question{path + " changes", "", out_.plan.changed_by_file(path)};
     auto ignored = PatternMatcher::make(out_.plan.ignore_patterns);
@@ -82,8 +83,9 @@ class Explain {
   Status ask_arg(const std::string& given) {
     auto [name, value] = split_once(given, '=');
     const bool has_value = name.size() < given.size();
-    std::vector<std::string> values = has_value ? std::vector<std::string>{std::string(value)}
-                                                : std::vector<std::string>{"kiln-other", "0", "1", "linux/arm64", "true"};
+    std::vector<std::string> values = has_value
+                                          ? std::vector<std::string>{std::string(value)}
+                                          : std::vector<std::string>{"kiln-other", "0", "1", "linux/arm64", "true"};
     Status last = ok();
     for (const std::string& other : values) {
       LocalBridge bridge(with_build_arg(input_.bridge, std::string(name), other));
@@ -114,7 +116,8 @@ Status run_explain(const Invocation& call) {
       {"text", explain_text}, {"json", explain_json}, {"dot", explain_dot}, {"svg", explain_svg}};
   auto writer = kFormats.find(format);
   if (writer == kFormats.end()) {
-    return user_error(Code::kInvalidArgument, fmt::format("unknown format {}; there are text, json, dot and svg", quote(format)));
+    return user_error(Code::kInvalidArgument,
+                      fmt::format("unknown format {}; there are text, json, dot and svg", quote(format)));
   }
   KILN_ASSIGN_OR_RETURN(DockerfileInput input, read_dockerfile_input(call));
   std::optional<ImageLookup> images;

@@ -17,7 +17,7 @@ namespace kiln::client {
 
 // What the upload of the context would hold.
 struct ContextContents {
-  std::size_t files = 0;        // wanted, of every kind but directories
+  std::size_t files = 0;  // wanted, of every kind but directories
   std::int64_t bytes = 0;
   std::size_t files_there = 0;  // in the directory altogether
   std::int64_t bytes_there = 0;
@@ -25,8 +25,8 @@ struct ContextContents {
 };
 
 struct Question {
-  std::string text;   // "go.mod changes", "VERSION changes (1.0 → 1.0x)"
-  std::string note;   // why nothing is affected, if that needs a word
+  std::string text;  // "go.mod changes", "VERSION changes (1.0 → 1.0x)"
+  std::string note;  // why nothing is affected, if that needs a word
   frontend::dockerfile::Affected affected;
 };
 

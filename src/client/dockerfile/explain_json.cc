@@ -15,14 +15,15 @@ Json step_json(const df::PlanStep& step, std::size_t index) {
   out["inputs"] = step.inputs;
   out["keys"] = step.keys;
   out["inputsByContent"] = step.by_content;
-  for (const df::ContextUse& use : step.reads) out["reads"].push_back({{"pattern", use.pattern}, {"excludes", use.excludes}});
+  for (const df::ContextUse& use : step.reads)
+    out["reads"].push_back({{"pattern", use.pattern}, {"excludes", use.excludes}});
   out["wave"] = step.wave;
   return out;
 }
 
 Json stage_json(const df::PlanStage& stage) {
-  return {{"name", stage.name}, {"base", stage.base}, {"line", stage.line}, {"needed", stage.needed},
-          {"target", stage.target}, {"steps", stage.steps}};
+  return {{"name", stage.name},     {"base", stage.base},     {"line", stage.line},
+          {"needed", stage.needed}, {"target", stage.target}, {"steps", stage.steps}};
 }
 
 Json context_json(const Explanation& e) {

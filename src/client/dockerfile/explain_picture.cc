@@ -32,7 +32,8 @@ std::string clipped(std::string text, std::size_t size) {
   text = text.substr(0, text.find('\n'));
   if (text.size() <= size) return text;
   text.resize(size - 1);
-  while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xC0) == 0x80) text.pop_back();  // no half characters
+  while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xC0) == 0x80)
+    text.pop_back();  // no half characters
   if (!text.empty() && static_cast<unsigned char>(text.back()) >= 0xC0) text.pop_back();
   return text + "…";
 }
@@ -60,8 +61,8 @@ bool by_content(const df::PlanStep& step, std::size_t input) {
 }
 
 std::string dot_step(const Explanation& e, std::size_t i, const char* indent) {
-  return fmt::format("{}s{} [label={}, fillcolor=\"{}\"];\n", indent, i, dot_string(clipped(step_title(e.plan.steps[i]), 60)),
-                     fill_of(e, i));
+  return fmt::format("{}s{} [label={}, fillcolor=\"{}\"];\n", indent, i,
+                     dot_string(clipped(step_title(e.plan.steps[i]), 60)), fill_of(e, i));
 }
 
 // ---- svg ----------------------------------------------------------------------------------
@@ -93,31 +94,35 @@ std::vector<Box> lay_out(const df::BuildPlan& plan) {
 std::string svg_edge(const Box& from, const Box& to) {
   const int x1 = from.x + kBoxWidth, y1 = from.y + kBoxHeight / 2, x2 = to.x, y2 = to.y + kBoxHeight / 2;
   const int bend = std::max(20, (x2 - x1) / 2);
-  return fmt::format("<path d=\"M{} {} C{} {} {} {} {} {}\" fill=\"none\" stroke=\"#888\" marker-end=\"url(#tip)\"/>\n", x1, y1,
-                     x1 + bend, y1, x2 - bend, y2, x2, y2);
+  return fmt::format("<path d=\"M{} {} C{} {} {} {} {} {}\" fill=\"none\" stroke=\"#888\" marker-end=\"url(#tip)\"/>\n",
+                     x1, y1, x1 + bend, y1, x2 - bend, y2, x2, y2);
 }
 
 std::string svg_step(const Explanation& e, std::size_t i, const Box& box) {
   const df::PlanStep& step = e.plan.steps[i];
   const std::string stage = step.stage ? stage_title(e.plan.stages[*step.stage]) : "context";
-  std::string out = fmt::format("<g><title>{}</title>", xml_text(fmt::format("{}\n{}", step.name, join(step.keys, "\n"))));
-  out += fmt::format("<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"6\" fill=\"{}\" stroke=\"#444\"/>", box.x, box.y,
-                     kBoxWidth, kBoxHeight, fill_of(e, i));
+  std::string out =
+      fmt::format("<g><title>{}</title>", xml_text(fmt::format("{}\n{}", step.name, join(step.keys, "\n"))));
+  out += fmt::format("<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"6\" fill=\"{}\" stroke=\"#444\"/>", box.x,
+                     box.y, kBoxWidth, kBoxHeight, fill_of(e, i));
   out += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"#666\">{}</text>", box.x + 10, box.y + 17,
                      xml_text(clipped(fmt::format("{} · {}", i + 1, stage), 40)));
-  return out + fmt::format("<text x=\"{}\" y=\"{}\">{}</text></g>\n", box.x + 10, box.y + 34, xml_text(clipped(step_title(step), 38)));
+  return out + fmt::format("<text x=\"{}\" y=\"{}\">{}</text></g>\n", box.x + 10, box.y + 34,
+                           xml_text(clipped(step_title(step), 38)));
 }
 
 }  // namespace
 
 std::string explain_dot(const Explanation& e) {
-  std::string out = "digraph build {\n  rankdir=LR;\n  node [shape=box, style=\"rounded,filled\", fontname=\"sans-serif\"];\n";
+  std::string out =
+      "digraph build {\n  rankdir=LR;\n  node [shape=box, style=\"rounded,filled\", fontname=\"sans-serif\"];\n";
   for (std::size_t i = 0; i < e.plan.steps.size(); ++i) {
     if (!e.plan.steps[i].stage) out += dot_step(e, i, "  ");
   }
   for (std::size_t s = 0; s < e.plan.stages.size(); ++s) {
     const df::PlanStage& stage = e.plan.stages[s];
-    out += fmt::format("  subgraph cluster_{} {{\n    label={};\n", s, dot_string(stage_title(stage) + (stage.needed ? "" : " (not needed)")));
+    out += fmt::format("  subgraph cluster_{} {{\n    label={};\n", s,
+                       dot_string(stage_title(stage) + (stage.needed ? "" : " (not needed)")));
     if (stage.steps.empty()) out += fmt::format("    e{} [label=\"\", style=invis];\n", s);
     for (std::size_t i : stage.steps) out += dot_step(e, i, "    ");
     out += "  }\n";

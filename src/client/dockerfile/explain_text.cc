@@ -31,8 +31,10 @@ class TextWriter {
     context();
     for (const Question& question : e_.questions) answer(question);
     if (!e_.images_not_looked_up.empty()) {
-      out_ += fmt::format("\nBase images were not looked up ({}): steps that their ONBUILD triggers add are not shown; --with-images asks for them.\n",
-                          join(e_.images_not_looked_up, ", "));
+      out_ += fmt::format(
+          "\nBase images were not looked up ({}): steps that their ONBUILD triggers add are not shown; --with-images "
+          "asks for them.\n",
+          join(e_.images_not_looked_up, ", "));
     }
     return std::move(out_);
   }
@@ -56,8 +58,9 @@ class TextWriter {
   }
 
   void stage(const df::PlanStage& stage) {
-    out_ += fmt::format("\nstage {}(line {}) from {}{}{}\n", stage.name.empty() ? "" : stage.name + " ", stage.line, stage.base,
-                        stage.target ? ", the target" : "", stage.needed ? "" : ": not needed, none of it runs");
+    out_ += fmt::format("\nstage {}(line {}) from {}{}{}\n", stage.name.empty() ? "" : stage.name + " ", stage.line,
+                        stage.base, stage.target ? ", the target" : "",
+                        stage.needed ? "" : ": not needed, none of it runs");
     for (std::size_t i : stage.steps) step(i);
   }
 
@@ -101,7 +104,8 @@ class TextWriter {
     out_ += fmt::format("\ncontext: {}, {} of {}, {} in the directory\n", count(c.files, "file"), size_text(c.bytes),
                         count(c.files_there, "file"), size_text(c.bytes_there));
     if (!plan_.follow_paths.empty()) out_ += fmt::format("  wanted: {}\n", join(plan_.follow_paths, ", "));
-    if (!plan_.ignore_patterns.empty()) out_ += fmt::format("  kept away by the ignore file: {}\n", join(plan_.ignore_patterns, ", "));
+    if (!plan_.ignore_patterns.empty())
+      out_ += fmt::format("  kept away by the ignore file: {}\n", join(plan_.ignore_patterns, ", "));
     for (const auto& [path, bytes] : c.largest) out_ += fmt::format("  {:>9}  {}\n", size_text(bytes), path);
   }
 
@@ -113,13 +117,16 @@ class TextWriter {
       return;
     }
     if (!question.note.empty()) out_ += "  " + question.note + "\n";
-    for (std::size_t i : affected.direct) out_ += fmt::format("  {:3}  {} (concerned itself)\n", i + 1, plan_.steps[i].name);
+    for (std::size_t i : affected.direct)
+      out_ += fmt::format("  {:3}  {} (concerned itself)\n", i + 1, plan_.steps[i].name);
     for (std::size_t i : affected.behind) {
-      const bool spared = std::find(affected.unless_same.begin(), affected.unless_same.end(), i) != affected.unless_same.end();
+      const bool spared =
+          std::find(affected.unless_same.begin(), affected.unless_same.end(), i) != affected.unless_same.end();
       out_ += fmt::format("  {:3}  {}{}\n", i + 1, plan_.steps[i].name,
                           spared ? " (unless what is copied comes out the same)" : "");
     }
-    out_ += fmt::format("  {} of {} again\n", affected.direct.size() + affected.behind.size(), count(plan_.steps.size(), "step"));
+    out_ += fmt::format("  {} of {} again\n", affected.direct.size() + affected.behind.size(),
+                        count(plan_.steps.size(), "step"));
   }
 
   const Explanation& e_;
@@ -133,7 +140,9 @@ std::string explain_text(const Explanation& explanation) { return TextWriter(exp
 
 Concern concern_of(const Explanation& explanation, std::size_t step) {
   Concern out = Concern::kNone;
-  auto has = [&](const std::vector<std::size_t>& list) { return std::find(list.begin(), list.end(), step) != list.end(); };
+  auto has = [&](const std::vector<std::size_t>& list) {
+    return std::find(list.begin(), list.end(), step) != list.end();
+  };
   for (const Question& question : explanation.questions) {
     if (has(question.affected.direct)) return Concern::kDirect;
     if (has(question.affected.behind) && out != Concern::kBehind)

@@ -37,7 +37,8 @@ ImageLookup::ImageLookup(const EnvironmentLookup& environment) : state_(std::mak
 
 ImageLookup::~ImageLookup() = default;
 
-Result<frontend::ImageConfig> ImageLookup::config(const std::string& ref, const Platform& platform, std::stop_token stop) {
+Result<frontend::ImageConfig> ImageLookup::config(const std::string& ref, const Platform& platform,
+                                                  std::stop_token stop) {
   KILN_ASSIGN_OR_RETURN(Reference reference, Reference::parse(ref));
   const registry::Access access{state_->credentials, false, stop};
   KILN_ASSIGN_OR_RETURN(registry::Resolved found, state_->registry.resolve(reference.with_default_tag(), access));
@@ -50,7 +51,8 @@ Result<frontend::ImageConfig> ImageLookup::config(const std::string& ref, const 
     const int best = best_platform(have, platform);
     if (best < 0) return user_error(Code::kNotFound, fmt::format("image '{}' has no platform {}", ref, platform.str()));
     manifest = index.manifests[static_cast<std::size_t>(best)];
-    KILN_ASSIGN_OR_RETURN(bytes, state_->registry.fetch_manifest(found.ref.with_digest(manifest.digest), manifest, access));
+    KILN_ASSIGN_OR_RETURN(bytes,
+                          state_->registry.fetch_manifest(found.ref.with_digest(manifest.digest), manifest, access));
   }
   KILN_ASSIGN_OR_RETURN(content::Manifest image, content::parse_manifest(bytes));
   auto blobs = state_->registry.provider(found.ref, access);

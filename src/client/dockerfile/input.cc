@@ -50,7 +50,8 @@ Status set_options(const Invocation& call, DockerfileInput& input) {
   for (const std::string& arg : call.line.list("build-arg")) words.push_back("build-arg:" + arg);
   KILN_ASSIGN_OR_RETURN(input.bridge.opts, parse_options(words, call.environment));
   if (std::string target = call.line.text("target"); !target.empty()) input.bridge.opts["target"] = target;
-  if (auto platforms = call.line.list("platform"); !platforms.empty()) input.bridge.opts["platform"] = join(platforms, ",");
+  if (auto platforms = call.line.list("platform"); !platforms.empty())
+    input.bridge.opts["platform"] = join(platforms, ",");
   KILN_ASSIGN_OR_RETURN(Attributes contexts, parse_pairs(call.line.list("build-context")));
   for (const auto& [name, source] : contexts) {
     const bool dir = is_dir(source);
@@ -65,8 +66,9 @@ Status set_options(const Invocation& call, DockerfileInput& input) {
 Result<DockerfileInput> read_dockerfile_input(const Invocation& call) {
   const auto& arguments = call.line.arguments();
   if (arguments.size() > 1) {
-    return user_error(Code::kInvalidArgument, fmt::format("{} takes one context, found {}: {}", call.line.command().name,
-                                                          arguments.size(), join(arguments, " ")));
+    return user_error(Code::kInvalidArgument,
+                      fmt::format("{} takes one context, found {}: {}", call.line.command().name, arguments.size(),
+                                  join(arguments, " ")));
   }
   DockerfileInput input;
   KILN_RETURN_IF_ERROR(set_options(call, input));
@@ -74,7 +76,8 @@ Result<DockerfileInput> read_dockerfile_input(const Invocation& call) {
   input.path = call.line.text("file");
   if (!is_dir(input.context)) {
     if (!host::exists(input.context))
-      return user_error(Code::kNotFound, fmt::format("there is neither a directory nor a Dockerfile at '{}'", input.context));
+      return user_error(Code::kNotFound,
+                        fmt::format("there is neither a directory nor a Dockerfile at '{}'", input.context));
     if (!input.path.empty())
       return user_error(Code::kInvalidArgument, fmt::format("context '{}' is not a directory", input.context));
     input.path = input.context;

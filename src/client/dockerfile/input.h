@@ -14,8 +14,8 @@ namespace kiln::client {
 
 struct DockerfileInput {
   LocalBridgeOptions bridge;
-  std::string context;    // the directory
-  std::string path;       // of the Dockerfile, as one would open it; "-" for standard input
+  std::string context;  // the directory
+  std::string path;     // of the Dockerfile, as one would open it; "-" for standard input
 };
 
 // A directory, or the path of a Dockerfile (its directory is the context then); "." without any.

@@ -15,7 +15,8 @@ constexpr std::string_view kLocal = "local://";
 constexpr std::size_t kFileMax = 64 << 20;
 
 Status needs_daemon(std::string_view what) {
-  return user_error(Code::kFailedPrecondition, fmt::format("{} cannot be read without a daemon; use a local directory", what));
+  return user_error(Code::kFailedPrecondition,
+                    fmt::format("{} cannot be read without a daemon; use a local directory", what));
 }
 
 // A directory of this machine, confined: links do not lead out of it.
@@ -31,9 +32,10 @@ class DirRef final : public frontend::Ref {
     KILN_ASSIGN_OR_RETURN(host::Fd root, host::open_file(dir_, O_PATH | O_DIRECTORY));
     auto file = host::open_in_root(root.get(), request.path, O_RDONLY);
     if (!file.ok()) {
-      return make_error(fault_of(file.status()), file.status().code(),
-                        fmt::format("open {}: {}", request.path,
-                                    is_not_found(file.status()) ? "no such file or directory" : message_of(file.status())));
+      return make_error(
+          fault_of(file.status()), file.status().code(),
+          fmt::format("open {}: {}", request.path,
+                      is_not_found(file.status()) ? "no such file or directory" : message_of(file.status())));
     }
     return host::read_to_end(file->get(), kFileMax);
   }

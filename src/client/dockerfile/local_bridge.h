@@ -20,11 +20,12 @@
 namespace kiln::client {
 
 struct LocalBridgeOptions {
-  std::map<std::string, std::string> opts;   // of the frontend
-  std::map<std::string, std::string> dirs;   // local name → directory
-  std::optional<std::string> build_file;     // text that stands for the build file, instead of a file
+  std::map<std::string, std::string> opts;  // of the frontend
+  std::map<std::string, std::string> dirs;  // local name → directory
+  std::optional<std::string> build_file;    // text that stands for the build file, instead of a file
   // Asks for a base image's configuration; null: each is answered with an empty one.
-  std::function<Result<frontend::ImageConfig>(const std::string& ref, const Platform& platform, std::stop_token stop)> look_up;
+  std::function<Result<frontend::ImageConfig>(const std::string& ref, const Platform& platform, std::stop_token stop)>
+      look_up;
 };
 
 // Any thread.

@@ -25,7 +25,7 @@ struct Address {
 
 // A connection under way and what it lives on.
 struct Dialled {
-  std::optional<Child> program;     // ends after the connection
+  std::optional<Child> program;  // ends after the connection
   std::unique_ptr<TlsPipe> tls;
   std::shared_ptr<http2::Connection> wire;
 };

@@ -26,9 +26,9 @@ class TomlReader {
  public:
   // What all readers of one file share.
   struct Notes {
-    Status wrong;                                               // the first value of a wrong type
+    Status wrong;                                                  // the first value of a wrong type
     std::map<const toml::table*, std::vector<std::string>> asked;  // keys that somebody reads, of each table seen
-    std::set<const toml::table*> free;                          // tables whose keys are names of the user's own
+    std::set<const toml::table*> free;                             // tables whose keys are names of the user's own
   };
   TomlReader(const toml::table* table, std::string path, Notes& notes)
       : table_(table), path_(std::move(path)), notes_(notes) {
@@ -46,12 +46,18 @@ class TomlReader {
   void ignore(std::string_view key) const { notes_.free.insert(table(key).table_); }
   void read(std::string_view key, std::string& out) const {
     if (const toml::node* node = find(key)) {
-      if (auto value = node->value_exact<std::string>()) out = *value; else wrong(key, *node, "a string");
+      if (auto value = node->value_exact<std::string>())
+        out = *value;
+      else
+        wrong(key, *node, "a string");
     }
   }
   void read(std::string_view key, bool& out) const {
     if (const toml::node* node = find(key)) {
-      if (auto value = node->value_exact<bool>()) out = *value; else wrong(key, *node, "true or false");
+      if (auto value = node->value_exact<bool>())
+        out = *value;
+      else
+        wrong(key, *node, "true or false");
     }
   }
   void read(std::string_view key, std::optional<bool>& out) const {
@@ -62,7 +68,10 @@ class TomlReader {
   }
   void read(std::string_view key, int& out) const {
     if (const toml::node* node = find(key)) {
-      if (auto value = node->value_exact<std::int64_t>()) out = static_cast<int>(*value); else wrong(key, *node, "a number");
+      if (auto value = node->value_exact<std::int64_t>())
+        out = static_cast<int>(*value);
+      else
+        wrong(key, *node, "a number");
     }
   }
   void read(std::string_view key, std::optional<int>& out) const {
@@ -96,13 +105,19 @@ class TomlReader {
   void read(std::string_view key, Duration& out) const {
     if (auto text = scalar(key)) {
       auto value = parse_config_duration(*text);
-      if (value.ok()) out = *value; else wrong(key, *find(key), "a duration (\"48h\", or seconds)");
+      if (value.ok())
+        out = *value;
+      else
+        wrong(key, *find(key), "a duration (\"48h\", or seconds)");
     }
   }
   void read(std::string_view key, store::SpaceLimit& out) const {
     if (auto text = scalar(key)) {
       auto value = store::parse_space_limit(*text);
-      if (value.ok()) out = *value; else wrong(key, *find(key), "a size (\"10GB\", \"20%\", or bytes)");
+      if (value.ok())
+        out = *value;
+      else
+        wrong(key, *find(key), "a size (\"10GB\", \"20%\", or bytes)");
     }
   }
   template <typename Each>
@@ -145,7 +160,8 @@ class TomlReader {
     return nullptr;
   }
 
-  void collect_unknown(const toml::table& table, const std::string& path, std::map<toml::source_index, std::string>& found) const {
+  void collect_unknown(const toml::table& table, const std::string& path,
+                       std::map<toml::source_index, std::string>& found) const {
     if (notes_.free.contains(&table)) return;
     const auto seen = notes_.asked.find(&table);
     if (seen == notes_.asked.end()) return;  // its own key is told already
@@ -159,7 +175,8 @@ class TomlReader {
       } else if (node.is_table()) {
         collect_unknown(*node.as_table(), path + std::string(name.str()) + ".", found);
       } else if (node.is_array_of_tables()) {
-        for (const toml::node& item : *node.as_array()) collect_unknown(*item.as_table(), path + std::string(name.str()) + ".", found);
+        for (const toml::node& item : *node.as_array())
+          collect_unknown(*item.as_table(), path + std::string(name.str()) + ".", found);
       }
     }
   }
@@ -177,8 +194,8 @@ class TomlReader {
 
   void wrong(std::string_view key, const toml::node& node, std::string_view wanted) const {
     if (!notes_.wrong.ok()) return;
-    notes_.wrong = user_error(Code::kInvalidArgument, fmt::format("line {}: '{}{}' must be {}", node.source().begin.line,
-                                                             path_, key, wanted));
+    notes_.wrong = user_error(Code::kInvalidArgument,
+                              fmt::format("line {}: '{}{}' must be {}", node.source().begin.line, path_, key, wanted));
   }
 
   const toml::table* table_;

@@ -21,9 +21,9 @@ std::vector<content::HistoryEntry> reconcile_history(std::vector<content::Histor
 struct ConfigPatch {
   std::vector<Digest> diff_ids;
   std::vector<content::HistoryEntry> history;
-  std::optional<Time> epoch;                 // later times become this, but those of the base image
+  std::optional<Time> epoch;                   // later times become this, but those of the base image
   const content::ImageConfig* base = nullptr;  // of the base image, may be null
-  std::string inline_cache;                  // raw bytes; empty for none
+  std::string inline_cache;                    // raw bytes; empty for none
 };
 
 // FailedPrecondition when the config is no image config or lacks os or architecture.

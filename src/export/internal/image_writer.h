@@ -22,8 +22,8 @@
 namespace kiln::exporter::internal {
 
 struct WrittenImage {
-  content::Descriptor root;     // manifest or index, with the descriptor's annotations and platform
-  Digest config_digest;         // of a single image; empty for an index
+  content::Descriptor root;  // manifest or index, with the descriptor's annotations and platform
+  Digest config_digest;      // of a single image; empty for an index
   std::shared_ptr<ResultBlobs> blobs;
   std::vector<Digest> written;  // small blobs made here: configs, manifests, statements
 };

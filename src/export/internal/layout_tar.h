@@ -13,8 +13,8 @@
 namespace kiln::exporter::internal {
 
 // Everything a root leads to, itself included, each once, parents before children.
-Result<std::vector<content::Descriptor>> reachable_blobs(const content::Descriptor& root,
-                                                         content::BlobProvider& blobs, std::stop_token stop);
+Result<std::vector<content::Descriptor>> reachable_blobs(const content::Descriptor& root, content::BlobProvider& blobs,
+                                                         std::stop_token stop);
 
 struct LayoutTar {
   content::Descriptor root;

@@ -39,7 +39,8 @@ Platform exported_platform(Platform asked, const Platform& image) {
   return asked.normalized();
 }
 
-Result<graph::Definition> scan_of(const SbomScanner& scanner, const Lowering& lowering, StageState* target, const std::string& id) {
+Result<graph::Definition> scan_of(const SbomScanner& scanner, const Lowering& lowering, StageState* target,
+                                  const std::string& id) {
   std::map<std::string, gb::State> extras;
   bool ignore_cache = target->ignore_cache;
   if (target->scan_context) extras["context"] = lowering.build_context();
@@ -51,8 +52,8 @@ Result<graph::Definition> scan_of(const SbomScanner& scanner, const Lowering& lo
   return gb::marshal(scanner.scan(id, target->state, extras, ignore_cache));
 }
 
-Result<Built> build_platform(BuildRun& run, const std::optional<Platform>& platform, bool first, const SbomScanner* scanner,
-                             std::stop_token stop) {
+Result<Built> build_platform(BuildRun& run, const std::optional<Platform>& platform, bool first,
+                             const SbomScanner* scanner, std::stop_token stop) {
   // Findings are the same for every platform; one telling is enough.
   Lowering lowering(run.lower_options(platform, first ? run.warn_client() : nullptr));
   KILN_ASSIGN_OR_RETURN(StageState * target, lowering.run(stop));
@@ -68,7 +69,9 @@ Result<Built> build_platform(BuildRun& run, const std::optional<Platform>& platf
   if (scanner != nullptr) {
     KILN_ASSIGN_OR_RETURN(out.scan, scan_of(*scanner, lowering, target, out.id));
   }
-  KILN_ASSIGN_OR_RETURN(auto solved, run.bridge.solve({.definition = *std::move(definition), .cache_imports = run.request.cache_imports}, stop));
+  KILN_ASSIGN_OR_RETURN(
+      auto solved,
+      run.bridge.solve({.definition = *std::move(definition), .cache_imports = run.request.cache_imports}, stop));
   out.ref = std::move(solved.ref);
   return out;
 }
@@ -132,7 +135,8 @@ Result<SolveResult> build_platforms(BuildRun& run, std::stop_token stop) {
                                                       .resolve_mode = run.request.opt("image-resolve-mode")},
                                                      stop));
   }
-  std::vector<std::optional<Platform>> targets(run.request.target_platforms.begin(), run.request.target_platforms.end());
+  std::vector<std::optional<Platform>> targets(run.request.target_platforms.begin(),
+                                               run.request.target_platforms.end());
   if (targets.empty()) targets.emplace_back();
   std::vector<Built> built(targets.size());
   std::vector<std::function<Status(std::stop_token)>> jobs;

@@ -26,7 +26,10 @@ struct BuildRun {
 
   // Options for lowering to one platform; `warn` may be empty.
   LowerOptions lower_options(std::optional<Platform> platform, Linter::Warn warn) const {
-    return {.contexts = contexts.get(), .text = build_file.text, .target_platform = std::move(platform), .warn = std::move(warn)};
+    return {.contexts = contexts.get(),
+            .text = build_file.text,
+            .target_platform = std::move(platform),
+            .warn = std::move(warn)};
   }
   // Sends a finding to the client as a warning at the build file's vertex.
   Linter::Warn warn_client();

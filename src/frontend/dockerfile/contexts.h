@@ -62,7 +62,8 @@ class Contexts {
   // Whether options name a context of that name (for that platform, or for any).
   Result<bool> has_named(std::string_view name, const NamedOptions& options);
   // Loads it; nothing when there is none.
-  Result<std::optional<LoadedContext>> load_named(std::string_view name, const NamedOptions& options, std::stop_token stop);
+  Result<std::optional<LoadedContext>> load_named(std::string_view name, const NamedOptions& options,
+                                                  std::stop_token stop);
 
   Bridge& bridge() { return bridge_; }
   const Request& request() const { return request_; }
@@ -93,7 +94,8 @@ class Contexts {
 
   std::optional<std::string> option(const std::string& name);
   Result<std::optional<Named>> find_named(std::string_view name, const NamedOptions& options);
-  Result<std::optional<LoadedContext>> load(const Named& named, const NamedOptions& options, int hops, std::stop_token stop);
+  Result<std::optional<LoadedContext>> load(const Named& named, const NamedOptions& options, int hops,
+                                            std::stop_token stop);
   Result<LoadedContext> load_image(const Named& named, const NamedOptions& options, std::stop_token stop);
   // The config of an image by its reference; errors say which image it was.
   Result<ImageConfig> resolve_image(const std::string& ref, const ResolveOptions& options, std::stop_token stop);
@@ -103,7 +105,7 @@ class Contexts {
 
   Bridge& bridge_;
   const Request& request_;
-  std::mutex mutex_;  // guards everything below
+  std::mutex mutex_;                         // guards everything below
   std::map<std::string, std::string> opts_;  // a policy may redirect a named context
   std::optional<Result<Main>> main_;
   std::optional<std::string> ignore_text_;

@@ -39,7 +39,8 @@ bool is_tar(std::string_view head) {
 
 bool is_archive(std::string_view head) {
   using namespace std::string_view_literals;
-  return head.starts_with("BZh"sv) || head.starts_with("\x1F\x8B\x08"sv) || head.starts_with("\xFD\x37zXZ\0"sv) || is_tar(head);
+  return head.starts_with("BZh"sv) || head.starts_with("\x1F\x8B\x08"sv) || head.starts_with("\xFD\x37zXZ\0"sv) ||
+         is_tar(head);
 }
 
 gb::State subdirectory(const gb::State& state, const std::string& dir) {
@@ -173,7 +174,8 @@ Result<BuildFile> Contexts::build_file(std::stop_token stop) {
   auto solved = bridge_.solve({.definition = *definition}, stop);
   if (!solved.ok()) return annotate(solved.status(), "failed to resolve dockerfile");
   if (!solved->ref) {
-    return user_error(Code::kNotFound, fmt::format("failed to read dockerfile: open {}: no such file or directory", main->filename));
+    return user_error(Code::kNotFound,
+                      fmt::format("failed to read dockerfile: open {}: no such file or directory", main->filename));
   }
   KILN_ASSIGN_OR_RETURN(std::string text, read_dockerfile(*main, *solved->ref, stop));
   out.text = std::make_shared<const graph::SourceInfo>(

@@ -21,9 +21,7 @@ constexpr const char* kIgnoreFile = ".dockerignore";
 
 Status invalid(std::string_view text) { return user_error(Code::kInvalidArgument, text); }
 
-std::string after_slashes(std::string_view text) {
-  return std::string(text.starts_with("//") ? text.substr(2) : text);
-}
+std::string after_slashes(std::string_view text) { return std::string(text.starts_with("//") ? text.substr(2) : text); }
 
 }  // namespace
 
@@ -39,7 +37,8 @@ gb::State with_image_config(const gb::State& state, const content::ImageConfig& 
 }
 
 Result<gb::State> input_state(const graph::Definition& definition) {
-  if (definition.empty() && definition.metadata.empty()) return invalid("invalid nil input definition to definition op");
+  if (definition.empty() && definition.metadata.empty())
+    return invalid("invalid nil input definition to definition op");
   return gb::from_definition(definition);
 }
 
@@ -77,10 +76,12 @@ Result<std::optional<LoadedContext>> Contexts::load_named(std::string_view name,
 Result<std::optional<LoadedContext>> Contexts::load(const Named& named, const NamedOptions& options, int hops,
                                                     std::stop_token stop) {
   if (hops > kHopsMax) {
-    return invalid("context recursion limit exceeded; this may indicate a cycle in the provided source policies: " + named.input);
+    return invalid("context recursion limit exceeded; this may indicate a cycle in the provided source policies: " +
+                   named.input);
   }
   auto colon = named.input.find(':');
-  if (colon == std::string::npos) return invalid(fmt::format("invalid context specifier {} for {}", named.input, named.key));
+  if (colon == std::string::npos)
+    return invalid(fmt::format("invalid context specifier {} for {}", named.input, named.key));
   std::string scheme = named.input.substr(0, colon);
   if (scheme.starts_with("git@")) scheme = "git";
   if (scheme == "docker-image") {
@@ -113,7 +114,8 @@ Result<std::optional<LoadedContext>> Contexts::load(const Named& named, const Na
   return invalid(fmt::format("unsupported context source {} for {}", scheme, named.key));
 }
 
-Result<ImageConfig> Contexts::resolve_image(const std::string& ref, const ResolveOptions& options, std::stop_token stop) {
+Result<ImageConfig> Contexts::resolve_image(const std::string& ref, const ResolveOptions& options,
+                                            std::stop_token stop) {
   auto resolved = bridge_.resolve_image_config(ref, options, stop);
   if (!resolved.ok()) return annotate(resolved.status(), "failed to resolve source metadata for " + ref);
   return resolved;
@@ -125,12 +127,12 @@ Result<LoadedContext> Contexts::load_image(const Named& named, const NamedOption
   gb::Constraints constraints = gb::Constraints().name("[context " + named.key + "] " + written);
   if (options.platform) constraints.on(*options.platform);
   KILN_ASSIGN_OR_RETURN(Reference ref, Reference::parse(written));
-  KILN_ASSIGN_OR_RETURN(auto resolved, resolve_image(
-                                           ref.with_default_tag().str(),
-                                           {.log_name = fmt::format("[context {}] load metadata for {}", named.key, written),
-                                            .platform = options.platform,
-                                            .resolve_mode = options.resolve_mode},
-                                           stop));
+  KILN_ASSIGN_OR_RETURN(auto resolved,
+                        resolve_image(ref.with_default_tag().str(),
+                                      {.log_name = fmt::format("[context {}] load metadata for {}", named.key, written),
+                                       .platform = options.platform,
+                                       .resolve_mode = options.resolve_mode},
+                                      stop));
   KILN_ASSIGN_OR_RETURN(auto image, content::parse_image_config(resolved.config));
   image.created.reset();
   gb::State state = with_image_config(gb::image(resolved.ref, {}, constraints), image);
@@ -142,20 +144,23 @@ Result<LoadedContext> Contexts::load_layout(const Named& named, const NamedOptio
   auto at = spec.find('@');
   if (at == std::string::npos) return invalid(fmt::format("oci-layout reference {} has no digest", quote(spec)));
   auto digest = Digest::parse(std::string_view(spec).substr(at + 1));
-  if (!digest.ok()) return invalid(fmt::format("could not parse oci-layout reference {}: invalid reference format", quote(spec)));
+  if (!digest.ok())
+    return invalid(fmt::format("could not parse oci-layout reference {}: invalid reference format", quote(spec)));
   std::string store = spec.substr(0, at);
   // A tag behind the last slash is not part of the store's name.
-  if (auto tag = store.rfind(':'); tag != std::string::npos && store.find('/', tag) == std::string::npos) store.resize(tag);
+  if (auto tag = store.rfind(':'); tag != std::string::npos && store.find('/', tag) == std::string::npos)
+    store.resize(tag);
   // The store's key means nothing to a reader: messages use the context's own name.
   auto shown = Reference::parse(named.name);
-  if (!shown.ok()) return annotate(shown.status(), fmt::format("could not parse oci-layout reference {}", quote(named.name)));
+  if (!shown.ok())
+    return annotate(shown.status(), fmt::format("could not parse oci-layout reference {}", quote(named.name)));
   const std::string ref = shown->with_digest(*digest).str();
-  KILN_ASSIGN_OR_RETURN(auto resolved, resolve_image(
-                                           ref,
-                                           {.log_name = fmt::format("[context {}] load metadata for {}", named.key, ref),
-                                            .platform = options.platform,
-                                            .oci_store = OciStore{request_.session_id, store}},
-                                           stop));
+  KILN_ASSIGN_OR_RETURN(auto resolved,
+                        resolve_image(ref,
+                                      {.log_name = fmt::format("[context {}] load metadata for {}", named.key, ref),
+                                       .platform = options.platform,
+                                       .oci_store = OciStore{request_.session_id, store}},
+                                      stop));
   auto image = content::parse_image_config(resolved.config);
   if (!image.ok()) return annotate(image.status(), "could not parse oci-layout image config");
   gb::Constraints constraints = gb::Constraints().name("[context " + named.key + "] OCI load from client");

@@ -13,9 +13,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kKnown = {"syntax", "escape", "check"};
 
-bool alphanumeric(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
+bool alphanumeric(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
 // Key and value of `key = value`; an empty key when the text has another form.
 std::pair<std::string, std::string_view> key_and_value(std::string_view text) {
@@ -29,8 +27,8 @@ std::pair<std::string, std::string_view> key_and_value(std::string_view text) {
   return {to_lower(text.substr(0, size)), rest};
 }
 
-std::optional<Directive> find_with_comment(std::string_view name, std::string_view text,
-                                           std::string_view comment, int lines_before) {
+std::optional<Directive> find_with_comment(std::string_view name, std::string_view text, std::string_view comment,
+                                           int lines_before) {
   DirectiveReader reader(comment, lines_before);
   for (std::string_view line : split(text, '\n')) {
     Result<std::optional<Directive>> directive = reader.read(line);
@@ -52,9 +50,8 @@ std::pair<std::string_view, int> without_prologue(std::string_view text) {
 Result<std::optional<Directive>> DirectiveReader::read(std::string_view line) {
   ++line_;
   if (done_) return std::nullopt;
-  auto [key, value] = line.starts_with(comment_)
-                          ? key_and_value(trim_leading_blanks(line.substr(comment_.size())))
-                          : std::pair<std::string, std::string_view>();
+  auto [key, value] = line.starts_with(comment_) ? key_and_value(trim_leading_blanks(line.substr(comment_.size())))
+                                                 : std::pair<std::string, std::string_view>();
   auto known = std::find(kKnown.begin(), kKnown.end(), key);
   if (known == kKnown.end()) {
     done_ = true;
@@ -62,13 +59,11 @@ Result<std::optional<Directive>> DirectiveReader::read(std::string_view line) {
   }
   bool& seen = seen_[known - kKnown.begin()];
   if (seen) {
-    return with_ranges(user_error(Code::kInvalidArgument,
-                                  fmt::format("only one {} parser directive can be used", key)),
+    return with_ranges(user_error(Code::kInvalidArgument, fmt::format("only one {} parser directive can be used", key)),
                        lines(line_, line_));
   }
   seen = true;
-  return Directive{key, std::string(value), std::string(split_once(value, ' ').first),
-                   lines(line_, line_)};
+  return Directive{key, std::string(value), std::string(split_once(value, ' ').first), lines(line_, line_)};
 }
 
 std::optional<Directive> find_directive(std::string_view name, std::string_view text) {

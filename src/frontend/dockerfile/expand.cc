@@ -11,9 +11,7 @@
 namespace kiln::frontend::dockerfile {
 namespace {
 
-Status fault(std::string_view message) {
-  return user_error(Code::kInvalidArgument, message);
-}
+Status fault(std::string_view message) { return user_error(Code::kInvalidArgument, message); }
 
 // Words as they fill up: what was quoted or escaped never splits.
 class WordList {
@@ -55,8 +53,7 @@ class WordList {
 };
 
 bool is_special_parameter(char32_t c) {
-  return c < 0x80 &&
-         std::string_view("@*#?-$!0").find(static_cast<char>(c)) != std::string_view::npos;
+  return c < 0x80 && std::string_view("@*#?-$!0").find(static_cast<char>(c)) != std::string_view::npos;
 }
 
 // How deep ${a:-${b:-…}} may nest; text from outside must not exhaust the stack.
@@ -75,8 +72,7 @@ class Walk {
   enum class Wanted { kText, kTextAndWords };
   Result<Expansion> whole(Wanted wanted) {
     WordList words;
-    KILN_ASSIGN_OR_RETURN(out_.text,
-                          until(kNoStop, keep_escapes_, wanted == Wanted::kText ? nullptr : &words));
+    KILN_ASSIGN_OR_RETURN(out_.text, until(kNoStop, keep_escapes_, wanted == Wanted::kText ? nullptr : &words));
     out_.words = words.take();
     // Words are text: a byte that is none becomes U+FFFD, here as in BuildKit.
     out_.text = to_valid_utf8(out_.text);
@@ -139,8 +135,7 @@ class Walk {
       }
     }
     if (stop != kNoStop) {
-      return fault(fmt::format("unexpected end of statement while looking for matching {}",
-                               static_cast<char>(stop)));
+      return fault(fmt::format("unexpected end of statement while looking for matching {}", static_cast<char>(stop)));
     }
     return out;
   }
@@ -163,9 +158,7 @@ class Walk {
     std::size_t size = 1;
     if (rest_.size() > 1 && rest_[1] == '<') {
       size = 2;
-      while (size < rest_.size() &&
-             (rest_[size] == ' ' || rest_[size] == '\t' || rest_[size] == '\r'))
-        ++size;
+      while (size < rest_.size() && (rest_[size] == ' ' || rest_[size] == '\t' || rest_[size] == '\r')) ++size;
     }
     std::string_view mark = rest_.substr(0, size);
     rest_.remove_prefix(size);
@@ -178,8 +171,7 @@ class Walk {
       rest_ = {};
       return fault("unexpected end of statement while looking for matching single-quote");
     }
-    std::string_view text =
-        options_.keep_quotes ? rest_.substr(0, end + 1) : rest_.substr(1, end - 1);
+    std::string_view text = options_.keep_quotes ? rest_.substr(0, end + 1) : rest_.substr(1, end - 1);
     rest_.remove_prefix(end + 1);
     return std::string(text);
   }
@@ -219,8 +211,7 @@ class Walk {
     } else if (c != kNoStop && is_special_parameter(c)) {
       return std::string(take());
     }
-    while (!at_end() && (is_letter(peek()) || peek() == '_' || (peek() >= '0' && peek() <= '9')))
-      out.append(take());
+    while (!at_end() && (is_letter(peek()) || peek() == '_' || (peek() >= '0' && peek() <= '9'))) out.append(take());
     return out;
   }
 
@@ -241,14 +232,11 @@ class Walk {
     }
     take();
     switch (peek()) {
-      case kNoStop:
-        return fault("syntax error: missing '}'");
+      case kNoStop: return fault("syntax error: missing '}'");
       case '{':
       case '}':
-      case ':':
-        return fault("syntax error: bad substitution");
-      default:
-        break;
+      case ':': return fault("syntax error: bad substitution");
+      default: break;
     }
     return braced(name());
   }
@@ -267,8 +255,7 @@ class Walk {
       if (at_end()) return fault("syntax error: missing '}'");
       modifier.append(take());
     }
-    std::string_view kind =
-        std::string_view(modifier).substr(modifier.size() > 1 && modifier[0] == ':' ? 1 : 0);
+    std::string_view kind = std::string_view(modifier).substr(modifier.size() > 1 && modifier[0] == ':' ? 1 : 0);
     bool strips = kind == "#" || kind == "%";
     bool known = strips || kind == "+" || kind == "-" || kind == "?";
     if (!known || (strips && modifier[0] == ':')) {
@@ -289,8 +276,7 @@ class Walk {
     return text;
   }
 
-  static Result<std::string> chosen(const std::string& variable,
-                                    const std::optional<std::string>& value, char kind,
+  static Result<std::string> chosen(const std::string& variable, const std::optional<std::string>& value, char kind,
                                     bool empty_is_unset, const std::string& word) {
     bool has = value && !(empty_is_unset && value->empty());
     if (kind == '-') return has ? *value : word;
@@ -319,8 +305,7 @@ class Walk {
     KILN_ASSIGN_OR_RETURN(std::string pattern, part('/', true));
     KILN_ASSIGN_OR_RETURN(std::string replacement, part('}', true));
     std::optional<std::string> value = look_up(variable);
-    if (!value && options_.keep_unset)
-      return fmt::format("${{{}/{}/{}}}", variable, pattern, replacement);
+    if (!value && options_.keep_unset) return fmt::format("${{{}/{}/{}}}", variable, pattern, replacement);
     KILN_ASSIGN_OR_RETURN(ExpandPattern compiled, ExpandPattern::parse(pattern));
     return compiled.replace(value.value_or(""), replacement, count);
   }
@@ -354,8 +339,7 @@ Result<std::string> WordLexer::expand_text(std::string_view word, const Environm
   return std::move(out.text);
 }
 
-Result<std::vector<std::string>> WordLexer::words(std::string_view word,
-                                                  const Environment& env) const {
+Result<std::vector<std::string>> WordLexer::words(std::string_view word, const Environment& env) const {
   KILN_ASSIGN_OR_RETURN(Expansion out, expand(word, env));
   return std::move(out.words);
 }

@@ -43,10 +43,9 @@ Result<ExpandPattern> ExpandPattern::parse(std::string_view text) {
     } else if (c == '\\') {
       char32_t next = i + 1 < characters.size() ? characters[i + 1] : 0;
       if (next != '*' && next != '?' && next != '\\' && next != '/' && next != '}') {
-        return user_error(
-            Code::kInvalidArgument,
-            fmt::format("invalid pattern ({}) in substitution: invalid escape '\\{}'", text,
-                        next != 0 && next < 0x80 ? std::string(1, static_cast<char>(next)) : ""));
+        return user_error(Code::kInvalidArgument,
+                          fmt::format("invalid pattern ({}) in substitution: invalid escape '\\{}'", text,
+                                      next != 0 && next < 0x80 ? std::string(1, static_cast<char>(next)) : ""));
       }
       pattern.tokens_.push_back({Kind::kLiteral, next});
       ++i;
@@ -58,8 +57,7 @@ Result<ExpandPattern> ExpandPattern::parse(std::string_view text) {
 }
 
 // Walks all positions the tokens may have reached at once, so the work is tokens times characters.
-std::ptrdiff_t ExpandPattern::match(const std::vector<Token>& tokens, std::u32string_view text,
-                                    Extent extent) {
+std::ptrdiff_t ExpandPattern::match(const std::vector<Token>& tokens, std::u32string_view text, Extent extent) {
   std::vector<char> here(tokens.size() + 1, 0), next;
   here[0] = 1;
   auto pass_runs = [&](std::vector<char>& states) {
@@ -94,8 +92,7 @@ std::ptrdiff_t ExpandPattern::match(const std::vector<Token>& tokens, std::u32st
 std::string ExpandPattern::strip_prefix(std::string_view value, Extent extent) const {
   Characters characters = characters_of(value);
   std::ptrdiff_t length = match(tokens_, characters.text, extent);
-  return std::string(
-      length < 0 ? value : value.substr(characters.offsets[static_cast<std::size_t>(length)]));
+  return std::string(length < 0 ? value : value.substr(characters.offsets[static_cast<std::size_t>(length)]));
 }
 
 std::string ExpandPattern::strip_suffix(std::string_view value, Extent extent) const {
@@ -104,17 +101,14 @@ std::string ExpandPattern::strip_suffix(std::string_view value, Extent extent) c
   std::vector<Token> tokens(tokens_.rbegin(), tokens_.rend());
   std::ptrdiff_t length = match(tokens, reversed, extent);
   if (length < 0) return std::string(value);
-  return std::string(
-      value.substr(0, characters.offsets[reversed.size() - static_cast<std::size_t>(length)]));
+  return std::string(value.substr(0, characters.offsets[reversed.size() - static_cast<std::size_t>(length)]));
 }
 
-std::string ExpandPattern::replace(std::string_view value, std::string_view replacement,
-                                   Count count) const {
+std::string ExpandPattern::replace(std::string_view value, std::string_view replacement, Count count) const {
   Characters characters = characters_of(value);
   std::u32string_view text = characters.text;
   auto bytes = [&](std::size_t from, std::size_t to) {
-    return value.substr(characters.offsets[from],
-                        characters.offsets[to] - characters.offsets[from]);
+    return value.substr(characters.offsets[from], characters.offsets[to] - characters.offsets[from]);
   };
   std::string out;
   std::size_t copied = 0;

@@ -31,8 +31,7 @@ class ExpandPattern {
     char32_t literal;
   };
   // Length of the match at the front of the characters, or -1.
-  static std::ptrdiff_t match(const std::vector<Token>& tokens, std::u32string_view text,
-                              Extent extent);
+  static std::ptrdiff_t match(const std::vector<Token>& tokens, std::u32string_view text, Extent extent);
 
   std::vector<Token> tokens_;
 };

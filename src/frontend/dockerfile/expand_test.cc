@@ -9,8 +9,7 @@ namespace kiln::frontend::dockerfile {
 namespace {
 
 EnvironmentList environment() {
-  return EnvironmentList::from(
-      {"HOME=/root", "EMPTY=", "PATTERN=*/", "FILE=src/lib/a.tar.gz", "TWO=a  b"});
+  return EnvironmentList::from({"HOME=/root", "EMPTY=", "PATTERN=*/", "FILE=src/lib/a.tar.gz", "TWO=a  b"});
 }
 
 std::string expanded(std::string_view word) {
@@ -30,8 +29,7 @@ TEST(WordLexer, tells_unset_from_empty) {
   EXPECT_EQ(expanded("${EMPTY+a}${EMPTY:+a}${NO+a}${HOME:+a}"), "aa");
   EXPECT_EQ(expanded("${NO:?is needed for ${HOME}}"),
             "error: failed to process \"${NO:?is needed for ${HOME}}\": NO: is needed for /root");
-  EXPECT_EQ(expanded("${EMPTY:?}"),
-            "error: failed to process \"${EMPTY:?}\": EMPTY: is not allowed to be empty");
+  EXPECT_EQ(expanded("${EMPTY:?}"), "error: failed to process \"${EMPTY:?}\": EMPTY: is not allowed to be empty");
   EXPECT_EQ(expanded("${EMPTY?}"), "");
 }
 
@@ -57,8 +55,7 @@ TEST(WordLexer, says_what_is_wrong_with_a_substitution) {
   EXPECT_EQ(expanded("${HOME"), "error: failed to process \"${HOME\": syntax error: missing '}'");
   EXPECT_EQ(expanded("${HOME:#x}"),
             "error: failed to process \"${HOME:#x}\": unsupported modifier (:#) in substitution");
-  EXPECT_EQ(expanded("${HOME/x}"),
-            "error: failed to process \"${HOME/x}\": syntax error: missing '/' in ${}");
+  EXPECT_EQ(expanded("${HOME/x}"), "error: failed to process \"${HOME/x}\": syntax error: missing '/' in ${}");
   EXPECT_EQ(expanded("\"open"),
             "error: failed to process \"\\\"open\": unexpected end of statement while looking for "
             "matching double-quote");
@@ -86,8 +83,7 @@ TEST(WordLexer, accounts_for_used_and_unset_names) {
 
 TEST(WordLexer, keeps_quotes_and_unset_names_when_asked) {
   WordLexer lexer('\\', {.keep_quotes = true, .keep_unset = true});
-  EXPECT_EQ(*lexer.expand_text("'a' \"$NO\" ${NO:-x} $HOME", environment()),
-            "'a' \"$NO\" ${NO:-x} /root");
+  EXPECT_EQ(*lexer.expand_text("'a' \"$NO\" ${NO:-x} $HOME", environment()), "'a' \"$NO\" ${NO:-x} /root");
   WordLexer contents('\\', {.ignore_quotes = true});
   EXPECT_EQ(*contents.expand_text("it's $HOME", environment()), "it's /root");
 }

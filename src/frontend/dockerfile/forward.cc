@@ -19,7 +19,8 @@ constexpr std::string_view kOurCaps[] = {
     "moby.buildkit.frontend.gitquerystring",
 };
 
-Result<SolveResult> ask_gateway(BuildRun& run, const std::string& image, const std::string& command, std::stop_token stop) {
+Result<SolveResult> ask_gateway(BuildRun& run, const std::string& image, const std::string& command,
+                                std::stop_token stop) {
   SolveRequest request;
   request.frontend = "gateway.v0";
   request.frontend_opts = run.request.opts;

@@ -44,8 +44,8 @@ class Printer {
         list("exclude", v.excludes);
   }
   void operator()(const Copy& v) {
-    paths(v.paths), field("from", v.from), field("chown", v.chown), field("chmod", v.chmod),
-        flag("link", v.link), flag("parents", v.parents), list("exclude", v.excludes);
+    paths(v.paths), field("from", v.from), field("chown", v.chown), field("chmod", v.chmod), flag("link", v.link),
+        flag("parents", v.parents), list("exclude", v.excludes);
   }
   void operator()(const Arg& v) {
     for (const ArgEntry& e : v.entries)
@@ -58,8 +58,7 @@ class Printer {
   void operator()(const Entrypoint& v) { command(v.command); }
   void operator()(const Run& v) {
     list("mount", v.mount_texts);
-    if (v.network != Network::kDefault)
-      field("network", v.network == Network::kHost ? "host" : "none");
+    if (v.network != Network::kDefault) field("network", v.network == Network::kHost ? "host" : "none");
     if (v.security != Security::kSandbox) field("security", "insecure");
     for (const Device& d : v.devices) field("device", d.name + (d.required ? ",required" : ""));
     command(v.command);
@@ -90,8 +89,7 @@ class Printer {
   }
   void print(const Instruction& step, std::string indent) {
     indent_ = std::move(indent);
-    text += fmt::format("{}{} {} {}\n", indent_, keyword_name(step.keyword()), place(step.ranges),
-                        quote(step.code));
+    text += fmt::format("{}{} {} {}\n", indent_, keyword_name(step.keyword()), place(step.ranges), quote(step.code));
     std::visit(*this, step.body);
   }
   void field(std::string_view name, std::string_view value) {
@@ -104,27 +102,23 @@ class Printer {
     if (on) text += fmt::format("{}  {} {}\n", indent_, name, *on);
   }
   void list(std::string_view name, const std::vector<std::string>& values) {
-    for (const std::string& value : values)
-      text += fmt::format("{}  {} {}\n", indent_, name, quote(value));
+    for (const std::string& value : values) text += fmt::format("{}  {} {}\n", indent_, name, quote(value));
   }
   void pairs(const std::vector<KeyValue>& entries) {
     for (const KeyValue& e : entries)
-      text +=
-          fmt::format("{}  {}={}{}\n", indent_, e.key, quote(e.value), e.legacy ? " (legacy)" : "");
+      text += fmt::format("{}  {}={}{}\n", indent_, e.key, quote(e.value), e.legacy ? " (legacy)" : "");
   }
   void paths(const SourcesAndDest& paths) {
     list("source", paths.sources);
     for (const InlineFile& f : paths.inline_files)
-      text += fmt::format("{}  inline {} {}{}\n", indent_, quote(f.path), quote(f.data),
-                          f.expand ? "" : " (verbatim)");
+      text += fmt::format("{}  inline {} {}{}\n", indent_, quote(f.path), quote(f.data), f.expand ? "" : " (verbatim)");
     field("dest", paths.dest);
   }
   void command(const CommandLine& command) {
     list(command.shell_form ? "shell" : "exec", command.argv);
     for (const Heredoc& h : command.heredocs) {
-      text +=
-          fmt::format("{}  heredoc {} fd {}{}{} {}\n", indent_, quote(h.name), h.descriptor,
-                      h.strip_tabs ? " (strip)" : "", h.expand ? "" : " (verbatim)", quote(h.data));
+      text += fmt::format("{}  heredoc {} fd {}{}{} {}\n", indent_, quote(h.name), h.descriptor,
+                          h.strip_tabs ? " (strip)" : "", h.expand ? "" : " (verbatim)", quote(h.data));
     }
   }
   std::string indent_;
@@ -150,10 +144,9 @@ TEST(GoldenDockerfiles, give_the_instructions_and_findings_beside_them) {
     std::string findings;
     Result<LintOptions> options = lint_options_for(source, std::nullopt);
     ASSERT_TRUE(options.ok()) << entry.path();
-    Linter linter(*options,
-                  [&](const LintRule& rule, const std::string& message, const Ranges& ranges) {
-                    findings += lint_line(rule.name, message, ranges.front().start.line) + "\n";
-                  });
+    Linter linter(*options, [&](const LintRule& rule, const std::string& message, const Ranges& ranges) {
+      findings += lint_line(rule.name, message, ranges.front().start.line) + "\n";
+    });
     Result<Dockerfile> file = parse_dockerfile(source, linter);
     if (!file.ok()) {
       findings += "error: " + std::string(message_of(file.status()));

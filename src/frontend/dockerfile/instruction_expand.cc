@@ -8,9 +8,7 @@ class FieldExpander {
  public:
   explicit FieldExpander(const Expander& expand) : expand_(expand) {}
 
-  Status operator()(Add& add) const {
-    return all({&add.chown, &add.chmod, &add.checksum}, add.paths);
-  }
+  Status operator()(Add& add) const { return all({&add.chown, &add.chmod, &add.checksum}, add.paths); }
   Status operator()(Copy& copy) const { return all({&copy.chown, &copy.chmod}, copy.paths); }
   Status operator()(Env& env) const { return pairs(env.entries); }
   Status operator()(Label& label) const { return pairs(label.entries); }

@@ -13,8 +13,7 @@ namespace {
 std::string flag_hint(std::string_view name, const std::vector<std::string>& known) {
   std::string near = suggestion_suffix(name, known, MatchCase::kSensitive);
   if (!near.empty()) return near;
-  return known.empty() ? "; this instruction takes no flags"
-                       : fmt::format("; there are --{}", join(known, ", --"));
+  return known.empty() ? "; this instruction takes no flags" : fmt::format("; there are --{}", join(known, ", --"));
 }
 
 }  // namespace
@@ -27,8 +26,7 @@ Status FlagSet::parse(const std::vector<std::string>& words) {
   for (const std::string& word : words) {
     auto [shown, value] = split_once(word, '=');
     std::string_view name = shown.substr(2);
-    auto flag =
-        std::find_if(flags_.begin(), flags_.end(), [&](const Flag& f) { return f.name == name; });
+    auto flag = std::find_if(flags_.begin(), flags_.end(), [&](const Flag& f) { return f.name == name; });
     if (flag == flags_.end()) {
       std::vector<std::string> known;
       for (const Flag& f : flags_) known.push_back(f.name);
@@ -44,8 +42,7 @@ Status FlagSet::parse(const std::vector<std::string>& words) {
 
 Status FlagSet::set(Flag& flag, std::string_view shown, std::string_view value, bool has_value) {
   if (flag.kind == Kind::kBoolean) {
-    if (has_value && value.empty())
-      return word_fault(shown, fmt::format("missing a value on flag: {}", shown));
+    if (has_value && value.empty()) return word_fault(shown, fmt::format("missing a value on flag: {}", shown));
     std::string lower = to_lower(value);
     if (lower != "" && lower != "true" && lower != "false") {
       return word_fault(fmt::format("{}={}", shown, value),

@@ -32,9 +32,7 @@ class FlagSet {
 
   // References stay valid as long as the set.
   Flag& boolean(std::string_view name) { return add(name, Kind::kBoolean, "false"); }
-  Flag& text(std::string_view name, std::string_view value = "") {
-    return add(name, Kind::kText, value);
-  }
+  Flag& text(std::string_view name, std::string_view value = "") { return add(name, Kind::kText, value); }
   Flag& list(std::string_view name) { return add(name, Kind::kList, ""); }
 
   // InvalidArgument for an unknown flag (with suggestion), one given twice, a missing or wrong

@@ -10,28 +10,23 @@ namespace {
 
 // In the order of Keyword.
 constexpr std::array<std::string_view, 18> kNames = {
-    "ADD",    "ARG",   "CMD",         "COPY",  "ENTRYPOINT", "ENV",
-    "EXPOSE", "FROM",  "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
-    "RUN",    "SHELL", "STOPSIGNAL",  "USER",  "VOLUME",     "WORKDIR"};
+    "ADD",   "ARG",        "CMD",     "COPY", "ENTRYPOINT", "ENV",        "EXPOSE", "FROM",   "HEALTHCHECK",
+    "LABEL", "MAINTAINER", "ONBUILD", "RUN",  "SHELL",      "STOPSIGNAL", "USER",   "VOLUME", "WORKDIR"};
 
 // In the order of Instruction::body.
 constexpr std::array<Keyword, 17> kBodies = {
-    Keyword::kAdd,        Keyword::kArg,        Keyword::kCmd,     Keyword::kCopy,
-    Keyword::kEntrypoint, Keyword::kEnv,        Keyword::kExpose,  Keyword::kHealthcheck,
-    Keyword::kLabel,      Keyword::kMaintainer, Keyword::kOnbuild, Keyword::kRun,
-    Keyword::kShell,      Keyword::kStopSignal, Keyword::kUser,    Keyword::kVolume,
-    Keyword::kWorkdir};
+    Keyword::kAdd,    Keyword::kArg,         Keyword::kCmd,   Keyword::kCopy,       Keyword::kEntrypoint, Keyword::kEnv,
+    Keyword::kExpose, Keyword::kHealthcheck, Keyword::kLabel, Keyword::kMaintainer, Keyword::kOnbuild,    Keyword::kRun,
+    Keyword::kShell,  Keyword::kStopSignal,  Keyword::kUser,  Keyword::kVolume,     Keyword::kWorkdir};
 static_assert(std::variant_size_v<decltype(Instruction::body)> == kBodies.size());
 
 }  // namespace
 
-std::string_view keyword_name(Keyword keyword) {
-  return kNames[static_cast<std::size_t>(keyword)];
-}
+std::string_view keyword_name(Keyword keyword) { return kNames[static_cast<std::size_t>(keyword)]; }
 
 std::optional<Keyword> find_keyword(std::string_view word) {
-  auto at = std::find_if(kNames.begin(), kNames.end(),
-                         [&](std::string_view name) { return equals_ignore_case(name, word); });
+  auto at =
+      std::find_if(kNames.begin(), kNames.end(), [&](std::string_view name) { return equals_ignore_case(name, word); });
   if (at == kNames.end()) return std::nullopt;
   return static_cast<Keyword>(at - kNames.begin());
 }
@@ -41,13 +36,10 @@ const std::vector<std::string>& keyword_names() {
   return names;
 }
 
-Keyword Instruction::keyword() const {
-  return kBodies[body.index()];
-}
+Keyword Instruction::keyword() const { return kBodies[body.index()]; }
 
 std::string_view mount_type_name(MountType type) {
-  static constexpr std::array<std::string_view, 5> kTypes = {"bind", "cache", "tmpfs", "secret",
-                                                             "ssh"};
+  static constexpr std::array<std::string_view, 5> kTypes = {"bind", "cache", "tmpfs", "secret", "ssh"};
   return kTypes[static_cast<std::size_t>(type)];
 }
 
@@ -63,14 +55,12 @@ std::optional<std::size_t> find_stage(const std::vector<Stage>& stages, std::str
   return std::nullopt;
 }
 
-std::optional<std::size_t> stage_by_reference(const std::vector<Stage>& stages,
-                                              std::string_view reference) {
+std::optional<std::size_t> stage_by_reference(const std::vector<Stage>& stages, std::string_view reference) {
   if (!reference.empty()) {
     if (auto named = find_stage(stages, reference)) return named;
   }
   std::optional<std::int64_t> index = parse_integer(reference);
-  if (!index || *index < 0 || static_cast<std::size_t>(*index) >= stages.size())
-    return std::nullopt;
+  if (!index || *index < 0 || static_cast<std::size_t>(*index) >= stages.size()) return std::nullopt;
   return static_cast<std::size_t>(*index);
 }
 

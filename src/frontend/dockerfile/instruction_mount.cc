@@ -8,9 +8,7 @@
 namespace kiln::frontend::dockerfile {
 namespace {
 
-Status fault(std::string message) {
-  return user_error(Code::kInvalidArgument, message);
-}
+Status fault(std::string message) { return user_error(Code::kInvalidArgument, message); }
 
 template <typename Enum>
 std::optional<Enum> find_name(std::string_view (*name_of)(Enum), int count, std::string_view word) {
@@ -22,9 +20,8 @@ std::optional<Enum> find_name(std::string_view (*name_of)(Enum), int count, std:
 
 const std::vector<std::string>& mount_keys() {
   static const std::vector<std::string> keys = {
-      "type",        "from", "source", "target",    "readonly", "id",  "sharing",
-      "required",    "size", "mode",   "uid",       "gid",      "src", "dst",
-      "destination", "ro",   "rw",     "readwrite", "env"};
+      "type", "from", "source", "target", "readonly",    "id", "sharing", "required",  "size", "mode",
+      "uid",  "gid",  "src",    "dst",    "destination", "ro", "rw",      "readwrite", "env"};
   return keys;
 }
 
@@ -50,8 +47,7 @@ class MountReader {
 
   Result<Mount> finish() {
     if (expand_) KILN_RETURN_IF_ERROR(check());
-    if (!read_only_given_)
-      mount_.read_only = mount_.type != MountType::kCache && mount_.type != MountType::kTmpfs;
+    if (!read_only_given_) mount_.read_only = mount_.type != MountType::kCache && mount_.type != MountType::kTmpfs;
     return std::move(mount_);
   }
 
@@ -84,8 +80,7 @@ class MountReader {
   }
 
   Status misplaced(const std::string& key) const {
-    return word_fault(
-        key, fmt::format("unexpected key '{}' for mount type '{}'", key, mount_type_name(mount_.type)));
+    return word_fault(key, fmt::format("unexpected key '{}' for mount type '{}'", key, mount_type_name(mount_.type)));
   }
 
   static Result<bool> boolean(const std::string& key, const std::string& value) {
@@ -94,8 +89,7 @@ class MountReader {
     return *parsed;
   }
 
-  static Status number(std::optional<std::uint32_t>& out, std::string_view key,
-                       const std::string& value, int base) {
+  static Status number(std::optional<std::uint32_t>& out, std::string_view key, const std::string& value, int base) {
     std::optional<std::uint64_t> parsed = parse_unsigned(value, base, UINT32_MAX);
     if (!parsed) return word_fault(value, fmt::format("invalid value {} for {}", value, key));
     out = static_cast<std::uint32_t>(*parsed);
@@ -107,8 +101,7 @@ class MountReader {
     if (key == "sharing") return sharing(value);
     if (key == "from") return assign(mount_.from, value);
     if (key == "source" || key == "src") return assign(mount_.source, value);
-    if (key == "target" || key == "dst" || key == "destination")
-      return assign(mount_.target, value);
+    if (key == "target" || key == "dst" || key == "destination") return assign(mount_.target, value);
     if (key == "id") return assign(mount_.id, value);
     if (key == "mode") return number(mount_.mode, key, value, 8);
     if (key == "uid") return number(mount_.uid, key, value, 10);
@@ -124,13 +117,12 @@ class MountReader {
       return access(on == reads);
     }
     if (key == "required") {
-      if (mount_.type != MountType::kSecret && mount_.type != MountType::kSsh)
-        return misplaced(key);
+      if (mount_.type != MountType::kSecret && mount_.type != MountType::kSsh) return misplaced(key);
       KILN_ASSIGN_OR_RETURN(bool on, boolean(key, value));
       return required(key, on);
     }
-    return word_fault(split_once(field, '=').first, fmt::format("unexpected key '{}' in '{}'{}", key, field,
-                                                                key_hint(key)));
+    return word_fault(split_once(field, '=').first,
+                      fmt::format("unexpected key '{}' in '{}'{}", key, field, key_hint(key)));
   }
 
   static Status assign(std::string& out, const std::string& value) {
@@ -142,8 +134,8 @@ class MountReader {
     std::optional<MountType> type = find_name(mount_type_name, 5, to_lower(value));
     if (!type) {
       return word_fault(value, fmt::format("unsupported mount type {}{}", quote(value),
-                               suggestion_suffix(value, {"bind", "cache", "tmpfs", "secret", "ssh"},
-                                                 MatchCase::kSensitive)));
+                                           suggestion_suffix(value, {"bind", "cache", "tmpfs", "secret", "ssh"},
+                                                             MatchCase::kSensitive)));
     }
     mount_.type = *type;
     return ok();
@@ -152,9 +144,9 @@ class MountReader {
   Status sharing(const std::string& value) {
     mount_.sharing = find_name(sharing_name, 3, to_lower(value));
     if (mount_.sharing) return ok();
-    return word_fault(value, fmt::format(
-        "unsupported sharing value {}{}", quote(value),
-        suggestion_suffix(value, {"shared", "private", "locked"}, MatchCase::kSensitive)));
+    return word_fault(value,
+                      fmt::format("unsupported sharing value {}{}", quote(value),
+                                  suggestion_suffix(value, {"shared", "private", "locked"}, MatchCase::kSensitive)));
   }
 
   Status size(const std::string& key, const std::string& value) {
@@ -169,14 +161,10 @@ class MountReader {
   Status check() const {
     const Mount& m = mount_;
     std::string_view type = mount_type_name(m.type);
-    bool owns_file =
-        m.type == MountType::kSecret || m.type == MountType::kSsh || m.type == MountType::kCache;
-    if (!owns_file && m.mode)
-      return word_fault("mode", fmt::format("mode not allowed for \"{}\" type mounts", type));
-    if (!owns_file && m.uid)
-      return word_fault("uid", fmt::format("uid not allowed for \"{}\" type mounts", type));
-    if (!owns_file && m.gid)
-      return word_fault("gid", fmt::format("gid not allowed for \"{}\" type mounts", type));
+    bool owns_file = m.type == MountType::kSecret || m.type == MountType::kSsh || m.type == MountType::kCache;
+    if (!owns_file && m.mode) return word_fault("mode", fmt::format("mode not allowed for \"{}\" type mounts", type));
+    if (!owns_file && m.uid) return word_fault("uid", fmt::format("uid not allowed for \"{}\" type mounts", type));
+    if (!owns_file && m.gid) return word_fault("gid", fmt::format("gid not allowed for \"{}\" type mounts", type));
     if (m.type == MountType::kSecret) {
       if (!m.from.empty()) return word_fault("from", "secret mount should not have a from");
       if (m.sharing) return word_fault("sharing", "secret mount should not define sharing");
@@ -218,17 +206,15 @@ Result<Device> parse_device(std::string_view text) {
       if (!on) return word_fault(value, fmt::format("invalid value for {}: {}", key, value));
       device.required = *on;
     } else if (key == "name" && has_value) {
-      if (!device.name.empty())
-        return fault(fmt::format("device name already set to {}", device.name));
+      if (!device.name.empty()) return fault(fmt::format("device name already set to {}", device.name));
       device.name = value;
     } else if (device.name.empty()) {
       device.name = field;
     } else if (!has_value) {
       return fault(fmt::format("invalid field '{}' must be a key=value pair", field));
     } else {
-      return fault(
-          fmt::format("unexpected key '{}' in '{}'{}", key, field,
-                      suggestion_suffix(key, {"name", "required"}, MatchCase::kSensitive)));
+      return fault(fmt::format("unexpected key '{}' in '{}'{}", key, field,
+                               suggestion_suffix(key, {"name", "required"}, MatchCase::kSensitive)));
     }
   }
   return device;

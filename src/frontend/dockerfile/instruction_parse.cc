@@ -14,18 +14,14 @@ namespace {
 
 using Body = decltype(Instruction::body);
 
-Status fault(std::string message) {
-  return user_error(Code::kInvalidArgument, message);
-}
+Status fault(std::string message) { return user_error(Code::kInvalidArgument, message); }
 
 Status need_words(const Statement& statement, std::string_view name) {
   if (!statement.words.empty()) return ok();
   return word_fault(statement.name, fmt::format("{} requires at least one argument", name));
 }
 
-Status no_flags(const Statement& statement) {
-  return FlagSet().parse(statement.flags);
-}
+Status no_flags(const Statement& statement) { return FlagSet().parse(statement.flags); }
 
 Result<std::string> only_word(const Statement& statement, std::string_view name) {
   if (statement.words.size() != 1)
@@ -57,11 +53,10 @@ Result<SourcesAndDest> sources_and_dest(const Statement& statement, std::string_
 
 Status need_destination(const Statement& statement, std::string_view name) {
   if (statement.words.size() >= 2) return ok();
-  return word_fault(
-      statement.words.empty() ? statement.name : statement.words[0],
-      fmt::format("{} requires at least two arguments, but only one was provided. Destination "
-                  "could not be determined",
-                  name));
+  return word_fault(statement.words.empty() ? statement.name : statement.words[0],
+                    fmt::format("{} requires at least two arguments, but only one was provided. Destination "
+                                "could not be determined",
+                                name));
 }
 
 Result<Body> parse_add(const Statement& statement) {
@@ -172,10 +167,8 @@ Result<Body> parse_healthcheck(const Statement& statement) {
   if (!retries.value.empty()) {
     std::optional<std::int64_t> count = parse_integer(retries.value);
     if (!count || *count > INT32_MAX)
-      return word_fault(retries.value,
-                        fmt::format("--retries must be a whole number, not {}", quote(retries.value)));
-    if (*count < 0)
-      return word_fault(retries.value, fmt::format("--retries cannot be negative ({})", *count));
+      return word_fault(retries.value, fmt::format("--retries must be a whole number, not {}", quote(retries.value)));
+    if (*count < 0) return word_fault(retries.value, fmt::format("--retries cannot be negative ({})", *count));
     health.retries = static_cast<int>(*count);
   }
   return health;
@@ -190,8 +183,7 @@ Result<Body> parse_onbuild(const Statement& statement) {
     return word_fault(statement.words[0], fmt::format("{} isn't allowed as an ONBUILD trigger", trigger));
   std::string_view payload = trim_leading_blanks(statement.text).substr(statement.name.size());
   Onbuild out{std::string(trim_leading_blanks(payload))};
-  for (const Heredoc& heredoc : statement.heredocs)
-    out.payload += "\n" + heredoc.data + heredoc.name;
+  for (const Heredoc& heredoc : statement.heredocs) out.payload += "\n" + heredoc.data + heredoc.name;
   return out;
 }
 
@@ -237,21 +229,20 @@ bool valid_stage_name(std::string_view name) {
 Result<std::string> stage_name(const std::vector<std::string>& words) {
   if (words.size() == 1) return std::string();
   if (words.size() != 3 || !equals_ignore_case(words[1], "as"))
-    return word_fault(words.size() == 2 ? words[1] : words.size() > 3 ? words[3] : words[1],
+    return word_fault(words.size() == 2  ? words[1]
+                      : words.size() > 3 ? words[3]
+                                         : words[1],
                       "FROM requires either one or three arguments: FROM <image> [AS <name>]");
   std::string name = to_lower(words[2]);
   if (valid_stage_name(name)) return name;
-  return word_fault(
-      words[2],
-      fmt::format("invalid name for build stage: {}, name can't start with a number or contain symbols",
-                  quote(words[2])));
+  return word_fault(words[2],
+                    fmt::format("invalid name for build stage: {}, name can't start with a number or contain symbols",
+                                quote(words[2])));
 }
 
 }  // namespace
 
-CommandLine command_line(const Statement& statement) {
-  return {statement.words, !statement.json, statement.heredocs};
-}
+CommandLine command_line(const Statement& statement) { return {statement.words, !statement.json, statement.heredocs}; }
 
 std::string doc_comment(const std::vector<std::string>& comments, std::string_view name) {
   if (name.empty()) return "";
@@ -304,38 +295,30 @@ Result<Run> parse_run(const Statement& statement) {
   } else if (network.value == "host") {
     run.network = Network::kHost;
   } else if (network.value != "default") {
-    return word_fault(network.value, fmt::format(
-        "invalid network mode {}{}", quote(network.value),
-        suggestion_suffix(network.value, {"default", "none", "host"}, MatchCase::kSensitive)));
+    return word_fault(network.value, fmt::format("invalid network mode {}{}", quote(network.value),
+                                                 suggestion_suffix(network.value, {"default", "none", "host"},
+                                                                   MatchCase::kSensitive)));
   }
   if (security.value == "insecure") {
     run.security = Security::kInsecure;
   } else if (security.value != "sandbox") {
-    return word_fault(security.value, fmt::format(
-        "security {} is not valid{}", quote(security.value),
-        suggestion_suffix(security.value, {"sandbox", "insecure"}, MatchCase::kSensitive)));
+    return word_fault(security.value,
+                      fmt::format("security {} is not valid{}", quote(security.value),
+                                  suggestion_suffix(security.value, {"sandbox", "insecure"}, MatchCase::kSensitive)));
   }
   return run;
 }
 
 Result<Body> parse_body(const Statement& statement, Keyword keyword) {
   switch (keyword) {
-    case Keyword::kAdd:
-      return parse_add(statement);
-    case Keyword::kCopy:
-      return parse_copy(statement);
-    case Keyword::kArg:
-      return parse_arg(statement);
-    case Keyword::kHealthcheck:
-      return parse_healthcheck(statement);
-    case Keyword::kOnbuild:
-      return parse_onbuild(statement);
-    case Keyword::kShell:
-      return parse_shell(statement);
-    case Keyword::kExpose:
-      return parse_expose(statement);
-    case Keyword::kVolume:
-      return parse_volume(statement);
+    case Keyword::kAdd: return parse_add(statement);
+    case Keyword::kCopy: return parse_copy(statement);
+    case Keyword::kArg: return parse_arg(statement);
+    case Keyword::kHealthcheck: return parse_healthcheck(statement);
+    case Keyword::kOnbuild: return parse_onbuild(statement);
+    case Keyword::kShell: return parse_shell(statement);
+    case Keyword::kExpose: return parse_expose(statement);
+    case Keyword::kVolume: return parse_volume(statement);
     case Keyword::kRun: {
       KILN_ASSIGN_OR_RETURN(Run run, parse_run(statement));
       return run;
@@ -375,8 +358,7 @@ Result<Body> parse_body(const Statement& statement, Keyword keyword) {
       KILN_ASSIGN_OR_RETURN(std::string signal, only_word(statement, "STOPSIGNAL"));
       return StopSignal{signal};
     }
-    case Keyword::kFrom:
-      break;
+    case Keyword::kFrom: break;
   }
   return fault("FROM cannot be used here");
 }

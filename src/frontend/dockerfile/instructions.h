@@ -225,8 +225,8 @@ struct Instruction {
   std::string code;  // the whole instruction, continuations joined, heredoc bodies left out
   Ranges ranges;
   std::vector<std::string> comments;  // the comment lines directly above, without '#'
-  std::variant<Add, Arg, Cmd, Copy, Entrypoint, Env, Expose, Healthcheck, Label, Maintainer,
-               Onbuild, Run, Shell, StopSignal, User, Volume, Workdir>
+  std::variant<Add, Arg, Cmd, Copy, Entrypoint, Env, Expose, Healthcheck, Label, Maintainer, Onbuild, Run, Shell,
+               StopSignal, User, Volume, Workdir>
       body;
 
   Keyword keyword() const;
@@ -264,8 +264,7 @@ Result<Instruction> parse_trigger(std::string_view payload, const Ranges& ranges
 // nothing. A number is not resolved here: see stage_by_reference.
 std::optional<std::size_t> find_stage(const std::vector<Stage>& stages, std::string_view name);
 // Name or zero-based index.
-std::optional<std::size_t> stage_by_reference(const std::vector<Stage>& stages,
-                                              std::string_view reference);
+std::optional<std::size_t> stage_by_reference(const std::vector<Stage>& stages, std::string_view reference);
 
 // Gives the text with variables replaced; an error stops the expansion.
 using Expander = std::function<Result<std::string>(std::string_view)>;

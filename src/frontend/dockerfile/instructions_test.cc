@@ -38,25 +38,19 @@ TEST(Instructions, are_refused_with_a_sentence_that_helps) {
             "COPY requires at least two arguments, but only one was provided. Destination could "
             "not be determined");
   EXPECT_EQ(step_error("COPY --form=x a b"), "unknown flag: --form (did you mean from?)");
-  EXPECT_EQ(step_error("COPY --link=maybe a b"),
-            "expecting boolean value for flag --link, not: maybe");
+  EXPECT_EQ(step_error("COPY --link=maybe a b"), "expecting boolean value for flag --link, not: maybe");
   EXPECT_EQ(step_error("COPY --from=a --from=b c d"), "duplicate flag specified: --from");
   EXPECT_EQ(step_error("ADD x <<EOF\nEOF"), "ADD cannot accept a heredoc as a destination");
   EXPECT_EQ(step_error("ENV =b"), "ENV names can not be blank");
   EXPECT_EQ(step_error("ENV a"), "ENV must have two arguments: ENV <name>=<value>");
-  EXPECT_EQ(step_error("LABEL a=b c"),
-            "Syntax error - can't find = in \"c\". Must be of the form: name=value");
+  EXPECT_EQ(step_error("LABEL a=b c"), "Syntax error - can't find = in \"c\". Must be of the form: name=value");
   EXPECT_EQ(step_error("USER"), "USER requires exactly one argument");
   EXPECT_EQ(step_error("VOLUME"), "VOLUME requires at least one argument");
-  EXPECT_EQ(step_error("CMD [\"a\", 1]"),
-            "when using JSON array syntax, arrays must be comprised of strings only");
-  EXPECT_EQ(step_error("ONBUILD ONBUILD RUN x"),
-            "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+  EXPECT_EQ(step_error("CMD [\"a\", 1]"), "when using JSON array syntax, arrays must be comprised of strings only");
+  EXPECT_EQ(step_error("ONBUILD ONBUILD RUN x"), "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
   EXPECT_EQ(step_error("ONBUILD FROM x"), "FROM isn't allowed as an ONBUILD trigger");
-  EXPECT_EQ(step_error("HEALTHCHECK --interval=50ns CMD x"),
-            "Interval \"interval\" cannot be less than 1ms");
-  EXPECT_EQ(step_error("RUN --network=hots x"),
-            "invalid network mode \"hots\" (did you mean host?)");
+  EXPECT_EQ(step_error("HEALTHCHECK --interval=50ns CMD x"), "Interval \"interval\" cannot be less than 1ms");
+  EXPECT_EQ(step_error("RUN --network=hots x"), "invalid network mode \"hots\" (did you mean host?)");
   EXPECT_EQ(step_error("RUN --mount=type=bind,from=$x y"),
             "'from' doesn't support variable expansion, define alias stage instead");
   EXPECT_EQ(error_of("FROM x AS 1"),
@@ -67,8 +61,7 @@ TEST(Instructions, are_refused_with_a_sentence_that_helps) {
   EXPECT_EQ(error_of("RUN x"), "no build stage in current context");
   EXPECT_EQ(error_of("# only\n"), "file with no instructions");
   EXPECT_EQ(error_of("FROM x\nRUN <<EOF\nx\n"), "unterminated heredoc");
-  EXPECT_EQ(error_of("# escape=`\n# escape=`\nFROM x"),
-            "only one escape parser directive can be used");
+  EXPECT_EQ(error_of("# escape=`\n# escape=`\nFROM x"), "only one escape parser directive can be used");
   EXPECT_EQ(error_of("FROM x\nLABEL a=" + std::string(70000, 'b')),
             "dockerfile line greater than max allowed size of 65535");
 }
@@ -98,11 +91,8 @@ TEST(Mounts, are_read_when_values_are_known) {
   Expander expand = [](std::string_view text) -> Result<std::string> {
     return replace_all(std::string(text), "$T", "/t");
   };
-  EXPECT_EQ(message_of(expand_instruction(step, expand)),
-            "invalid field 'env' must be a key=value pair");
-  step = parsed("FROM x\nRUN --mount=type=cache,target=$T,sharing=locked,mode=0700 y")
-             .stages[0]
-             .steps[0];
+  EXPECT_EQ(message_of(expand_instruction(step, expand)), "invalid field 'env' must be a key=value pair");
+  step = parsed("FROM x\nRUN --mount=type=cache,target=$T,sharing=locked,mode=0700 y").stages[0].steps[0];
   ASSERT_TRUE(expand_instruction(step, expand).ok());
   const Mount& mount = std::get<dockerfile::Run>(step.body).mounts[0];
   EXPECT_EQ(mount.target, "/t");
@@ -113,9 +103,7 @@ TEST(Mounts, are_read_when_values_are_known) {
 
 TEST(Mounts, are_checked) {
   Expander same = [](std::string_view text) -> Result<std::string> { return std::string(text); };
-  auto error = [&](std::string_view text) {
-    return std::string(message_of(parse_mount(text, &same).status()));
-  };
+  auto error = [&](std::string_view text) { return std::string(message_of(parse_mount(text, &same).status())); };
   EXPECT_EQ(error("type=bnd,target=/x"), "unsupported mount type \"bnd\" (did you mean bind?)");
   EXPECT_EQ(error("tagret=/x"), "unexpected key 'tagret' in 'tagret=/x' (did you mean target?)");
   EXPECT_EQ(error("type=bind,size=1m"), "unexpected key 'size' for mount type 'bind'");
@@ -143,16 +131,14 @@ TEST(Lint, is_silenced_by_options_and_by_comments) {
     std::vector<std::string> out;
     Result<LintOptions> options = lint_options_for(text, std::nullopt);
     EXPECT_TRUE(options.ok()) << options.status();
-    Linter linter(*options,
-                  [&](const LintRule& rule, const std::string& message, const Ranges& ranges) {
-                    out.push_back(lint_line(rule.name, message, ranges[0].start.line));
-                  });
+    Linter linter(*options, [&](const LintRule& rule, const std::string& message, const Ranges& ranges) {
+      out.push_back(lint_line(rule.name, message, ranges[0].start.line));
+    });
     (void)parse_dockerfile(text, linter);
     if (Status verdict = linter.verdict(); !verdict.ok()) out.emplace_back(message_of(verdict));
     return join(out, "\n");
   };
-  EXPECT_EQ(findings("FROM x AS B\n"),
-            "StageNameCasing: Stage name 'B' should be lowercase (line 1)");
+  EXPECT_EQ(findings("FROM x AS B\n"), "StageNameCasing: Stage name 'B' should be lowercase (line 1)");
   EXPECT_EQ(findings("# check=skip=StageNameCasing\nFROM x AS B\n"), "");
   EXPECT_EQ(findings("FROM x as b\n# check=skip=all\nMAINTAINER y\n"),
             "FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)");
@@ -175,8 +161,7 @@ TEST(Lint, knows_names_of_secrets) {
 }
 
 TEST(IgnoreFile, cleans_its_lines) {
-  EXPECT_EQ(join(*parse_ignore_file("\xEF\xBB\xBF# c\n /a/b/ \n\n! /x\n./y/../z\n"), "|"),
-            "a/b|!x|z");
+  EXPECT_EQ(join(*parse_ignore_file("\xEF\xBB\xBF# c\n /a/b/ \n\n! /x\n./y/../z\n"), "|"), "a/b|!x|z");
 }
 
 TEST(Triggers, keep_their_heredocs) {

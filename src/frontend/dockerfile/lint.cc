@@ -35,16 +35,15 @@ Status set_option(LintOptions& options, std::string_view part) {
   } else if (key == "error") {
     std::optional<bool> error = parse_bool(value);
     if (!error) {
-      return user_error(Code::kInvalidArgument,
-                        fmt::format("failed to parse check option {}: {} is neither true nor false",
-                                    quote(part), quote(value)));
+      return user_error(
+          Code::kInvalidArgument,
+          fmt::format("failed to parse check option {}: {} is neither true nor false", quote(part), quote(value)));
     }
     options.error = *error;
   } else {
     return user_error(Code::kInvalidArgument,
                       fmt::format("invalid check option {}{}", quote(key),
-                                  suggestion_suffix(key, {"skip", "error", "experimental"},
-                                                    MatchCase::kSensitive)));
+                                  suggestion_suffix(key, {"skip", "error", "experimental"}, MatchCase::kSensitive)));
   }
   return ok();
 }
@@ -70,16 +69,13 @@ Result<LintOptions> parse_lint_options(std::string_view text) {
   return options;
 }
 
-Result<LintOptions> lint_options_for(std::string_view text,
-                                     std::optional<std::string_view> build_arg) {
+Result<LintOptions> lint_options_for(std::string_view text, std::optional<std::string_view> build_arg) {
   Result<LintOptions> options = LintOptions{};
   if (build_arg) {
     options = parse_lint_options(*build_arg);
   } else if (std::optional<Directive> check = find_directive("check", text)) {
     options = parse_lint_options(check->word);
-    if (!options.ok())
-      return with_ranges(annotate(options.status(), "failed to parse check options"),
-                         check->ranges);
+    if (!options.ok()) return with_ranges(annotate(options.status(), "failed to parse check options"), check->ranges);
   }
   if (!options.ok()) return annotate(options.status(), "failed to parse check options");
   return options;
@@ -90,9 +86,8 @@ Linter::Linter(LintOptions options, Warn warn)
 
 void Linter::report(const LintRule& rule, const Ranges& ranges, const std::string& message) {
   if (!warn_) return;
-  bool silent = rule.experimental
-                    ? !options_.experimental_all && !options_.experimental.contains(rule.name)
-                    : options_.skip_all || options_.skip.contains(rule.name);
+  bool silent = rule.experimental ? !options_.experimental_all && !options_.experimental.contains(rule.name)
+                                  : options_.skip_all || options_.skip.contains(rule.name);
   if (silent) return;
   fired_->emplace(rule.name);
   warn_(rule, message, ranges);
@@ -117,25 +112,21 @@ Linter Linter::with_comments(const std::vector<std::string>& comments) const {
 
 Status Linter::verdict() const {
   if (!options_.error || fired_->empty()) return ok();
-  return user_error(Code::kInvalidArgument,
-                    fmt::format("lint violation found for rules: {}", join(*fired_, ", ")));
+  return user_error(Code::kInvalidArgument, fmt::format("lint violation found for rules: {}", join(*fired_, ", ")));
 }
 
 bool looks_like_secret(std::string_view name) {
   static constexpr std::array<std::string_view, 10> kSecret = {
-      "apikey",   "auth",  "credential", "credentials", "key",
-      "password", "pword", "passwd",     "secret",      "token"};
+      "apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"};
   static constexpr std::array<std::string_view, 3> kHarmless = {"public", "file", "version"};
   return has_word(name, kSecret) && !has_word(name, kHarmless);
 }
 
 std::string lint_line(std::string_view rule, std::string_view message, int line) {
-  return line > 0 ? fmt::format("{}: {} (line {})", rule, message, line)
-                  : fmt::format("{}: {}", rule, message);
+  return line > 0 ? fmt::format("{}: {} (line {})", rule, message, line) : fmt::format("{}: {}", rule, message);
 }
 
-std::string suggest(std::string_view word, const std::vector<std::string>& options,
-                    MatchCase match_case) {
+std::string suggest(std::string_view word, const std::vector<std::string>& options, MatchCase match_case) {
   bool exact = match_case == MatchCase::kSensitive;
   std::string wanted = exact ? std::string(word) : to_lower(word);
   std::string best;
@@ -152,8 +143,7 @@ std::string suggest(std::string_view word, const std::vector<std::string>& optio
   return best;
 }
 
-std::string suggestion_suffix(std::string_view word, const std::vector<std::string>& options,
-                              MatchCase match_case) {
+std::string suggestion_suffix(std::string_view word, const std::vector<std::string>& options, MatchCase match_case) {
   std::string near = suggest(word, options, match_case);
   return near.empty() ? "" : fmt::format(" (did you mean {}?)", near);
 }

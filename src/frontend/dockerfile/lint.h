@@ -30,13 +30,12 @@ struct LintRule {
 };
 
 namespace lint_rules {
-extern const LintRule kStageNameCasing, kFromAsCasing, kNoEmptyContinuation,
-    kConsistentInstructionCasing, kDuplicateStageName, kReservedStageName, kJSONArgsRecommended,
-    kMaintainerDeprecated, kUndefinedArgInFrom, kWorkdirRelativePath, kUndefinedVar,
-    kMultipleInstructionsDisallowed, kLegacyKeyValueFormat, kInvalidBaseImagePlatform,
-    kRedundantTargetPlatform, kSecretsUsedInArgOrEnv, kInvalidDefaultArgInFrom,
-    kFromPlatformFlagConstDisallowed, kCopyIgnoredFile, kInvalidDefinitionDescription,
-    kExposeProtoCasing, kExposeInvalidFormat;
+extern const LintRule kStageNameCasing, kFromAsCasing, kNoEmptyContinuation, kConsistentInstructionCasing,
+    kDuplicateStageName, kReservedStageName, kJSONArgsRecommended, kMaintainerDeprecated, kUndefinedArgInFrom,
+    kWorkdirRelativePath, kUndefinedVar, kMultipleInstructionsDisallowed, kLegacyKeyValueFormat,
+    kInvalidBaseImagePlatform, kRedundantTargetPlatform, kSecretsUsedInArgOrEnv, kInvalidDefaultArgInFrom,
+    kFromPlatformFlagConstDisallowed, kCopyIgnoredFile, kInvalidDefinitionDescription, kExposeProtoCasing,
+    kExposeInvalidFormat;
 }  // namespace lint_rules
 // All rules, in documentation order.
 const std::vector<const LintRule*>& all_lint_rules();
@@ -56,8 +55,7 @@ std::string workdir_relative_path(std::string_view path);
 std::string undefined_var(std::string_view name, std::string_view suggestion);
 std::string multiple_instructions_disallowed(std::string_view instruction);
 std::string legacy_key_value_format(std::string_view instruction);
-std::string invalid_base_image_platform(std::string_view image, std::string_view expected,
-                                        std::string_view actual);
+std::string invalid_base_image_platform(std::string_view image, std::string_view expected, std::string_view actual);
 std::string redundant_target_platform(std::string_view variable);
 std::string secrets_used_in_arg_or_env(std::string_view instruction, std::string_view key);
 std::string invalid_default_arg_in_from(std::string_view base);
@@ -79,15 +77,13 @@ struct LintOptions {
 // "skip=A,B|all;error=true;experimental=C|all".
 Result<LintOptions> parse_lint_options(std::string_view text);
 // The options in force for a file: the build argument when given, else the file's directive.
-Result<LintOptions> lint_options_for(std::string_view text,
-                                     std::optional<std::string_view> build_arg);
+Result<LintOptions> lint_options_for(std::string_view text, std::optional<std::string_view> build_arg);
 
 // Copies share the record of rules that fired. One thread at a time.
 class Linter {
  public:
   // Called for each finding that is not silenced.
-  using Warn =
-      std::function<void(const LintRule& rule, const std::string& message, const Ranges& ranges)>;
+  using Warn = std::function<void(const LintRule& rule, const std::string& message, const Ranges& ranges)>;
 
   // A linter without `warn` neither reports nor records.
   explicit Linter(LintOptions options = {}, Warn warn = nullptr);
@@ -114,10 +110,8 @@ std::string lint_line(std::string_view rule, std::string_view message, int line)
 // The option nearest to `word` when it is near enough (fewer than three edits) and not equal; empty
 // otherwise. Without case the answer takes the case of the word.
 enum class MatchCase { kSensitive, kInsensitive };
-std::string suggest(std::string_view word, const std::vector<std::string>& options,
-                    MatchCase match_case);
+std::string suggest(std::string_view word, const std::vector<std::string>& options, MatchCase match_case);
 // " (did you mean X?)" or nothing.
-std::string suggestion_suffix(std::string_view word, const std::vector<std::string>& options,
-                              MatchCase match_case);
+std::string suggestion_suffix(std::string_view word, const std::vector<std::string>& options, MatchCase match_case);
 
 }  // namespace kiln::frontend::dockerfile

@@ -16,9 +16,7 @@ void erase_detail(Status& status, std::string_view type) {
   status.ErasePayload(absl::string_view(type.data(), type.size()));
 }
 
-int number(std::string_view text) {
-  return static_cast<int>(parse_integer(text).value_or(0));
-}
+int number(std::string_view text) { return static_cast<int>(parse_integer(text).value_or(0)); }
 
 Range parse_range(std::string_view text) {
   auto [start, end] = split_once(text, '-');
@@ -31,8 +29,7 @@ Range parse_range(std::string_view text) {
 
 Ranges lines(int first, int last) {
   Ranges out;
-  for (int line = first; line == first || line <= last; ++line)
-    out.push_back({{line, 0}, {line, 0}});
+  for (int line = first; line == first || line <= last; ++line) out.push_back({{line, 0}, {line, 0}});
   return out;
 }
 
@@ -42,8 +39,8 @@ Status with_ranges(Status status, const Ranges& ranges) {
   if (!text.empty()) text += ';';
   for (std::size_t i = 0; i < ranges.size(); ++i) {
     const Range& r = ranges[i];
-    text += fmt::format("{}{}:{}-{}:{}", i == 0 ? "" : ",", r.start.line, r.start.character,
-                        r.end.line, r.end.character);
+    text +=
+        fmt::format("{}{}:{}-{}:{}", i == 0 ? "" : ",", r.start.line, r.start.character, r.end.line, r.end.character);
   }
   set_detail(status, kPlaces, text);
   return status;

@@ -33,7 +33,7 @@ std::vector<Ranges> ranges_of(const Status& status);
 // it; the first one given is kept, being the innermost.
 Status with_word(Status status, std::string_view word);
 Status word_fault(std::string_view word, std::string_view message);  // InvalidArgument about that word
-std::string word_of(const Status& status);  // empty when none was added
+std::string word_of(const Status& status);                           // empty when none was added
 // The same error without its places and its word.
 Status without_ranges(Status status);
 

@@ -38,7 +38,8 @@ Json read_json(const fs::path& path) {
 
 std::string ranges_text(const std::vector<graph::Range>& ranges) {
   std::string out;
-  for (const auto& r : ranges) out += fmt::format("{}:{}-{}:{} ", r.start.line, r.start.character, r.end.line, r.end.character);
+  for (const auto& r : ranges)
+    out += fmt::format("{}:{}-{}:{} ", r.start.line, r.start.character, r.end.line, r.end.character);
   return out;
 }
 
@@ -49,10 +50,13 @@ class CaseRef final : public Ref {
   Status evaluate(std::stop_token) override { return ok(); }
   Result<std::string> read_file(const ReadRequest& request, std::stop_token) override {
     auto it = files_.find(clean_path(request.path));
-    if (it == files_.end()) return user_error(Code::kNotFound, fmt::format("open {}: no such file or directory", request.path));
+    if (it == files_.end())
+      return user_error(Code::kNotFound, fmt::format("open {}: no such file or directory", request.path));
     return it->get<std::string>();
   }
-  Result<std::vector<FileStat>> read_dir(const std::string&, const std::string&, std::stop_token) override { return std::vector<FileStat>{}; }
+  Result<std::vector<FileStat>> read_dir(const std::string&, const std::string&, std::stop_token) override {
+    return std::vector<FileStat>{};
+  }
   Result<FileStat> stat_file(const std::string&, std::stop_token) override { return FileStat{}; }
   Result<graph::Definition> definition() override { return graph::Definition{}; }
   const std::string name;
@@ -89,7 +93,9 @@ class CaseBridge final : public Bridge {
   }
 
   const BuildOptions& options() const override { return options_; }
-  Result<std::map<std::string, graph::Definition>> inputs(std::stop_token) override { return std::map<std::string, graph::Definition>{}; }
+  Result<std::map<std::string, graph::Definition>> inputs(std::stop_token) override {
+    return std::map<std::string, graph::Definition>{};
+  }
 
   Result<SolveResult> solve(const SolveRequest& request, std::stop_token) override {
     std::lock_guard lock(mutex_);
@@ -99,7 +105,8 @@ class CaseBridge final : public Bridge {
       solve["opts"] = request.frontend_opts;
     }
     if (request.evaluate) solve["evaluate"] = true;
-    for (const auto& import : request.cache_imports) solve["imports"].push_back({{"Type", import.type}, {"Attrs", import.attrs}});
+    for (const auto& import : request.cache_imports)
+      solve["imports"].push_back({{"Type", import.type}, {"Attrs", import.attrs}});
     std::string name = "scratch";
     if (request.definition && !request.definition->empty()) name = record(*request.definition, solve);
     solves_.push_back(std::move(solve));
@@ -108,7 +115,8 @@ class CaseBridge final : public Bridge {
     return out;
   }
 
-  Result<ImageConfig> resolve_image_config(const std::string& ref, const ResolveOptions& options, std::stop_token) override {
+  Result<ImageConfig> resolve_image_config(const std::string& ref, const ResolveOptions& options,
+                                           std::stop_token) override {
     std::lock_guard lock(mutex_);
     const std::string platform = options.platform && !options.oci_store ? options.platform->str_full() : "";
     const std::string mode = options.oci_store ? "store " + options.oci_store->store_id : options.resolve_mode;
@@ -121,8 +129,8 @@ class CaseBridge final : public Bridge {
     return ImageConfig{ref, Digest::trusted((*it)["digest"]), (*it)["config"].dump()};
   }
 
-  Result<SourceMeta> resolve_source(const graph::SourceOp& source, const std::optional<Platform>&, const ResolveOptions& options,
-                                    std::stop_token) override {
+  Result<SourceMeta> resolve_source(const graph::SourceOp& source, const std::optional<Platform>&,
+                                    const ResolveOptions& options, std::stop_token) override {
     std::lock_guard lock(mutex_);
     resolves_.push_back(fmt::format("source {} {}", source.identifier, options.log_name));
     return SourceMeta{.source = source};
@@ -145,7 +153,8 @@ class CaseBridge final : public Bridge {
     if (!result.ok()) {
       out["error"] = message_of(result.status());
       for (int number = 1;; ++number) {
-        auto detail = get_detail(result.status(), number == 1 ? kSourceDetail : fmt::format("{}#{}", kSourceDetail, number));
+        auto detail =
+            get_detail(result.status(), number == 1 ? kSourceDetail : fmt::format("{}#{}", kSourceDetail, number));
         if (!detail) break;
         out["error_at"].push_back(ranges_text(graph::decode_source_ref(*detail)->ranges));
       }
@@ -200,7 +209,8 @@ Json load_case(const fs::path& folder, const Json& images) {
   }
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     const std::string name = fs::relative(entry.path(), folder).string();
-    if (entry.is_regular_file() && name != "case.json" && name != "expected.json") input["files"][name] = read(entry.path());
+    if (entry.is_regular_file() && name != "case.json" && name != "expected.json")
+      input["files"][name] = read(entry.path());
   }
   return input;
 }
@@ -223,7 +233,8 @@ Json without_empty(const Json& json) {
 
 Json sorted_solves(Json json) {
   if (!json.contains("solves")) return json;
-  std::sort(json["solves"].begin(), json["solves"].end(), [](const Json& a, const Json& b) { return a.dump() < b.dump(); });
+  std::sort(json["solves"].begin(), json["solves"].end(),
+            [](const Json& a, const Json& b) { return a.dump() < b.dump(); });
   return json;
 }
 

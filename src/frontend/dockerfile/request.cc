@@ -80,7 +80,8 @@ Status read_run_options(Request& request) {
   KILN_ASSIGN_OR_RETURN(request.network, read_network(request.opt("force-network-mode")));
   request.cgroup_parent = request.opt("cgroup-parent");
   request.cache_namespace = request.opt("build-arg:BUILDKIT_CACHE_MOUNT_NS");
-  if (const auto& name = request.opt("build-arg:BUILDKIT_SANDBOX_HOSTNAME"); !name.empty()) request.opts["hostname"] = name;
+  if (const auto& name = request.opt("build-arg:BUILDKIT_SANDBOX_HOSTNAME"); !name.empty())
+    request.opts["hostname"] = name;
   request.hostname = request.opt("hostname");
   return ok();
 }
@@ -140,7 +141,8 @@ Result<Request> read_request(const BuildOptions& options) {
       if (!name.empty()) request.no_cache->emplace_back(name);
     }
   }
-  KILN_ASSIGN_OR_RETURN(request.cache_imports, read_cache_imports(request.opt("cache-imports"), request.opt("cache-from")));
+  KILN_ASSIGN_OR_RETURN(request.cache_imports,
+                        read_cache_imports(request.opt("cache-imports"), request.opt("cache-from")));
   KILN_RETURN_IF_ERROR(read_sbom(request));
   request.build_args = with_prefix(request.opts, "build-arg:");
   request.labels = with_prefix(request.opts, "label:");

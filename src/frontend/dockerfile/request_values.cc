@@ -31,8 +31,9 @@ std::string canonical_ip(const std::string& text) {
   return inet_ntop(AF_INET6, bytes, out, sizeof out);
 }
 
-const std::vector<std::string_view> kUlimitNames = {"core",     "cpu",  "data",   "fsize", "locks",  "memlock",    "msgqueue", "nice",
-                                                    "nofile",   "nproc", "rss",    "rtprio", "rttime", "sigpending", "stack"};
+const std::vector<std::string_view> kUlimitNames = {"core",    "cpu",      "data",   "fsize",      "locks",
+                                                    "memlock", "msgqueue", "nice",   "nofile",     "nproc",
+                                                    "rss",     "rtprio",   "rttime", "sigpending", "stack"};
 
 Result<std::int64_t> number(std::string_view text) {
   if (auto value = parse_integer(text)) return *value;
@@ -57,7 +58,8 @@ Result<graph::Ulimit> read_ulimit(const std::string& field) {
     KILN_ASSIGN_OR_RETURN(out.hard, number(limits[1]));
   }
   if (out.hard != -1 && (out.soft == -1 || out.soft > out.hard)) {
-    return invalid(fmt::format("ulimit soft limit must be less than or equal to hard limit: {} > {}", out.soft, out.hard));
+    return invalid(
+        fmt::format("ulimit soft limit must be less than or equal to hard limit: {} > {}", out.soft, out.hard));
   }
   return out;
 }
@@ -74,7 +76,8 @@ Status check_cpuset(std::string_view text) {
       return invalid(fmt::format("invalid cpuset {} {}", is_range ? "range" : "element", quote(part)));
     }
     if (*high > kCpuIndexMax) {
-      return invalid(fmt::format("cpuset {} {} exceeds maximum {}", is_range ? "range" : "element", quote(part), kCpuIndexMax));
+      return invalid(
+          fmt::format("cpuset {} {} exceeds maximum {}", is_range ? "range" : "element", quote(part), kCpuIndexMax));
     }
   }
   return ok();

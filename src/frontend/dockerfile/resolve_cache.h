@@ -15,7 +15,9 @@ class ResolveCache final : public Bridge {
  public:
   explicit ResolveCache(Bridge& bridge) : bridge_(bridge) {}
   const BuildOptions& options() const override { return bridge_.options(); }
-  Result<std::map<std::string, graph::Definition>> inputs(std::stop_token stop) override { return bridge_.inputs(stop); }
+  Result<std::map<std::string, graph::Definition>> inputs(std::stop_token stop) override {
+    return bridge_.inputs(stop);
+  }
   Result<SolveResult> solve(const SolveRequest& request, std::stop_token stop) override {
     return bridge_.solve(request, stop);
   }

@@ -16,9 +16,7 @@ Status fault_at(std::string_view message, int first, int last) {
   return with_ranges(user_error(Code::kInvalidArgument, message), lines(first, last));
 }
 
-bool is_comment(std::string_view line) {
-  return trim_leading_blanks(line).starts_with('#');
-}
+bool is_comment(std::string_view line) { return trim_leading_blanks(line).starts_with('#'); }
 
 std::string_view without_line_end(std::string_view line) {
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
@@ -79,8 +77,7 @@ class Reader {
     rest_.remove_prefix(line_.size());
     ++number_;
     if (line_.size() - (end != std::string_view::npos) > kLineMax) {
-      return fault_at(fmt::format("dockerfile line greater than max allowed size of {}", kLineMax),
-                      number_, number_);
+      return fault_at(fmt::format("dockerfile line greater than max allowed size of {}", kLineMax), number_, number_);
     }
     return true;
   }
@@ -88,9 +85,8 @@ class Reader {
   Status apply(const Directive& directive) {
     if (directive.name != "escape") return ok();
     if (directive.value != "`" && directive.value != "\\") {
-      return fault_at(
-          fmt::format("invalid escape token '{}' does not match ` or \\", directive.value), number_,
-          number_);
+      return fault_at(fmt::format("invalid escape token '{}' does not match ` or \\", directive.value), number_,
+                      number_);
     }
     out_.escape = directive.value[0];
     return ok();
@@ -128,17 +124,14 @@ class Reader {
   }
 
   static bool may_have_heredocs(const Statement& statement) {
-    const Statement& inner = statement.trigger && equals_ignore_case(statement.name, "ONBUILD")
-                                 ? *statement.trigger
-                                 : statement;
+    const Statement& inner =
+        statement.trigger && equals_ignore_case(statement.name, "ONBUILD") ? *statement.trigger : statement;
     std::optional<Keyword> keyword = find_keyword(inner.name);
-    return !inner.json &&
-           (keyword == Keyword::kRun || keyword == Keyword::kCopy || keyword == Keyword::kAdd);
+    return !inner.json && (keyword == Keyword::kRun || keyword == Keyword::kCopy || keyword == Keyword::kAdd);
   }
 
   Status read_heredocs(Statement& statement, int start) {
-    if (statement.text.find("<<") == std::string::npos || !may_have_heredocs(statement))
-      return ok();
+    if (statement.text.find("<<") == std::string::npos || !may_have_heredocs(statement)) return ok();
     WordLexer lexer('\\', {.keep_quotes = true, .keep_escapes = true, .keep_unset = true});
     Result<std::vector<std::string>> words = lexer.words(statement.text, EnvironmentList());
     if (!words.ok()) return ok();  // not words as a shell knows them, so no heredocs either
@@ -171,9 +164,7 @@ class Reader {
 
 }  // namespace
 
-Result<StatementList> read_statements(std::string_view text) {
-  return Reader(text).read();
-}
+Result<StatementList> read_statements(std::string_view text) { return Reader(text).read(); }
 
 std::optional<Heredoc> heredoc_of_word(std::string_view word) {
   Heredoc heredoc;
@@ -193,8 +184,7 @@ std::optional<Heredoc> heredoc_of_word(std::string_view word) {
 
   // Quotes that vanish when the word is unquoted were there to forbid expansion.
   EnvironmentList nothing;
-  Result<std::vector<std::string>> plain =
-      WordLexer('\\', {.keep_unset = true}).words(word, nothing);
+  Result<std::vector<std::string>> plain = WordLexer('\\', {.keep_unset = true}).words(word, nothing);
   Result<std::vector<std::string>> quoted =
       WordLexer('\\', {.keep_quotes = true, .keep_unset = true}).words(word, nothing);
   if (!plain.ok() || !quoted.ok() || plain->size() != 1 || quoted->size() != 1) return std::nullopt;

@@ -13,9 +13,7 @@
 namespace kiln::frontend::dockerfile {
 namespace {
 
-bool narrow_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\r';
-}
+bool narrow_blank(char c) { return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\r'; }
 
 // The text up to the first run of blanks, and what stands behind it; nothing behind when there is
 // none.
@@ -42,9 +40,7 @@ std::vector<std::string> take_flags(std::string_view& text, char escape) {
     std::size_t at = 0;
     for (; at < rest.size(); ++at) {
       char c = rest[at];
-      if (quote == 0 && is_blank(static_cast<unsigned char>(c)) &&
-          static_cast<unsigned char>(c) < 0x80)
-        break;
+      if (quote == 0 && is_blank(static_cast<unsigned char>(c)) && static_cast<unsigned char>(c) < 0x80) break;
       if (quote == 0 && (c == '"' || c == '\'')) {
         quote = c;
       } else if (quote != 0 && c == quote) {
@@ -131,10 +127,8 @@ Status take_pairs(Statement& statement, std::string_view text, char escape) {
   }
   for (const std::string& word : words) {
     if (word.find('=') == std::string::npos) {
-      return word_fault(
-          word,
-          fmt::format("Syntax error - can't find = in {}. Must be of the form: name=value",
-                      quote(word)));
+      return word_fault(word,
+                        fmt::format("Syntax error - can't find = in {}. Must be of the form: name=value", quote(word)));
     }
     auto [name, value] = split_once(word, '=');
     statement.words.insert(statement.words.end(), {std::string(name), std::string(value), "="});
@@ -150,8 +144,7 @@ Status take_text_or_json(Statement& statement, std::string_view text) {
 
 Result<Statement> parse_nested(std::string_view line, char escape, int depth);
 
-Status take_words(Statement& statement, Keyword keyword, std::string_view text, char escape,
-                  int depth) {
+Status take_words(Statement& statement, Keyword keyword, std::string_view text, char escape, int depth) {
   switch (keyword) {
     case Keyword::kAdd:
     case Keyword::kCopy:
@@ -163,24 +156,18 @@ Status take_words(Statement& statement, Keyword keyword, std::string_view text, 
     case Keyword::kRun:
     case Keyword::kCmd:
     case Keyword::kEntrypoint:
-    case Keyword::kShell:
-      return take_text_or_json(statement, text);
+    case Keyword::kShell: return take_text_or_json(statement, text);
     case Keyword::kHealthcheck: {
       if (text.empty()) return ok();
       auto [kind, command] = cut_at_blanks(text);
       statement.words.emplace_back(kind);
       return take_text_or_json(statement, command.value_or(""));
     }
-    case Keyword::kArg:
-      statement.words = quoted_words(text, escape);
-      return ok();
+    case Keyword::kArg: statement.words = quoted_words(text, escape); return ok();
     case Keyword::kEnv:
-    case Keyword::kLabel:
-      return take_pairs(statement, text, escape);
+    case Keyword::kLabel: return take_pairs(statement, text, escape);
     case Keyword::kExpose:
-    case Keyword::kFrom:
-      statement.words = blank_separated(text);
-      return ok();
+    case Keyword::kFrom: statement.words = blank_separated(text); return ok();
     case Keyword::kMaintainer:
     case Keyword::kStopSignal:
     case Keyword::kUser:
@@ -192,8 +179,7 @@ Status take_words(Statement& statement, Keyword keyword, std::string_view text, 
       KILN_ASSIGN_OR_RETURN(Statement trigger, parse_nested(text, escape, depth + 1));
       statement.trigger = std::make_unique<Statement>(std::move(trigger));
       statement.words = {statement.trigger->name};
-      statement.words.insert(statement.words.end(), statement.trigger->words.begin(),
-                             statement.trigger->words.end());
+      statement.words.insert(statement.words.end(), statement.trigger->words.begin(), statement.trigger->words.end());
       return ok();
     }
   }
@@ -211,15 +197,12 @@ Result<Statement> parse_nested(std::string_view line, char escape, int depth) {
   statement.flags = take_flags(text, escape);
   text = trim_blanks(text);
   std::optional<Keyword> keyword = find_keyword(name);
-  if (keyword && depth <= kDepthMax)
-    KILN_RETURN_IF_ERROR(take_words(statement, *keyword, text, escape, depth));
+  if (keyword && depth <= kDepthMax) KILN_RETURN_IF_ERROR(take_words(statement, *keyword, text, escape, depth));
   return statement;
 }
 
 }  // namespace
 
-Result<Statement> parse_statement(std::string_view line, char escape) {
-  return parse_nested(line, escape, 0);
-}
+Result<Statement> parse_statement(std::string_view line, char escape) { return parse_nested(line, escape, 0); }
 
 }  // namespace kiln::frontend::dockerfile

@@ -18,7 +18,9 @@ bool gives_output(const MountSpec& mount) {
 class ExecNode final : public Node {
  public:
   ExecNode(const State& base, RunSpec spec, Constraints constraints)
-      : Node(std::move(constraints)), spec_(std::move(spec)), settings_(spec_.settings ? *spec_.settings : base.settings()) {
+      : Node(std::move(constraints)),
+        spec_(std::move(spec)),
+        settings_(spec_.settings ? *spec_.settings : base.settings()) {
     spec_.settings.reset();
     MountSpec root;
     root.target = kRootMount;
@@ -132,11 +134,16 @@ class ExecNode final : public Node {
     for (const auto& secret : spec_.secrets) {
       if (secret.env) exec.secret_env.push_back({secret.id, *secret.env, secret.optional});
       if (!secret.target) continue;
-      exec.mounts.push_back({.dest = *secret.target, .output = 0, .type = MountType::kSecret,
-                             .secret = SessionFileOpt{secret.id, secret.uid, secret.gid, secret.mode, secret.optional}});
+      exec.mounts.push_back(
+          {.dest = *secret.target,
+           .output = 0,
+           .type = MountType::kSecret,
+           .secret = SessionFileOpt{secret.id, secret.uid, secret.gid, secret.mode, secret.optional}});
     }
     for (const auto& ssh : sockets) {
-      exec.mounts.push_back({.dest = ssh.target, .output = 0, .type = MountType::kSsh,
+      exec.mounts.push_back({.dest = ssh.target,
+                             .output = 0,
+                             .type = MountType::kSsh,
                              .ssh = SessionFileOpt{ssh.id, ssh.uid, ssh.gid, ssh.mode, ssh.optional}});
     }
   }

@@ -122,7 +122,9 @@ class DeferredNode final : public Node {
     std::call_once(decided_, [this] { target_ = decide_().output(); });
     return target_;
   }
-  Result<Made> make(const Defaults&, const InputOf&) const override { return engine_error("a deferred state was not resolved"); }
+  Result<Made> make(const Defaults&, const InputOf&) const override {
+    return engine_error("a deferred state was not resolved");
+  }
 
  private:
   std::function<State()> decide_;

@@ -21,7 +21,10 @@ bool platform_matters(std::string_view identifier) {
 class SourceNode final : public Node {
  public:
   SourceNode(std::string identifier, Attrs attrs, Constraints constraints, Status fault)
-      : Node(std::move(constraints)), identifier_(std::move(identifier)), attrs_(std::move(attrs)), fault_(std::move(fault)) {}
+      : Node(std::move(constraints)),
+        identifier_(std::move(identifier)),
+        attrs_(std::move(attrs)),
+        fault_(std::move(fault)) {}
 
   Result<Made> make(const Defaults& defaults, const InputOf&) const override {
     if (!fault_.ok()) return fault_;
@@ -46,7 +49,8 @@ class SourceNode final : public Node {
 State state_of(std::string identifier, Attrs attrs, Constraints constraints, Status fault = ok()) {
   Settings settings;
   if (constraints.platform) settings.platform = constraints.platform->normalized();
-  auto node = std::make_shared<SourceNode>(std::move(identifier), std::move(attrs), std::move(constraints), std::move(fault));
+  auto node =
+      std::make_shared<SourceNode>(std::move(identifier), std::move(attrs), std::move(constraints), std::move(fault));
   return State(Output{std::move(node), 0}, std::move(settings));
 }
 
@@ -71,12 +75,9 @@ std::string git_identifier(const GitUrl& url, const GitOptions& options) {
 
 std::string_view resolve_mode_name(ResolveMode mode) {
   switch (mode) {
-    case ResolveMode::kPull:
-      return "pull";
-    case ResolveMode::kLocal:
-      return "local";
-    default:
-      return "default";
+    case ResolveMode::kPull: return "pull";
+    case ResolveMode::kLocal: return "local";
+    default: return "default";
   }
 }
 
@@ -117,9 +118,11 @@ State local(std::string_view name, const LocalOptions& options, const Constraint
   constraints.needs(kCapSourceLocal);
   Attrs attrs;
   put(attrs, constraints, kAttrLocalSession, options.session_id, kCapSourceLocalSessionId);
-  put(attrs, constraints, kAttrLocalIncludePatterns, list_or_empty(options.include_patterns), kCapSourceLocalIncludePatterns);
+  put(attrs, constraints, kAttrLocalIncludePatterns, list_or_empty(options.include_patterns),
+      kCapSourceLocalIncludePatterns);
   put(attrs, constraints, kAttrLocalFollowPaths, list_or_empty(options.follow_paths), kCapSourceLocalFollowPaths);
-  put(attrs, constraints, kAttrLocalExcludePatterns, list_or_empty(options.exclude_patterns), kCapSourceLocalExcludePatterns);
+  put(attrs, constraints, kAttrLocalExcludePatterns, list_or_empty(options.exclude_patterns),
+      kCapSourceLocalExcludePatterns);
   put(attrs, constraints, kAttrLocalSharedKeyHint, options.shared_key_hint, kCapSourceLocalSharedKeyHint);
   put(attrs, constraints, kAttrLocalDiffer, options.differ, options.differ_required ? kCapSourceLocalDiffer : nullptr);
   if (options.metadata_only) {

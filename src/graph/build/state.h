@@ -37,7 +37,7 @@ struct Constraints {
   OpMetadata metadata;
   std::vector<SourceRef> places;
 
-  Constraints& name(std::string text);                              // "llb.customname"
+  Constraints& name(std::string text);  // "llb.customname"
   Constraints& describe(std::string key, std::string value);
   Constraints& on(const Platform& wanted);
   Constraints& ignore_cache(bool yes = true);

@@ -21,7 +21,8 @@ std::uint16_t default_port(std::string_view scheme) { return scheme == "https" ?
 
 }  // namespace
 
-std::optional<std::pair<std::string, std::uint16_t>> parse_authority(std::string_view text, std::uint16_t default_port) {
+std::optional<std::pair<std::string, std::uint16_t>> parse_authority(std::string_view text,
+                                                                     std::uint16_t default_port) {
   std::string_view host = text, port;
   if (text.starts_with('[')) {
     const std::size_t end = text.find(']');
@@ -76,19 +77,23 @@ std::optional<Address> Address::resolve(std::string_view location) const {
     out.target = std::string(path) + std::string(location);
   } else {
     const std::size_t question = std::min(location.find('?'), location.size());
-    std::string joined = clean_path(std::string(path.substr(0, path.rfind('/') + 1)) + std::string(location.substr(0, question)));
+    std::string joined =
+        clean_path(std::string(path.substr(0, path.rfind('/') + 1)) + std::string(location.substr(0, question)));
     if (location.substr(0, question).ends_with('/') && !joined.ends_with('/')) joined += '/';
     out.target = joined + std::string(location.substr(question));
   }
   return out;
 }
 
-std::string Address::authority() const { return port_given ? fmt::format("{}:{}", bracketed(host), port) : bracketed(host); }
+std::string Address::authority() const {
+  return port_given ? fmt::format("{}:{}", bracketed(host), port) : bracketed(host);
+}
 
 std::string Address::shown() const {
   std::string hidden;
   if (!user.empty()) hidden = user.find(':') == std::string::npos ? "xxxxx@" : "xxxxx:xxxxx@";
-  const std::string where = port == default_port(scheme) ? bracketed(host) : fmt::format("{}:{}", bracketed(host), port);
+  const std::string where =
+      port == default_port(scheme) ? bracketed(host) : fmt::format("{}:{}", bracketed(host), port);
   return fmt::format("{}://{}{}{}", scheme, hidden, where, target);
 }
 

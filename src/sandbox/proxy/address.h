@@ -26,7 +26,9 @@ struct Address {
   std::string authority() const;  // "example.com:8443", the port as it was given
   // As records show it: without a port that goes without saying, credentials as "xxxxx".
   std::string shown() const;
-  bool same_server(const Address& other) const { return scheme == other.scheme && host == other.host && port == other.port; }
+  bool same_server(const Address& other) const {
+    return scheme == other.scheme && host == other.host && port == other.port;
+  }
 };
 
 // "host", "host:port", "[::1]:port"; the default port when none is given. Nothing for what is neither.

@@ -41,7 +41,8 @@ Result<Certificate> draft(const std::string& name, EVP_PKEY* key, long lifetime)
   if (!made || ::RAND_bytes(serial, sizeof serial) != 1) return failed("make a certificate");
   serial[0] &= 0x7f;
   BIGNUM* number = ::BN_bin2bn(serial, sizeof serial, nullptr);
-  const bool numbered = number != nullptr && ::BN_to_ASN1_INTEGER(number, ::X509_get_serialNumber(made.get())) != nullptr;
+  const bool numbered =
+      number != nullptr && ::BN_to_ASN1_INTEGER(number, ::X509_get_serialNumber(made.get())) != nullptr;
   ::BN_free(number);
   const std::string common = name.substr(0, 64);  // the field holds no more
   const bool fine = numbered && ::X509_set_version(made.get(), 2) == 1 &&
@@ -49,7 +50,8 @@ Result<Certificate> draft(const std::string& name, EVP_PKEY* key, long lifetime)
                     ::X509_gmtime_adj(::X509_getm_notAfter(made.get()), lifetime) != nullptr &&
                     ::X509_set_pubkey(made.get(), key) == 1 &&
                     ::X509_NAME_add_entry_by_txt(::X509_get_subject_name(made.get()), "CN", MBSTRING_UTF8,
-                                                 reinterpret_cast<const unsigned char*>(common.data()), static_cast<int>(common.size()), -1, 0) == 1;
+                                                 reinterpret_cast<const unsigned char*>(common.data()),
+                                                 static_cast<int>(common.size()), -1, 0) == 1;
   if (!fine) return failed("make a certificate");
   return made;
 }
@@ -96,7 +98,8 @@ class RsaAuthority final : public Authority {
     const bool fine = ::X509_set_issuer_name(own, ::X509_get_subject_name(own)) == 1 &&
                       extend(own, own, NID_basic_constraints, "critical,CA:TRUE") &&
                       extend(own, own, NID_key_usage, "critical,keyCertSign,digitalSignature") &&
-                      extend(own, own, NID_subject_key_identifier, "hash") && ::X509_sign(own, key_.get(), ::EVP_sha256()) > 0;
+                      extend(own, own, NID_subject_key_identifier, "hash") &&
+                      ::X509_sign(own, key_.get(), ::EVP_sha256()) > 0;
     if (!fine) return failed("sign a certificate");
     KILN_ASSIGN_OR_RETURN(pem_, to_pem(own));
     return ok();
@@ -107,7 +110,8 @@ class RsaAuthority final : public Authority {
   Result<std::shared_ptr<ssl_ctx_st>> server_context(const std::string& host) override {
     std::lock_guard lock(mutex_);
     const auto now = Clock::now();
-    if (auto known = leaves_.find(host); known != leaves_.end() && now < known->second.until) return known->second.context;
+    if (auto known = leaves_.find(host); known != leaves_.end() && now < known->second.until)
+      return known->second.context;
     KILN_ASSIGN_OR_RETURN(std::shared_ptr<ssl_ctx_st> context, make_context(host));
     if (leaves_.size() >= kLeavesMax) leaves_.clear();
     leaves_[host] = {context, now + kLeafUse};
@@ -122,7 +126,8 @@ class RsaAuthority final : public Authority {
 
   Result<std::shared_ptr<ssl_ctx_st>> make_context(const std::string& host) {
     const bool address = is_address(host);
-    if (!address && !is_safe_name(host)) return user_error(Code::kInvalidArgument, fmt::format("'{}' is no name of a server", host));
+    if (!address && !is_safe_name(host))
+      return user_error(Code::kInvalidArgument, fmt::format("'{}' is no name of a server", host));
     KILN_ASSIGN_OR_RETURN(const Certificate leaf, draft(host, leaf_key_.get(), kLeafLifetime));
     const bool fine = ::X509_set_issuer_name(leaf.get(), ::X509_get_subject_name(own_.get())) == 1 &&
                       extend(leaf.get(), own_.get(), NID_basic_constraints, "critical,CA:FALSE") &&
@@ -133,7 +138,8 @@ class RsaAuthority final : public Authority {
                       ::X509_sign(leaf.get(), key_.get(), ::EVP_sha256()) > 0;
     if (!fine) return failed("sign a certificate");
     std::shared_ptr<ssl_ctx_st> context(::SSL_CTX_new(::TLS_server_method()), ::SSL_CTX_free);
-    if (!context || ::SSL_CTX_use_certificate(context.get(), leaf.get()) != 1 || ::SSL_CTX_use_PrivateKey(context.get(), leaf_key_.get()) != 1) {
+    if (!context || ::SSL_CTX_use_certificate(context.get(), leaf.get()) != 1 ||
+        ::SSL_CTX_use_PrivateKey(context.get(), leaf_key_.get()) != 1) {
       return failed("set up TLS");
     }
     ::SSL_CTX_set_options(context.get(), SSL_OP_IGNORE_UNEXPECTED_EOF);

@@ -17,7 +17,9 @@ constexpr int kPatienceMs = 5 * 60 * 1000;
 constexpr std::size_t kHeadMax = 256u << 10;
 constexpr std::size_t kReadSize = 64u << 10;
 
-Status broken(std::string_view what) { return peer_error(Code::kUnavailable, fmt::format("{} failed: the connection was closed", what)); }
+Status broken(std::string_view what) {
+  return peer_error(Code::kUnavailable, fmt::format("{} failed: the connection was closed", what));
+}
 
 std::string tls_reason() {
   const unsigned long code = ::ERR_peek_last_error();
@@ -87,7 +89,8 @@ Result<bool> Connection::tls_again(int result, std::string_view what) {
   }
   const long verified = ::SSL_get_verify_result(tls_->ssl);
   if (verified != X509_V_OK) {
-    return peer_error(Code::kUnavailable, fmt::format("{}: failed to verify certificate: {}", what, ::X509_verify_cert_error_string(verified)));
+    return peer_error(Code::kUnavailable, fmt::format("{}: failed to verify certificate: {}", what,
+                                                      ::X509_verify_cert_error_string(verified)));
   }
   return peer_error(Code::kUnavailable, fmt::format("{}: {}", what, tls_reason()));
 }
@@ -150,7 +153,9 @@ Result<std::size_t> Connection::fill() {
       break;
     }
     if (errno == EINTR) continue;
-    const Status waited = errno == EAGAIN ? wait(POLLIN) : make_error(Fault::kPeer, Code::kUnavailable, std::string("read: ") + ::strerror(errno));
+    const Status waited = errno == EAGAIN
+                              ? wait(POLLIN)
+                              : make_error(Fault::kPeer, Code::kUnavailable, std::string("read: ") + ::strerror(errno));
     if (waited.ok()) continue;
     got = waited;
     break;
@@ -189,7 +194,8 @@ Result<std::string> Connection::read_line() {
       if (line.ends_with('\r')) line.pop_back();
       return line;
     }
-    if (buffer_.size() - taken_ > kHeadMax) return peer_error(Code::kInvalidArgument, "a line of an HTTP message is too long");
+    if (buffer_.size() - taken_ > kHeadMax)
+      return peer_error(Code::kInvalidArgument, "a line of an HTTP message is too long");
     KILN_ASSIGN_OR_RETURN(const std::size_t more, fill());
     if (more == 0) return broken("read");
   }
@@ -206,7 +212,8 @@ Status Connection::write(std::string_view bytes) {
   while (!bytes.empty()) {
     if (tls_) {
       ::ERR_clear_error();
-      const int result = ::SSL_write(tls_->ssl, bytes.data(), static_cast<int>(std::min<std::size_t>(bytes.size(), 1u << 20)));
+      const int result =
+          ::SSL_write(tls_->ssl, bytes.data(), static_cast<int>(std::min<std::size_t>(bytes.size(), 1u << 20)));
       if (result > 0) {
         bytes.remove_prefix(static_cast<std::size_t>(result));
         continue;

@@ -14,7 +14,8 @@ enum class After { kNext, kClose };
 
 class Exchange {
  public:
-  Exchange(host::Fd client, const ExchangeGround& ground) : ground_(ground), client_(std::move(client), ground.stopped) {}
+  Exchange(host::Fd client, const ExchangeGround& ground)
+      : ground_(ground), client_(std::move(client), ground.stopped) {}
   Status serve();
 
  private:
@@ -62,7 +63,8 @@ Status Exchange::open_tunnel(const HttpHead& request) {
   if (!where) return refuse(400, "Bad Request", "malformed CONNECT request");
   Result<std::shared_ptr<ssl_ctx_st>> context = ground_.authority->server_context(where->first);
   if (!context.ok()) return refuse(400, "Bad Request", message_of(context.status()));
-  tunnel_ = Address{.scheme = "https", .user = "", .host = where->first, .port = where->second, .port_given = where->second != 443};
+  tunnel_ = Address{
+      .scheme = "https", .user = "", .host = where->first, .port = where->second, .port_given = where->second != 443};
   KILN_RETURN_IF_ERROR(client_.write("HTTP/1.1 200 Connection Established\r\n\r\n"));
   return client_.start_tls_server(*context);
 }
@@ -90,8 +92,10 @@ std::optional<Address> Exchange::decide(const std::string& method, const Address
 }
 
 Status Exchange::refuse(int status, std::string_view reason, std::string_view text) {
-  return client_.write(fmt::format("HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}\n",
-                                   status, reason, text.size() + 1, text));
+  return client_.write(
+      fmt::format("HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: "
+                  "close\r\n\r\n{}\n",
+                  status, reason, text.size() + 1, text));
 }
 
 Result<After> Exchange::serve_one(HttpHead request) {
@@ -173,8 +177,10 @@ std::string why_incomplete(const HttpHead& request, const HttpHead& response, bo
 
 Result<After> Exchange::answer(const HttpHead& request, const Address& to, HttpHead response) {
   KILN_ASSIGN_OR_RETURN(const BodyFrame frame, response_body(response, request.method));
-  const bool server_stays = frame.kind != BodyKind::kUntilClose && response.minor == 1 && !response.has_word("connection", "close");
-  bool client_stays = request.minor == 1 && !request.has_word("connection", "close") && !request.has_word("proxy-connection", "close");
+  const bool server_stays =
+      frame.kind != BodyKind::kUntilClose && response.minor == 1 && !response.has_word("connection", "close");
+  bool client_stays =
+      request.minor == 1 && !request.has_word("connection", "close") && !request.has_word("proxy-connection", "close");
   std::string redirect;
   if (const auto location = response.get("location")) {
     const auto target = to.resolve(*location);

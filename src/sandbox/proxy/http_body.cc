@@ -36,7 +36,8 @@ Result<std::string_view> BodyReader::next() {
   if (frame_.kind == BodyKind::kUntilClose) return from_.read_some(kPiece);
   if (left_ == 0 && frame_.kind == BodyKind::kChunked) KILN_RETURN_IF_ERROR(next_chunk());
   if (left_ == 0) return std::string_view();
-  KILN_ASSIGN_OR_RETURN(const std::string_view bytes, from_.read_some(static_cast<std::size_t>(std::min<std::uint64_t>(left_, kPiece))));
+  KILN_ASSIGN_OR_RETURN(const std::string_view bytes,
+                        from_.read_some(static_cast<std::size_t>(std::min<std::uint64_t>(left_, kPiece))));
   if (bytes.empty()) return cut_off();
   left_ -= bytes.size();
   return bytes;

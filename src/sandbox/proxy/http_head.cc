@@ -8,14 +8,17 @@
 namespace kiln::sandbox::proxy {
 namespace {
 
-Status malformed(std::string_view what) { return user_error(Code::kInvalidArgument, fmt::format("malformed HTTP message: {}", what)); }
+Status malformed(std::string_view what) {
+  return user_error(Code::kInvalidArgument, fmt::format("malformed HTTP message: {}", what));
+}
 
 bool same_name(std::string_view a, std::string_view b) { return to_lower(a) == to_lower(b); }
 
 bool is_token(std::string_view text) {
   constexpr std::string_view kOthers = "!#$%&'*+-.^_`|~";
   return !text.empty() && std::all_of(text.begin(), text.end(), [&](unsigned char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || kOthers.find(static_cast<char>(c)) != std::string_view::npos;
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           kOthers.find(static_cast<char>(c)) != std::string_view::npos;
   });
 }
 
@@ -105,8 +108,8 @@ void HttpHead::remove_hop_fields() {
     for (std::string_view one : split(value, ',')) named.emplace_back(trim(one));
   }
   for (const std::string& name : named) remove(name);
-  for (const char* name : {"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "TE",
-                           "Trailer", "Transfer-Encoding", "Upgrade"}) {
+  for (const char* name : {"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
+                           "TE", "Trailer", "Transfer-Encoding", "Upgrade"}) {
     remove(name);
   }
 }

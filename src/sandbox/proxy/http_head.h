@@ -24,7 +24,7 @@ struct HttpHead {
   std::string method, target;  // of a request
   int status = 0;              // of a response
   std::string reason;
-  int minor = 1;               // HTTP/1.minor
+  int minor = 1;  // HTTP/1.minor
   std::vector<std::pair<std::string, std::string>> fields;
 
   // The first field of the name; nothing when there is none.

@@ -128,7 +128,8 @@ class Served {
 class RunningSession final : public Session {
  public:
   using Run = std::function<void(std::function<void()>)>;
-  RunningSession(std::shared_ptr<Shared> shared, std::shared_ptr<const NetworkLease> network, std::uint16_t port, Run run)
+  RunningSession(std::shared_ptr<Shared> shared, std::shared_ptr<const NetworkLease> network, std::uint16_t port,
+                 Run run)
       : shared_(std::move(shared)), network_(std::move(network)), port_(port), run_(std::move(run)) {
     accepting_ = std::jthread([this] { accept(); });
   }
@@ -141,8 +142,8 @@ class RunningSession final : public Session {
   std::vector<std::string> environment() const override {
     const std::string proxy = fmt::format("http://127.0.0.1:{}", port_);
     const std::string local = "127.0.0.1,localhost,::1";
-    return {"HTTP_PROXY=" + proxy, "HTTPS_PROXY=" + proxy, "http_proxy=" + proxy,
-            "https_proxy=" + proxy, "NO_PROXY=" + local, "no_proxy=" + local};
+    return {"HTTP_PROXY=" + proxy,  "HTTPS_PROXY=" + proxy, "http_proxy=" + proxy,
+            "https_proxy=" + proxy, "NO_PROXY=" + local,    "no_proxy=" + local};
   }
 
   void finish() override {
@@ -177,7 +178,8 @@ class RunningSession final : public Session {
 
 }  // namespace
 
-ProxyNetwork::ProxyNetwork(std::shared_ptr<Network> default_network) : state_(std::make_unique<State>(std::move(default_network))) {}
+ProxyNetwork::ProxyNetwork(std::shared_ptr<Network> default_network)
+    : state_(std::make_unique<State>(std::move(default_network))) {}
 
 ProxyNetwork::~ProxyNetwork() {
   for (;;) {
@@ -207,7 +209,8 @@ Result<std::unique_ptr<Session>> ProxyNetwork::start(SessionRequest request, std
   shared->listener = std::move(listener.socket);
   auto network = std::make_shared<LoopbackLease>(std::move(ns));
   return std::unique_ptr<Session>(std::make_unique<RunningSession>(
-      std::move(shared), std::move(network), listener.port, [state = state_.get()](std::function<void()> task) { state->run(std::move(task)); }));
+      std::move(shared), std::move(network), listener.port,
+      [state = state_.get()](std::function<void()> task) { state->run(std::move(task)); }));
 }
 
 }  // namespace kiln::sandbox::proxy

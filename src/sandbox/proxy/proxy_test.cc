@@ -33,7 +33,8 @@ TEST(Address, IsShownWithoutWhatGoesWithoutSaying) {
   EXPECT_EQ(shown("HTTPS://a.b:8443"), "https://a.b:8443/");
   EXPECT_EQ(shown("https://me:secret@a/?x"), "https://xxxxx:xxxxx@a/?x");
   EXPECT_EQ(shown("http://[::1]:81/"), "http://[::1]:81/");
-  for (const char* bad : {"ftp://a/", "/a", "http:///a", "http://a:0/", "http://a:70000/", "http://a:x/", "http://a b/", "http://a/\n", "http://[::1/"}) {
+  for (const char* bad : {"ftp://a/", "/a", "http:///a", "http://a:0/", "http://a:70000/", "http://a:x/", "http://a b/",
+                          "http://a/\n", "http://[::1/"}) {
     EXPECT_EQ(shown(bad), "-") << bad;
   }
 }
@@ -49,7 +50,8 @@ TEST(Address, ResolvesLocations) {
 }
 
 TEST(HttpHead, KeepsFieldsAndDropsThoseOfTheConnection) {
-  auto head = *parse_head("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close, X-Mine\r\nx-mine: 1\r\nAccept: */*\r\n\r\n", HttpKind::kRequest);
+  auto head = *parse_head("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close, X-Mine\r\nx-mine: 1\r\nAccept: */*\r\n\r\n",
+                          HttpKind::kRequest);
   EXPECT_TRUE(head.has_word("connection", "close"));
   head.remove_hop_fields();
   EXPECT_EQ(head.text(), "GET /a HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n\r\n");
@@ -57,11 +59,14 @@ TEST(HttpHead, KeepsFieldsAndDropsThoseOfTheConnection) {
 }
 
 TEST(HttpHead, RefusesWhatTwoReadersCouldReadDifferently) {
-  for (const char* bad : {"", "\r\n", "GET / HTTP/2\r\n\r\n", "GET /\r\n\r\n", "GET / HTTP/1.1\r\n Host: x\r\n\r\n", "GET / HTTP/1.1\r\nHost : x\r\n\r\n",
-                          "GET / HTTP/1.1\r\nA: b\rc\r\n\r\n", "GET / HTTP/1.1\r\nA: b"}) {
+  for (const char* bad :
+       {"", "\r\n", "GET / HTTP/2\r\n\r\n", "GET /\r\n\r\n", "GET / HTTP/1.1\r\n Host: x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : x\r\n\r\n", "GET / HTTP/1.1\r\nA: b\rc\r\n\r\n", "GET / HTTP/1.1\r\nA: b"}) {
     EXPECT_FALSE(parse_head(bad, HttpKind::kRequest).ok()) << bad;
   }
-  auto framed = [](const std::string& fields) { return request_body(*parse_head("POST / HTTP/1.1\r\n" + fields + "\r\n", HttpKind::kRequest)); };
+  auto framed = [](const std::string& fields) {
+    return request_body(*parse_head("POST / HTTP/1.1\r\n" + fields + "\r\n", HttpKind::kRequest));
+  };
   EXPECT_EQ(framed("Content-Length: 5\r\n")->length, 5u);
   EXPECT_EQ(framed("Transfer-Encoding: chunked\r\n")->kind, BodyKind::kChunked);
   EXPECT_FALSE(framed("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n").ok());
@@ -100,7 +105,8 @@ TEST(Capture, KnowsRedirectsByTheirEnd) {
   capture.add_material({"http://a/3", Digest::of("x")});
   ASSERT_EQ(capture.materials().size(), 3u);
   EXPECT_EQ(capture.materials()[2].url, "http://a/1");
-  EXPECT_EQ(capture.summary(), "proxy network requests:\n- GET http://a/1 -> 302\n- GET http://a/2 -> 302\n- GET http://a/3 -> 200\n");
+  EXPECT_EQ(capture.summary(),
+            "proxy network requests:\n- GET http://a/1 -> 302\n- GET http://a/2 -> 302\n- GET http://a/3 -> 200\n");
 }
 
 class Trust : public testing::Test {
@@ -119,7 +125,8 @@ class Trust : public testing::Test {
 
 TEST_F(Trust, IsExtendedForAWhile) {
   ASSERT_TRUE(host::write_file(bundle(), "old").ok());
-  struct stat before {}, after {};
+  struct stat before {
+  }, after{};
   ASSERT_EQ(::stat(bundle().c_str(), &before), 0);
   {
     auto trust = TrustBundle::extend(root.get(), pem);
@@ -209,7 +216,8 @@ class Proxied : public testing::Test {
       where.sin_family = AF_INET;
       where.sin_port = htons(static_cast<std::uint16_t>(std::stoi(proxy.substr(proxy.rfind(':') + 1))));
       where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-      if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&where), sizeof where) != 0) return errno_error(errno, "connect");
+      if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&where), sizeof where) != 0)
+        return errno_error(errno, "connect");
       return ok();
     });
     return socket;
@@ -218,10 +226,13 @@ class Proxied : public testing::Test {
     (void)::send(socket, request.data(), request.size(), MSG_NOSIGNAL);
     std::string all;
     char buffer[4096];
-    for (ssize_t size; (size = ::recv(socket, buffer, sizeof buffer, 0)) > 0;) all.append(buffer, static_cast<std::size_t>(size));
+    for (ssize_t size; (size = ::recv(socket, buffer, sizeof buffer, 0)) > 0;)
+      all.append(buffer, static_cast<std::size_t>(size));
     return all;
   }
-  std::string get(const std::string& url) { return exchange(connect().get(), "GET " + url + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); }
+  std::string get(const std::string& url) {
+    return exchange(connect().get(), "GET " + url + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  }
 
   ProxyNetwork proxies{nullptr};
   std::unique_ptr<Session> session;
@@ -231,7 +242,8 @@ TEST_F(Proxied, FetchesAndRecords) {
   std::string seen;
   Server server([&](const std::string& head) {
     seen = head;
-    return head.starts_with("GET /none ") ? "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno" : "HTTP/1.1 200 OK\r\n\r\npayload";
+    return head.starts_with("GET /none ") ? "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"
+                                          : "HTTP/1.1 200 OK\r\n\r\npayload";
   });
   start();
   const std::string answer = get(server.url("/file"));
@@ -248,12 +260,14 @@ TEST_F(Proxied, FetchesAndRecords) {
   ASSERT_EQ(session->capture().incomplete().size(), 2u);
   EXPECT_EQ(session->capture().incomplete()[0].reason, "unsuccessful_response");
   EXPECT_EQ(session->capture().incomplete()[1].reason, "upstream_error");
-  EXPECT_EQ(session->capture().summary(), fmt::format("proxy network requests:\n- GET {} -> 200\n- GET {} -> 404\n- GET http://127.0.0.1:1/ -> 502\n",
-                                                      server.url("/file"), server.url("/none")));
+  EXPECT_EQ(session->capture().summary(),
+            fmt::format("proxy network requests:\n- GET {} -> 200\n- GET {} -> 404\n- GET http://127.0.0.1:1/ -> 502\n",
+                        server.url("/file"), server.url("/none")));
 }
 
 TEST_F(Proxied, ObeysWhatIsDecided) {
-  Server server([&](const std::string& head) { return "HTTP/1.1 200 OK\r\n\r\n" + head.substr(0, head.find(" HTTP")); });
+  Server server(
+      [&](const std::string& head) { return "HTTP/1.1 200 OK\r\n\r\n" + head.substr(0, head.find(" HTTP")); });
   start([&](const std::string& url, std::stop_token) -> Result<std::optional<std::string>> {
     if (url.ends_with("/denied")) return user_error(Code::kPermissionDenied, "no");
     if (url.ends_with("/moved")) return std::optional(server.url("/there"));
@@ -261,8 +275,10 @@ TEST_F(Proxied, ObeysWhatIsDecided) {
   });
   EXPECT_TRUE(get(server.url("/denied")).starts_with("HTTP/1.1 403 Forbidden\r\n"));
   EXPECT_NE(get(server.url("/moved")).find("GET /there"), std::string::npos);
-  const std::string post = "POST " + server.url("/moved") + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx";
-  EXPECT_TRUE(exchange(connect().get(), post).starts_with("HTTP/1.1 403 Forbidden\r\n")) << "what is sent is not sent elsewhere";
+  const std::string post =
+      "POST " + server.url("/moved") + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx";
+  EXPECT_TRUE(exchange(connect().get(), post).starts_with("HTTP/1.1 403 Forbidden\r\n"))
+      << "what is sent is not sent elsewhere";
   session->finish();
   ASSERT_EQ(session->capture().materials().size(), 1u);
   EXPECT_EQ(session->capture().materials()[0].url, server.url("/there"));
@@ -327,7 +343,8 @@ TEST_F(Proxied, EndsWithItsSessionThoughAServerIsSilent) {
   (void)::send(socket.get(), request.data(), request.size(), 0);
   const auto begin = std::chrono::steady_clock::now();
   session->finish();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));  // less than the patience with a silent server
+  EXPECT_LT(std::chrono::steady_clock::now() - begin,
+            std::chrono::seconds(30));  // less than the patience with a silent server
 }
 
 }  // namespace

@@ -15,9 +15,12 @@
 namespace kiln::sandbox::proxy {
 namespace {
 
-constexpr const char* kBundles[] = {"etc/ssl/certs/ca-certificates.crt",    "etc/pki/tls/certs/ca-bundle.crt",
-                                    "etc/ssl/ca-bundle.pem",                "etc/pki/tls/cacert.pem",
-                                    "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "etc/ssl/cert.pem"};
+constexpr const char* kBundles[] = {"etc/ssl/certs/ca-certificates.crt",
+                                    "etc/pki/tls/certs/ca-bundle.crt",
+                                    "etc/ssl/ca-bundle.pem",
+                                    "etc/pki/tls/cacert.pem",
+                                    "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+                                    "etc/ssl/cert.pem"};
 constexpr std::string_view kBegin = "\n# buildkit proxy CA begin\n";
 constexpr std::string_view kEnd = "# buildkit proxy CA end\n";
 constexpr std::size_t kBundleMax = 10u << 20;
@@ -44,13 +47,15 @@ Result<Read> read_bundle(int root, const std::string& path) {
     return user_error(Code::kFailedPrecondition, fmt::format("/{} is not a regular file", path));
   }
   KILN_ASSIGN_OR_RETURN(out.text, host::read_to_end(file.get(), kBundleMax + 1));
-  if (out.text.size() > kBundleMax) return user_error(Code::kFailedPrecondition, fmt::format("/{} exceeds {} bytes", path, kBundleMax));
+  if (out.text.size() > kBundleMax)
+    return user_error(Code::kFailedPrecondition, fmt::format("/{} exceeds {} bytes", path, kBundleMax));
   return out;
 }
 
 // A new file in the old one's place, with its mode and owner, so that a reader never sees half of it.
 // The folder looks as if nothing had happened.
-Status replace(int root, const std::string& path, std::string_view text, const struct stat& like, const struct timespec* times) {
+Status replace(int root, const std::string& path, std::string_view text, const struct stat& like,
+               const struct timespec* times) {
   KILN_ASSIGN_OR_RETURN(const host::Fd folder, host::open_in_root(root, dir_name(path), O_RDONLY | O_DIRECTORY));
   struct stat folder_before {};
   if (::fstat(folder.get(), &folder_before) != 0) return errno_error(errno, fmt::format("write '/{}'", path));
@@ -58,8 +63,9 @@ Status replace(int root, const std::string& path, std::string_view text, const s
   host::Fd file(::openat(folder.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!file.valid()) return errno_error(errno, fmt::format("write '/{}'", path));
   Status written = host::write_all(file.get(), text);
-  if (written.ok() && (::fchown(file.get(), like.st_uid, like.st_gid) != 0 || ::fchmod(file.get(), like.st_mode & 07777) != 0 ||
-                       (times != nullptr && ::futimens(file.get(), times) != 0))) {
+  if (written.ok() &&
+      (::fchown(file.get(), like.st_uid, like.st_gid) != 0 || ::fchmod(file.get(), like.st_mode & 07777) != 0 ||
+       (times != nullptr && ::futimens(file.get(), times) != 0))) {
     written = errno_error(errno, fmt::format("write '/{}'", path));
   }
   if (written.ok() && ::renameat(folder.get(), name.c_str(), folder.get(), std::string(base_name(path)).c_str()) != 0) {

@@ -35,7 +35,7 @@ class TrustBundle {
   host::Fd root_;
   std::string path_;  // empty: nothing to restore
   std::string pem_;
-  std::string extended_;          // what was written
+  std::string extended_;           // what was written
   struct timespec times_[2] = {};  // of the file before
 };
 

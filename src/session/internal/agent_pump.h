@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "host/fd.h"
+#include "host/poller.h"
 #include "http2/message_reader.h"
 #include "http2/one_at_a_time.h"
-#include "host/poller.h"
 
 namespace kiln::session::internal {
 

@@ -6,8 +6,8 @@
 #include <mutex>
 #include <vector>
 
-#include "http2/connection.h"
 #include "host/poller.h"
+#include "http2/connection.h"
 #include "session/session.h"
 
 namespace kiln::session {

@@ -65,10 +65,10 @@ class DirectPipe final : public MessagePipe {
   host::Fd socket_;
   std::unique_ptr<char[]> buffer_;  // received, not yet given: [at_, filled_)
   std::size_t at_ = 0, filled_ = 0;
-  std::unique_ptr<char[]> message_;     // the one read last
-  std::size_t message_bytes_ = 0;   // what it can hold
-  std::deque<host::Fd> files_;      // received, in order
-  host::Fd file_;                   // of the message read last
+  std::unique_ptr<char[]> message_;  // the one read last
+  std::size_t message_bytes_ = 0;    // what it can hold
+  std::deque<host::Fd> files_;       // received, in order
+  host::Fd file_;                    // of the message read last
   std::optional<Status> ended_;
 };
 

@@ -16,8 +16,8 @@
 
 namespace kiln::session::internal {
 
-inline constexpr const char* kBatchKey = "kiln-batch";            // of a call
-inline constexpr const char* kBatchHeader = "x-kiln-batch";       // of a session
+inline constexpr const char* kBatchKey = "kiln-batch";       // of a call
+inline constexpr const char* kBatchHeader = "x-kiln-batch";  // of a session
 enum class Batching { kOff, kOn };
 
 // Reading and writing may happen in two threads at once.
@@ -60,8 +60,8 @@ class PacketPipe {
   std::int64_t bytes_written_ = 0;
 
   Pieces message_;
-  std::string in_;          // the batch being read, when it came in pieces
-  std::string_view left_;   // of the batch
+  std::string in_;         // the batch being read, when it came in pieces
+  std::string_view left_;  // of the batch
   bool peer_batches_ = false;
   std::int64_t bytes_read_ = 0;
 };

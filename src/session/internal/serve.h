@@ -10,10 +10,10 @@
 #include <utility>
 #include <vector>
 
+#include "host/poller.h"
 #include "http2/served_call.h"
 #include "session/client_session.h"
 #include "session/internal/call.h"
-#include "host/poller.h"
 
 namespace kiln::session::internal {
 

@@ -12,6 +12,7 @@ namespace kiln::snapshot {
 // The entry `name` of two open directories, with their lstat. The same: type, owner, mode, size,
 // attributes (overlay's own aside), link target, device and time; files whose time has no nanoseconds
 // on one side are compared by bytes. Directories: without what is in them.
-Result<bool> same_entry(int lower, const struct stat& below, int upper, const struct stat& above, const std::string& name);
+Result<bool> same_entry(int lower, const struct stat& below, int upper, const struct stat& above,
+                        const std::string& name);
 
 }  // namespace kiln::snapshot

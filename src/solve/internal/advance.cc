@@ -191,8 +191,8 @@ bool Loop::on_running(EdgeState& edge) {
     case Activity::kDone: break;
   }
   if (edge.output < 0 || edge.output >= static_cast<int>(step.outputs.size())) {
-    fail(edge, user_error(Code::kInvalidArgument,
-                          fmt::format("step '{}' has no output {}", step.vertex->name, edge.output)));
+    fail(edge,
+         user_error(Code::kInvalidArgument, fmt::format("step '{}' has no output {}", step.vertex->name, edge.output)));
     return true;
   }
   if (static_cast<std::size_t>(edge.output) < step.output_keys.size() && !step.vertex->inputs.empty()) {

@@ -94,27 +94,29 @@ void Loop::run_now(Step& step) {
     }
   }
   auto miss = std::make_shared<event::CacheMiss>(describe_miss(*step.edges.begin()->second));
-  spawn(step, [this, &step, inputs, plan, miss, own = options_.own, digest = step.maps.front().digest](RunContext& context) -> std::function<void()> {
-    step.events->started(StepEvents::Cached::kNo);
-    tell_miss(step, inputs, *miss, context);
-    auto outputs = step.op->run(inputs, context);
-    std::vector<cache::KeyId> keys;
-    if (outputs.ok()) {
-      for (std::size_t i = 0; i < outputs->size(); ++i) {
-        keys.push_back(save_output(own, *plan, digest, static_cast<int>(i), (*outputs)[i]));
-      }
-    }
-    // Whether a loss is a failure is decided in the loop.
-    const bool lost = !outputs.ok() && get_detail(outputs.status(), kLostInputsDetail).has_value();
-    if (!lost) step.events->completed(StepEvents::Cached::kNo, outputs.status());
-    return [this, &step, inputs, lost, outputs = std::move(outputs), keys = std::move(keys)] {
-      if (lost) {
-        if (make_inputs_anew(step, outputs.status(), inputs)) return run_again(step);
-        step.events->completed(StepEvents::Cached::kNo, outputs.status());
-      }
-      run_finished(step, outputs, keys);
-    };
-  });
+  spawn(step,
+        [this, &step, inputs, plan, miss, own = options_.own,
+         digest = step.maps.front().digest](RunContext& context) -> std::function<void()> {
+          step.events->started(StepEvents::Cached::kNo);
+          tell_miss(step, inputs, *miss, context);
+          auto outputs = step.op->run(inputs, context);
+          std::vector<cache::KeyId> keys;
+          if (outputs.ok()) {
+            for (std::size_t i = 0; i < outputs->size(); ++i) {
+              keys.push_back(save_output(own, *plan, digest, static_cast<int>(i), (*outputs)[i]));
+            }
+          }
+          // Whether a loss is a failure is decided in the loop.
+          const bool lost = !outputs.ok() && get_detail(outputs.status(), kLostInputsDetail).has_value();
+          if (!lost) step.events->completed(StepEvents::Cached::kNo, outputs.status());
+          return [this, &step, inputs, lost, outputs = std::move(outputs), keys = std::move(keys)] {
+            if (lost) {
+              if (make_inputs_anew(step, outputs.status(), inputs)) return run_again(step);
+              step.events->completed(StepEvents::Cached::kNo, outputs.status());
+            }
+            run_finished(step, outputs, keys);
+          };
+        });
 }
 
 void Loop::run_finished(Step& step, Result<std::vector<OutputRef>> outputs, std::vector<cache::KeyId> keys) {

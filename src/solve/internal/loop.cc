@@ -19,7 +19,8 @@ std::vector<std::string> SessionBook::of(const std::vector<std::uint64_t>& jobs)
   std::lock_guard lock(mutex_);
   std::vector<std::string> out;
   for (auto job : jobs) {
-    if (auto it = sessions_.find(job); it != sessions_.end()) out.insert(out.end(), it->second.begin(), it->second.end());
+    if (auto it = sessions_.find(job); it != sessions_.end())
+      out.insert(out.end(), it->second.begin(), it->second.end());
   }
   return out;
 }

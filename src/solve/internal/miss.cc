@@ -30,7 +30,8 @@ void tell_miss(Step& step, const std::vector<OutputRef>& inputs, event::CacheMis
   for (std::size_t i = 0; i < miss.inputs.size(); ++i) {
     const Step& from = *step.inputs[i];
     if (from.op && from.inputs.empty()) miss.inputs[i].source = from.op->key_parts();
-    if (!miss.inputs[i].content.empty()) miss.inputs[i].files = step.op->key_files(static_cast<int>(i), inputs[i], context);
+    if (!miss.inputs[i].content.empty())
+      miss.inputs[i].files = step.op->key_files(static_cast<int>(i), inputs[i], context);
   }
   step.events->missed(miss);
 }

@@ -83,8 +83,8 @@ struct EdgeState {
   bool input_failed = false;  // one of them told of its failure
 
   int map_index = 0;
-  std::vector<cache::KeyId> common_keys;                       // the same in every source
-  std::map<SourceId, std::vector<cache::KeyId>> source_keys;   // known to one source only
+  std::vector<cache::KeyId> common_keys;                      // the same in every source
+  std::map<SourceId, std::vector<cache::KeyId>> source_keys;  // known to one source only
   std::vector<Candidate> candidates;
   std::set<std::string> dead_records;  // records that turned out to be gone
   bool found_by_content = false;       // the candidates were found only with content keys
@@ -92,14 +92,12 @@ struct EdgeState {
   bool solve_all = false;              // content keys cannot help, or did not: the rest is needed too
 
   OutputRef result;
-  bool from_record = false;  // the result was found, not made
+  bool from_record = false;           // the result was found, not made
   std::set<std::string> its_records;  // under which it was found, and that our cache has of it now
-  int made_anew = 0;         // how often what was found had to be taken back
+  int made_anew = 0;                  // how often what was found had to be taken back
   Status error;
 
-  bool wanted() const {
-    return !of_keys.all.empty() || !of_more_keys.all.empty() || output_wanted();
-  }
+  bool wanted() const { return !of_keys.all.empty() || !of_more_keys.all.empty() || output_wanted(); }
   bool waits() const { return awaited > 0 && !input_failed; }
   bool output_wanted() const { return !of_output.all.empty() || !requests.empty(); }
   bool keyed() const { return phase >= Phase::kKeyed && phase != Phase::kFailed; }
@@ -143,10 +141,10 @@ struct Step : std::enable_shared_from_this<Step> {
   Activity mapping = Activity::kNone;
   Status map_error;
 
-  std::vector<Activity> digesting;           // one an input
-  std::size_t digests = 0;                   // how many of them are pending
-  std::vector<cache::KeyId> content_keys;    // one an input; "" = none
-  std::vector<int> digested;                 // made_anew of the input when it was digested
+  std::vector<Activity> digesting;         // one an input
+  std::size_t digests = 0;                 // how many of them are pending
+  std::vector<cache::KeyId> content_keys;  // one an input; "" = none
+  std::vector<int> digested;               // made_anew of the input when it was digested
   Status digest_error;
 
   Activity running = Activity::kNone;
@@ -156,7 +154,7 @@ struct Step : std::enable_shared_from_this<Step> {
   std::vector<OutputRef> outputs;
   std::vector<cache::KeyId> output_keys;
   Status run_error;
-  std::shared_ptr<Step> leader;              // whose run this one waits for
+  std::shared_ptr<Step> leader;  // whose run this one waits for
   std::vector<std::shared_ptr<Step>> followers;
 
   EdgeState& edge(int output);

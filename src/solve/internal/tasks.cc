@@ -72,7 +72,8 @@ void Loop::start_mapping(Step& step) {
   }
   int index = static_cast<int>(step.maps.size());
   if (step.op->quick_cache_map()) {
-    RunContext context{step.stop.get_token(), *step.events, step.vertex->digest, [] { return std::vector<std::string>(); }};
+    RunContext context{step.stop.get_token(), *step.events, step.vertex->digest,
+                       [] { return std::vector<std::string>(); }};
     take(step, index, step.op->cache_map(index, context));
     return;
   }
@@ -181,32 +182,35 @@ void Loop::start_load(EdgeState& edge) {
   std::vector<std::vector<cache::InputKey>> links;
   for (std::size_t i = 0; i < step.inputs.size() && edge.found_by_content; ++i) links.push_back(lasting_keys(edge, i));
   std::string out_key = cache::root_key(step.maps[edge.map_index].digest, edge.output);
-  spawn(step, [this, &step, &edge, links, out_key, candidates = edge.candidates, sources = sources_](RunContext& context) -> std::function<void()> {
-    Loaded loaded = load_first(candidates, sources, context);
-    if (loaded.output) {
-      auto& own = *sources.at(kOwn).records;
-      if (!links.empty()) cache::in_batch(own, [&] { cache::link_inputs(own, out_key, links, loaded.from.key); });
-      step.events->started(StepEvents::Cached::kYes);
-      step.events->completed(StepEvents::Cached::kYes, ok());
-    }
-    return [this, &step, &edge, loaded = std::move(loaded)] {
-      edge.dead_records.insert(loaded.dead.begin(), loaded.dead.end());
-      edge.candidates.clear();
-      if (loaded.output) {
-        if (loaded.from.source != kOwn && !step.vertex->inputs.empty()) edge.source_keys[kOwn].push_back(loaded.from.key);
-        edge.from_record = true;
-        edge.its_records = loaded.records;
-        finish(edge, *loaded.output);
-      } else {
-        edge.phase = step.vertex->inputs.empty() ? Phase::kMapping : Phase::kSolvingInputs;
-        if (step.vertex->inputs.empty()) {
-          edge.phase = step.maps[edge.map_index].last ? Phase::kRunning : Phase::kMapping;
-          if (edge.phase == Phase::kMapping) ++edge.map_index;
-        }
-      }
-      queue(edge);
-    };
-  });
+  spawn(step,
+        [this, &step, &edge, links, out_key, candidates = edge.candidates,
+         sources = sources_](RunContext& context) -> std::function<void()> {
+          Loaded loaded = load_first(candidates, sources, context);
+          if (loaded.output) {
+            auto& own = *sources.at(kOwn).records;
+            if (!links.empty()) cache::in_batch(own, [&] { cache::link_inputs(own, out_key, links, loaded.from.key); });
+            step.events->started(StepEvents::Cached::kYes);
+            step.events->completed(StepEvents::Cached::kYes, ok());
+          }
+          return [this, &step, &edge, loaded = std::move(loaded)] {
+            edge.dead_records.insert(loaded.dead.begin(), loaded.dead.end());
+            edge.candidates.clear();
+            if (loaded.output) {
+              if (loaded.from.source != kOwn && !step.vertex->inputs.empty())
+                edge.source_keys[kOwn].push_back(loaded.from.key);
+              edge.from_record = true;
+              edge.its_records = loaded.records;
+              finish(edge, *loaded.output);
+            } else {
+              edge.phase = step.vertex->inputs.empty() ? Phase::kMapping : Phase::kSolvingInputs;
+              if (step.vertex->inputs.empty()) {
+                edge.phase = step.maps[edge.map_index].last ? Phase::kRunning : Phase::kMapping;
+                if (edge.phase == Phase::kMapping) ++edge.map_index;
+              }
+            }
+            queue(edge);
+          };
+        });
 }
 
 }  // namespace kiln::solve

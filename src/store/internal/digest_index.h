@@ -64,8 +64,8 @@ struct DigestNode {
   bool listed = false;  // children are complete
   std::string name;
   std::string link;
-  Sum sum;     // file, link: its digest; directory: of all it holds
-  Sum header;  // directory only
+  Sum sum;                                            // file, link: its digest; directory: of all it holds
+  Sum header;                                         // directory only
   std::vector<std::unique_ptr<DigestNode>> children;  // by name as bytes
 
   DigestNode* child(std::string_view want) const;

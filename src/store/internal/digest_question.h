@@ -25,7 +25,8 @@ class DigestQuestion {
 
   Result<Digest> answer(std::string_view path, const ChecksumOptions& options);
   // The entries that an answer was made of, by path; see Trees::files_of.
-  Result<std::vector<event::FileSum>> listing(std::string_view path, const ChecksumOptions& options, std::size_t entries_max);
+  Result<std::vector<event::FileSum>> listing(std::string_view path, const ChecksumOptions& options,
+                                              std::size_t entries_max);
   // Whether anything became known that was not.
   bool learned() const { return learned_; }
 

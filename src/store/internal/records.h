@@ -21,10 +21,10 @@ inline constexpr std::int64_t kUnknownSize = -1;
 struct Record {
   std::string id;
   TreeKind kind = TreeKind::kLayer;
-  bool is_mutable = false;              // kept, writable
-  std::vector<std::string> parents;     // "" stands for scratch; a layer on scratch has none
-  std::string snapshot;                 // id of its directory, "" when it has none yet
-  std::string twin;                     // of a frozen tree: the kept one whose directory it shows
+  bool is_mutable = false;           // kept, writable
+  std::vector<std::string> parents;  // "" stands for scratch; a layer on scratch has none
+  std::string snapshot;              // id of its directory, "" when it has none yet
+  std::string twin;                  // of a frozen tree: the kept one whose directory it shows
   std::string diff_id;
   std::string chain_id;
   std::string blob_chain_id;

@@ -71,10 +71,10 @@ struct TreesState : std::enable_shared_from_this<TreesState> {
   };
   std::map<std::string, Writing> writing;
   std::set<std::string> encoded_here;  // layers whose blobs this process made of their files
-  std::set<std::string> making;  // snapshots being filled that have no record yet
-  std::mutex prune_mutex;        // one prune at a time
-  std::mutex from_blob_mutex;    // looking for a blob and naming it is one act
-  int background = 0;            // pieces of work on the pool
+  std::set<std::string> making;        // snapshots being filled that have no record yet
+  std::mutex prune_mutex;              // one prune at a time
+  std::mutex from_blob_mutex;          // looking for a blob and naming it is one act
+  int background = 0;                  // pieces of work on the pool
   std::condition_variable swept;
   std::stop_source closing;
   Time opened{};  // a little before, since files' times are coarse

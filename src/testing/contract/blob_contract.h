@@ -81,10 +81,12 @@ TEST_P(BlobContract, WalksAndMergesLabels) {
   ASSERT_TRUE(store_->set_labels(a, {{"l", "2"}, {"gone", ""}}).ok());
   EXPECT_TRUE(is_not_found(store_->set_labels(Digest::of("none"), {{"k", "v"}})));
   std::map<Digest, content::StringMap> seen;
-  ASSERT_TRUE(store_->walk([&](const content::BlobInfo& info) {
-    seen[info.digest] = info.labels;
-    return ok();
-  }).ok());
+  ASSERT_TRUE(store_
+                  ->walk([&](const content::BlobInfo& info) {
+                    seen[info.digest] = info.labels;
+                    return ok();
+                  })
+                  .ok());
   EXPECT_EQ(seen.size(), 2u);
   EXPECT_EQ(seen[a], (content::StringMap{{"k", "1"}, {"l", "2"}}));
   EXPECT_TRUE(seen[b].empty());

@@ -35,7 +35,7 @@ struct CheckFault {
 
 struct CheckResult {
   std::string filename;
-  std::string text;  // of the build file
+  std::string text;               // of the build file
   std::vector<Finding> findings;  // by line
   std::optional<CheckFault> fault;
 };

@@ -140,17 +140,16 @@ struct Fixer {
 
 const std::vector<Fixer>& fixers() {
   using namespace lint_rules;
-  static const std::vector<Fixer> all = {
-      {kConsistentInstructionCasing, {}, fix_keyword_casing},
-      {kFromAsCasing, {Keyword::kFrom}, fix_as_casing},
-      {kStageNameCasing, {Keyword::kFrom}, fix_stage_name},
-      {kNoEmptyContinuation, {}, fix_empty_lines},
-      {kLegacyKeyValueFormat, {Keyword::kEnv, Keyword::kLabel}, fix_key_value},
-      {kJSONArgsRecommended, {Keyword::kCmd, Keyword::kEntrypoint}, fix_json_args},
-      {kMaintainerDeprecated, {Keyword::kMaintainer}, fix_maintainer},
-      {kRedundantTargetPlatform, {Keyword::kFrom}, fix_platform_flag},
-      {kExposeProtoCasing, {Keyword::kExpose}, fix_port_protocol},
-      {kExposeInvalidFormat, {Keyword::kExpose}, fix_port_mapping}};
+  static const std::vector<Fixer> all = {{kConsistentInstructionCasing, {}, fix_keyword_casing},
+                                         {kFromAsCasing, {Keyword::kFrom}, fix_as_casing},
+                                         {kStageNameCasing, {Keyword::kFrom}, fix_stage_name},
+                                         {kNoEmptyContinuation, {}, fix_empty_lines},
+                                         {kLegacyKeyValueFormat, {Keyword::kEnv, Keyword::kLabel}, fix_key_value},
+                                         {kJSONArgsRecommended, {Keyword::kCmd, Keyword::kEntrypoint}, fix_json_args},
+                                         {kMaintainerDeprecated, {Keyword::kMaintainer}, fix_maintainer},
+                                         {kRedundantTargetPlatform, {Keyword::kFrom}, fix_platform_flag},
+                                         {kExposeProtoCasing, {Keyword::kExpose}, fix_port_protocol},
+                                         {kExposeInvalidFormat, {Keyword::kExpose}, fix_port_mapping}};
   return all;
 }
 
@@ -167,8 +166,7 @@ Edits edits_for(std::string_view text, const StatementList& list, const Finding&
   if (statement == nullptr) return {};
   for (const Fixer& fixer : fixers()) {
     if (fixer.rule.name != finding.rule || !fixer.concerns(*statement)) continue;
-    Place at{text, finding, *statement,
-             source_words(text, statement->first_line, statement->last_line, list.escape)};
+    Place at{text, finding, *statement, source_words(text, statement->first_line, statement->last_line, list.escape)};
     return at.words.empty() ? Edits() : fixer.edits(at);
   }
   return {};

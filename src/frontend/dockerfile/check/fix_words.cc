@@ -15,10 +15,9 @@ bool plain(char c) {
 // Words that only a shell can do.
 bool is_shell_word(std::string_view word) {
   static constexpr std::string_view kWords[] = {
-      ".",      "alias", "bg",    "break",  "case", "cd",    "command", "continue", "declare", "eval",  "exit",
-      "export", "fg",    "for",   "if",     "jobs", "let",   "local",   "read",     "readonly", "return", "set",
-      "shift",  "source", "time", "times",  "trap", "type",  "ulimit",  "umask",    "unalias", "unset", "until",
-      "wait",   "while"};
+      ".",    "alias", "bg",   "break", "case",   "cd",    "command", "continue", "declare", "eval", "exit",  "export",
+      "fg",   "for",   "if",   "jobs",  "let",    "local", "read",    "readonly", "return",  "set",  "shift", "source",
+      "time", "times", "trap", "type",  "ulimit", "umask", "unalias", "unset",    "until",   "wait", "while"};
   return std::find(std::begin(kWords), std::end(kWords), word) != std::end(kWords);
 }
 
@@ -46,7 +45,8 @@ std::optional<std::string> quoted_text(std::string_view text) {
 
 std::optional<std::string> json_command(std::vector<std::string> words) {
   if (!words.empty() && words.front() == "exec") words.erase(words.begin());  // that is what the array does
-  if (words.empty() || is_shell_word(words.front()) || words.front().find('=') != std::string::npos) return std::nullopt;
+  if (words.empty() || is_shell_word(words.front()) || words.front().find('=') != std::string::npos)
+    return std::nullopt;
   std::string out = "[";
   for (const std::string& word : words) {
     if (!std::all_of(word.begin(), word.end(), plain)) return std::nullopt;

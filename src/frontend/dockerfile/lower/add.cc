@@ -6,9 +6,16 @@
 namespace kiln::frontend::dockerfile {
 
 Status lower_add(StepContext& at, Add& add) {
-  CopyFiles copy{.verb = Verb::kAdd, .paths = add.paths, .from = at.lowering.build_context(), .chown = add.chown,
-                 .chmod = add.chmod, .checksum = add.checksum, .excludes = add.excludes,
-                 .keep_git_dir = add.keep_git_dir, .unpack = add.unpack, .link = add.link};
+  CopyFiles copy{.verb = Verb::kAdd,
+                 .paths = add.paths,
+                 .from = at.lowering.build_context(),
+                 .chown = add.chown,
+                 .chmod = add.chmod,
+                 .checksum = add.checksum,
+                 .excludes = add.excludes,
+                 .keep_git_dir = add.keep_git_dir,
+                 .unpack = add.unpack,
+                 .link = add.link};
   KILN_RETURN_IF_ERROR(copy_files(at, copy));
   for (const auto& source : add.paths.sources) {
     if (source.starts_with("http://") || source.starts_with("https://")) continue;

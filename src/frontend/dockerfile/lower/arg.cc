@@ -37,7 +37,8 @@ Status lower_arg(StepContext& at, Arg& arg) {
   std::vector<std::string> shown;
   for (ArgEntry& entry : arg.entries) {
     if (looks_like_secret(entry.key)) {
-      at.lint.report(lint_rules::kSecretsUsedInArgOrEnv, at.ranges(), lint_text::secrets_used_in_arg_or_env("ARG", entry.key));
+      at.lint.report(lint_rules::kSecretsUsedInArgOrEnv, at.ranges(),
+                     lint_text::secrets_used_in_arg_or_env("ARG", entry.key));
     }
     KILN_ASSIGN_OR_RETURN(Origin origin, set_value(at, entry));
     if (entry.value && !is_build_only_arg(entry.key)) stage.state = stage.state.with_env(entry.key, *entry.value);

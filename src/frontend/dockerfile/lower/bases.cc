@@ -38,7 +38,8 @@ bool is_empty_image(const content::ImageConfig& image) {
 }
 
 // Nobody asked for a platform: an image for another platform that we can build decides.
-Platform detected_platform(const content::ImageConfig& image, const Platform& target, const std::vector<Platform>& supported) {
+Platform detected_platform(const content::ImageConfig& image, const Platform& target,
+                           const std::vector<Platform>& supported) {
   auto suits = [&image](const Platform& p) {
     return p.os == image.platform.os && p.architecture == image.platform.architecture;
   };
@@ -121,7 +122,8 @@ Status Lowering::resolve_bases(StageState* target, std::stop_token stop) {
 Status Lowering::resolve_base(StageState& stage, bool needed, std::stop_token stop) {
   const std::string written = stage.stage.base;
   auto ref = Reference::parse(written);
-  if (!ref.ok()) return with_word(annotate(ref.status(), fmt::format("failed to parse stage name {}", quote(written))), written);
+  if (!ref.ok())
+    return with_word(annotate(ref.status(), fmt::format("failed to parse stage name {}", quote(written))), written);
   stage.stage.base = ref->with_default_tag().str();
   Platform platform = stage.platform.value_or(target_platform_);
   bool empty = false;
@@ -136,7 +138,9 @@ Status Lowering::resolve_base(StageState& stage, bool needed, std::stop_token st
     stage.state = gb::scratch();
   } else {
     gb::Constraints constraints;
-    constraints.describe("com.docker.dockerfile.v1.command", stage.stage.code).on(platform).at(text(), graph_ranges(stage.stage.ranges));
+    constraints.describe("com.docker.dockerfile.v1.command", stage.stage.code)
+        .on(platform)
+        .at(text(), graph_ranges(stage.stage.ranges));
     constraints.name(prefixed_name(stage, "FROM " + stage.stage.base, request().multi_platform, platform, {}));
     stage.state = gb::image(stage.stage.base, {.resolve_mode = request().resolve_mode}, constraints);
     if (needed) stage.base_to_check = {written, platform};
@@ -148,7 +152,8 @@ Status Lowering::resolve_base(StageState& stage, bool needed, std::stop_token st
 // The stage, or the image it is built on, may be replaced by a context of the client.
 Result<bool> Lowering::use_context(StageState& stage, const Platform& platform, std::stop_token stop) {
   if (stage.context_name) {
-    KILN_ASSIGN_OR_RETURN(auto loaded, contexts().load_named(*stage.context_name, context_options(stage, stage.platform), stop));
+    KILN_ASSIGN_OR_RETURN(auto loaded,
+                          contexts().load_named(*stage.context_name, context_options(stage, stage.platform), stop));
     if (!loaded) return engine_error("a named context went away");
     stage.lowered = true;
     stage.state = loaded->state;

@@ -25,7 +25,8 @@ void check_args_of_from(const graph::build::EnvList& env, const OutlineRecord& o
 void check_platform_flag(const Stage& stage, const Expansion& expansion, const Environment& env, Linter& lint) {
   if (expansion.used.size() == 1 && expansion.unset.empty() && expansion.used.contains("TARGETPLATFORM") &&
       expansion.text == env.get("TARGETPLATFORM").value_or("")) {
-    lint.report(lint_rules::kRedundantTargetPlatform, stage.ranges, lint_text::redundant_target_platform(stage.platform));
+    lint.report(lint_rules::kRedundantTargetPlatform, stage.ranges,
+                lint_text::redundant_target_platform(stage.platform));
   }
   if (!expansion.used.empty() || !expansion.unset.empty()) return;
   auto platform = Platform::parse(expansion.text);
@@ -44,7 +45,8 @@ void check_default_bases(const std::vector<Stage>& stages, const WordLexer& lexe
     auto base = lexer.expand_text(stage.base, StateEnvironment(defaults->env));
     if (!base.ok()) return;
     if (!Reference::parse(*base).ok()) {
-      lint.report(lint_rules::kInvalidDefaultArgInFrom, stage.ranges, lint_text::invalid_default_arg_in_from(stage.base));
+      lint.report(lint_rules::kInvalidDefaultArgInFrom, stage.ranges,
+                  lint_text::invalid_default_arg_in_from(stage.base));
     }
   }
 }
@@ -52,8 +54,9 @@ void check_default_bases(const std::vector<Stage>& stages, const WordLexer& lexe
 void check_base_platform(const std::string& image, const Platform& expected, const Platform& actual,
                          const Ranges& ranges, Linter& lint) {
   if (expected.os == actual.os && expected.architecture == actual.architecture) return;
-  lint.report(lint_rules::kInvalidBaseImagePlatform, ranges,
-              lint_text::invalid_base_image_platform(image, expected.normalized().str_full(), actual.normalized().str_full()));
+  lint.report(
+      lint_rules::kInvalidBaseImagePlatform, ranges,
+      lint_text::invalid_base_image_platform(image, expected.normalized().str_full(), actual.normalized().str_full()));
 }
 
 void check_unset(const Ranges& ranges, const std::vector<ArgEntry>& build_args, const Environment& env, Names unset,
@@ -70,7 +73,8 @@ void check_unset(const Ranges& ranges, const std::vector<ArgEntry>& build_args, 
 
 void check_once(Once& once, const std::string& keyword, const Ranges& ranges, Linter& lint) {
   if (once.set) {
-    lint.report(lint_rules::kMultipleInstructionsDisallowed, once.ranges, lint_text::multiple_instructions_disallowed(keyword));
+    lint.report(lint_rules::kMultipleInstructionsDisallowed, once.ranges,
+                lint_text::multiple_instructions_disallowed(keyword));
   }
   once = {true, ranges};
 }

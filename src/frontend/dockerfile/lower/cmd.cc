@@ -11,7 +11,8 @@ Status lower_cmd(StepContext& at, Cmd& cmd) {
   std::vector<std::string> args = cmd.command.argv;
   if (cmd.command.shell_form) {
     if (stage.image.config.shell.empty()) {
-      at.lint.report(lint_rules::kJSONArgsRecommended, at.ranges(), lint_text::json_args_recommended(at.instruction().name));
+      at.lint.report(lint_rules::kJSONArgsRecommended, at.ranges(),
+                     lint_text::json_args_recommended(at.instruction().name));
     }
     args = with_shell(stage.image, args);
   }

@@ -33,9 +33,11 @@ bool has_wildcards(std::string_view path) {
 Status check_flags(const CopyFiles& copy) {
   if (copy.checksum.empty()) return ok();
   if (copy.verb == Verb::kCopy) return word_fault("--checksum", "checksum can't be specified for COPY");
-  if (copy.paths.sources.size() != 1) return word_fault("--checksum", "checksum can't be specified for multiple sources");
+  if (copy.paths.sources.size() != 1)
+    return word_fault("--checksum", "checksum can't be specified for multiple sources");
   const auto& source = copy.paths.sources.front();
-  if (!is_http_source(source) && !is_git_source(source)) return word_fault(source, "checksum requires HTTP(S) or Git sources");
+  if (!is_http_source(source) && !is_git_source(source))
+    return word_fault(source, "checksum requires HTTP(S) or Git sources");
   return ok();
 }
 
@@ -179,7 +181,8 @@ std::string history_of(const CopyFiles& copy) {
 }
 
 // The copy stands on nothing and is merged in, so that it survives a change of what is below it.
-void link_files(StepContext& at, const gb::FileSteps& steps, const gb::Constraints& constraints, const std::string& command) {
+void link_files(StepContext& at, const gb::FileSteps& steps, const gb::Constraints& constraints,
+                const std::string& command) {
   StageState& stage = at.stage;
   const auto& env = stage.state.settings().env;
   const bool show = at.lowering.request().multi_platform;

@@ -23,10 +23,12 @@ Status lower_env(StepContext& at, Env& env) {
   std::string shown = "ENV";
   for (const KeyValue& entry : env.entries) {
     if (entry.legacy) {
-      at.lint.report(lint_rules::kLegacyKeyValueFormat, at.ranges(), lint_text::legacy_key_value_format(at.instruction().name));
+      at.lint.report(lint_rules::kLegacyKeyValueFormat, at.ranges(),
+                     lint_text::legacy_key_value_format(at.instruction().name));
     }
     if (looks_like_secret(entry.key)) {
-      at.lint.report(lint_rules::kSecretsUsedInArgOrEnv, at.ranges(), lint_text::secrets_used_in_arg_or_env("ENV", entry.key));
+      at.lint.report(lint_rules::kSecretsUsedInArgOrEnv, at.ranges(),
+                     lint_text::secrets_used_in_arg_or_env("ENV", entry.key));
     }
     shown += " " + entry.key + "=" + entry.value;
     stage.state = stage.state.with_env(entry.key, entry.value);

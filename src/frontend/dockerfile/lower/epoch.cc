@@ -103,7 +103,8 @@ Result<gb::State> source_of_stage(const Lowering& lowering, const Stage& stage) 
   gb::EnvList env = lowering.global_args();
   env.unset("SOURCE_DATE_EPOCH");
   auto base = lowering.lexer().expand_text(stage.base, StateEnvironment(env));
-  if (!base.ok()) return annotate(base.status(), fmt::format("failed to process source stage base name {}", quote(stage.base)));
+  if (!base.ok())
+    return annotate(base.status(), fmt::format("failed to process source stage base name {}", quote(stage.base)));
   if (*base != "scratch") return invalid("SOURCE_DATE_EPOCH stage must use FROM scratch");
   std::optional<gb::State> found;
   for (const auto& instruction : stage.steps) {
@@ -113,8 +114,9 @@ Result<gb::State> source_of_stage(const Lowering& lowering, const Stage& stage) 
       if (found) return invalid(kOneAdd);
       KILN_ASSIGN_OR_RETURN(found, source_of_add(lowering, *add, env));
     } else {
-      return invalid(fmt::format("SOURCE_DATE_EPOCH stage does not meet source-only requirements: unsupported {} instruction",
-                                 instruction.name));
+      return invalid(
+          fmt::format("SOURCE_DATE_EPOCH stage does not meet source-only requirements: unsupported {} instruction",
+                      instruction.name));
     }
   }
   if (!found) return invalid(kOneAdd);

@@ -74,7 +74,8 @@ Status check_mapping(const PortText& text, const PortRange& port) {
   auto host = parse_range(text.host);
   if (!host) return invalid("invalid hostPort: " + text.host);
   if (port.last - port.first != host->last - host->first && port.first != port.last) {
-    return invalid(fmt::format("invalid ranges specified for container and host Ports: {} and {}", text.port, text.host));
+    return invalid(
+        fmt::format("invalid ranges specified for container and host Ports: {} and {}", text.port, text.host));
   }
   return ok();
 }

@@ -33,8 +33,9 @@ Result<FileMode> parse_file_mode(std::string_view text) {
     if (is_symbolic(text)) return FileMode{0, std::string(text)};
     return user_error(Code::kInvalidArgument, "invalid syntax");
   }
-  return user_error(Code::kInvalidArgument,
-                    fmt::format("invalid chmod parameter: '{}'. it should be octal string and between 0 and 07777", text));
+  return user_error(
+      Code::kInvalidArgument,
+      fmt::format("invalid chmod parameter: '{}'. it should be octal string and between 0 and 07777", text));
 }
 
 }  // namespace kiln::frontend::dockerfile

@@ -8,7 +8,8 @@ Status lower_label(StepContext& at, Label& label) {
   std::string shown = "LABEL";
   for (const KeyValue& entry : label.entries) {
     if (entry.legacy) {
-      at.lint.report(lint_rules::kLegacyKeyValueFormat, at.ranges(), lint_text::legacy_key_value_format(at.instruction().name));
+      at.lint.report(lint_rules::kLegacyKeyValueFormat, at.ranges(),
+                     lint_text::legacy_key_value_format(at.instruction().name));
     }
     at.stage.image.config.labels[entry.key] = entry.value;
     shown += " " + entry.key + "=" + entry.value;

@@ -64,11 +64,13 @@ Status Lowering::read_text() {
 Status Lowering::set_epoch(std::stop_token stop) {
   constexpr const char* kName = "SOURCE_DATE_EPOCH";
   auto given = build_args_.find(kName);
-  std::optional<std::string> value = given != build_args_.end() ? std::optional(given->second) : global_args_.get(kName);
+  std::optional<std::string> value =
+      given != build_args_.end() ? std::optional(given->second) : global_args_.get(kName);
   if (!value || (given == build_args_.end() && value->empty())) return ok();
   KILN_ASSIGN_OR_RETURN(epoch_, resolve_epoch(*this, *value, stop));
   if (epoch_) {
-    const std::string seconds = std::to_string(std::chrono::duration_cast<std::chrono::seconds>(epoch_->time_since_epoch()).count());
+    const std::string seconds =
+        std::to_string(std::chrono::duration_cast<std::chrono::seconds>(epoch_->time_since_epoch()).count());
     if (given != build_args_.end()) given->second = seconds;
     if (global_args_.get(kName)) global_args_.set(kName, seconds);
   } else {
@@ -128,7 +130,8 @@ Status Lowering::lower_stage(StageState& stage, std::stop_token stop) {
 Status Lowering::start_stage(StageState& stage) {
   if (!stage.platform) stage.platform = target_platform_;
   auto& config = stage.image.config;
-  const auto names = stage.platform->os == "windows" ? EnvironmentList::Names::kIgnoreCase : EnvironmentList::Names::kExact;
+  const auto names =
+      stage.platform->os == "windows" ? EnvironmentList::Names::kIgnoreCase : EnvironmentList::Names::kExact;
   if (stage.platform->os != "windows" && !EnvironmentList::from(config.env, names).get("PATH")) {
     config.env.push_back("PATH=" + default_path_env(stage.platform->os));
   }

@@ -78,9 +78,10 @@ Status check_text(const std::vector<std::string>& args) {
       if (!rune.valid) {
         const auto byte = static_cast<unsigned char>(arg[at]);
         const std::size_t from = at - std::min(at, kShown);
-        return invalid(fmt::format("the command is no UTF-8: byte 0x{:02x} behind \"{}\"; save the file in UTF-8, or write "
-                                   "the byte as printf '\\{:o}'",
-                                   byte, arg.substr(from, at - from), byte));
+        return invalid(
+            fmt::format("the command is no UTF-8: byte 0x{:02x} behind \"{}\"; save the file in UTF-8, or write "
+                        "the byte as printf '\\{:o}'",
+                        byte, arg.substr(from, at - from), byte));
       }
       at += rune.size;
     }
@@ -165,7 +166,8 @@ Status lower_run(StepContext& at, Run& run) {
   gb::Settings settings = stage.state.settings();
   if (run.network == Network::kNone) settings.network = graph::NetMode::kNone;
   if (run.network == Network::kHost) settings.network = graph::NetMode::kHost;
-  settings.security = run.security == Security::kInsecure ? graph::SecurityMode::kInsecure : graph::SecurityMode::kSandbox;
+  settings.security =
+      run.security == Security::kInsecure ? graph::SecurityMode::kInsecure : graph::SecurityMode::kSandbox;
 
   const gb::EnvList env = settings.env;
   const StateEnvironment words(env);

@@ -69,8 +69,9 @@ gb::State owned_directory(const gb::State& state, const Mount& mount) {
 Status add_tree(StepContext& at, const Mount& mount, StageState* source, gb::RunSpec& spec) {
   const std::string from = mount.from.empty() && mount.type == MountType::kCache ? "scratch" : mount.from;
   if (!from.empty() && !source->lowered) {
-    return word_fault(from, fmt::format("cannot mount from stage {} to {}, stage needs to be defined before current command",
-                                        quote(from), quote(mount.target)));
+    return word_fault(from,
+                      fmt::format("cannot mount from stage {} to {}, stage needs to be defined before current command",
+                                  quote(from), quote(mount.target)));
   }
   gb::MountSpec out{.source = from.empty() ? at.lowering.build_context() : source->state};
   if (mount.type == MountType::kTmpfs) {
@@ -106,12 +107,8 @@ Status add_run_mounts(StepContext& at, const Run& run, gb::RunSpec& spec) {
   for (std::size_t i = 0; i < run.mounts.size(); ++i) {
     const Mount& mount = run.mounts[i];
     switch (mount.type) {
-      case MountType::kSecret:
-        KILN_RETURN_IF_ERROR(add_secret(at, mount, spec));
-        break;
-      case MountType::kSsh:
-        KILN_RETURN_IF_ERROR(add_ssh(at, mount, spec));
-        break;
+      case MountType::kSecret: KILN_RETURN_IF_ERROR(add_secret(at, mount, spec)); break;
+      case MountType::kSsh: KILN_RETURN_IF_ERROR(add_ssh(at, mount, spec)); break;
       default:
         if (i >= at.step.sources.size()) return engine_error("a mount of RUN has no source stage");
         KILN_RETURN_IF_ERROR(add_tree(at, mount, at.step.sources[i], spec));

@@ -65,9 +65,9 @@ struct StageState {
   std::optional<content::ImageConfig> base_image;  // as it came, never changed
   std::optional<Platform> platform;
   std::optional<std::pair<std::string, Platform>> base_to_check;  // name as written, platform asked for
-  std::optional<std::string> context_name;  // the stage is replaced by a context of that name
-  StageState* base = nullptr;               // FROM another stage
-  std::map<StageState*, Ranges> needs;      // stages it takes files from → the instruction that says so
+  std::optional<std::string> context_name;                        // the stage is replaced by a context of that name
+  StageState* base = nullptr;                                     // FROM another stage
+  std::map<StageState*, Ranges> needs;  // stages it takes files from → the instruction that says so
   std::vector<Step> steps;
   std::vector<ArgEntry> build_args;
   std::set<std::string> context_paths;
@@ -75,14 +75,14 @@ struct StageState {
   // What a deferred source of this stage reads when the graph is made.
   std::shared_ptr<PathSet> paths_cell = std::make_shared<PathSet>(paths);
 
-  bool lowered = false;       // its instructions have become a graph
-  bool resolved = false;      // its base image is known
+  bool lowered = false;   // its instructions have become a graph
+  bool resolved = false;  // its base image is known
   bool triggers_taken = false;
   bool unregistered = false;  // made up for a reference to an image
   bool ignore_cache = false;
   bool scan_stage = false;
   bool scan_context = false;
-  bool workdir_set = false;   // by this file
+  bool workdir_set = false;  // by this file
 
   int step_index = 0;
   int step_total = 0;

@@ -25,10 +25,8 @@ bool counts(const Instruction& instruction) {
     case Keyword::kAdd:
     case Keyword::kCopy:
     case Keyword::kRun:
-    case Keyword::kWorkdir:
-      return true;
-    default:
-      return false;
+    case Keyword::kWorkdir: return true;
+    default: return false;
   }
 }
 
@@ -92,7 +90,8 @@ Status Lowering::make_stage(std::size_t index) {
   if (!expanded.ok()) return with_ranges(with_word(expanded.status(), given.base), given.ranges);
   check_args_of_from(global_args_, outline_, expanded->unset, given.ranges, lint);
   if (expanded->text.empty()) {
-    return with_ranges(word_fault(given.base, fmt::format("base name ({}) should not be blank", given.base)), given.ranges);
+    return with_ranges(word_fault(given.base, fmt::format("base name ({}) should not be blank", given.base)),
+                       given.ranges);
   }
   StageState& stage = *add_stage(std::make_unique<StageState>());
   stage.stage = given;
@@ -124,7 +123,9 @@ Status Lowering::read_stage_platform(StageState& stage, Names& used, Linter& lin
   const StateEnvironment env(global_args_);
   auto expanded = lexer_->expand(given.platform, env);
   if (!expanded.ok()) {
-    return with_ranges(with_word(annotate(expanded.status(), "failed to process arguments for platform "), given.platform), given.ranges);
+    return with_ranges(
+        with_word(annotate(expanded.status(), "failed to process arguments for platform "), given.platform),
+        given.ranges);
   }
   check_args_of_from(global_args_, outline_, expanded->unset, given.ranges, lint);
   check_platform_flag(given, *expanded, env, lint);
@@ -158,13 +159,15 @@ Result<std::vector<StageState*>> Lowering::sources_of(const Instruction& instruc
   if (const auto* copy = std::get_if<Copy>(&instruction.body); copy != nullptr && !copy->from.empty()) {
     KILN_ASSIGN_OR_RETURN(auto expanded, lexer_->expand_text(copy->from, EnvironmentList()));
     if (expanded != copy->from) {
-      return word_fault(copy->from,
-                        "variable expansion is not supported for --from, define a new stage with FROM using ARG from global "
-                        "scope as a workaround");
+      return word_fault(
+          copy->from,
+          "variable expansion is not supported for --from, define a new stage with FROM using ARG from global "
+          "scope as a workaround");
     }
     if (auto index = parse_integer(copy->from)) {
       if (*index < 0 || static_cast<std::size_t>(*index) >= stages_.size()) {
-        return word_fault(copy->from, fmt::format("invalid stage index {}; the file has stages 0 to {}", *index, stages_.size() - 1));
+        return word_fault(
+            copy->from, fmt::format("invalid stage index {}; the file has stages 0 to {}", *index, stages_.size() - 1));
       }
       out.push_back(stages_[static_cast<std::size_t>(*index)]);
     } else if (StageState* stage = stage_named(copy->from)) {

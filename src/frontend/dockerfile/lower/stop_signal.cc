@@ -15,9 +15,9 @@ namespace kiln::frontend::dockerfile {
 namespace {
 
 constexpr std::string_view kSignals[] = {
-    "ABRT", "ALRM", "BUS",  "CHLD", "CLD",  "CONT", "FPE",    "HUP",  "ILL",  "INT",  "IO",   "IOT",  "KILL", "PIPE",
-    "POLL", "PROF", "PWR",  "QUIT", "SEGV", "STKFLT", "STOP", "SYS",  "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG",
-    "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX",
+    "ABRT", "ALRM", "BUS",  "CHLD", "CLD",  "CONT", "FPE",    "HUP",    "ILL",  "INT",  "IO",    "IOT",
+    "KILL", "PIPE", "POLL", "PROF", "PWR",  "QUIT", "SEGV",   "STKFLT", "STOP", "SYS",  "TERM",  "TRAP",
+    "TSTP", "TTIN", "TTOU", "URG",  "USR1", "USR2", "VTALRM", "WINCH",  "XCPU", "XFSZ", "RTMIN", "RTMAX",
 };
 
 // RTMIN+1 … RTMIN+15 and RTMAX-14 … RTMAX-1.
@@ -45,7 +45,8 @@ std::string signal_hint(const std::string& text) {
 
 Status lower_stop_signal(StepContext& at, StopSignal& stop_signal) {
   if (!is_signal(stop_signal.signal)) {
-    return word_fault(stop_signal.signal, fmt::format("invalid signal: {}{}", stop_signal.signal, signal_hint(stop_signal.signal)));
+    return word_fault(stop_signal.signal,
+                      fmt::format("invalid signal: {}{}", stop_signal.signal, signal_hint(stop_signal.signal)));
   }
   at.stage.image.config.stop_signal = stop_signal.signal;
   add_history(at.stage, "STOPSIGNAL " + stop_signal.signal, Layer::kNone, Mark::kNone, at.lowering.epoch());

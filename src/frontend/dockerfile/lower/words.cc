@@ -32,7 +32,8 @@ std::vector<std::string> common_images() {
   std::vector<std::string> out;
   for (const char* name : {"alpine", "busybox", "centos", "debian", "golang", "ubuntu", "fedora"}) {
     const std::string plain(name);
-    out.insert(out.end(), {plain, "docker.io/library" + plain, plain + ":latest", "docker.io/library" + plain + ":latest"});
+    out.insert(out.end(),
+               {plain, "docker.io/library" + plain, plain + ":latest", "docker.io/library" + plain + ":latest"});
   }
   return out;
 }

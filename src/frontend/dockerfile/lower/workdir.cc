@@ -35,7 +35,8 @@ Status lower_workdir(StepContext& at, Workdir& workdir) {
     }
     const auto& env = stage.state.settings().env;
     const std::string command = shown_command(at.lowering.lexer(), at.instruction().code, StateEnvironment(env));
-    gb::Constraints constraints = gb::Constraints().on(*stage.platform).at(at.lowering.text(), graph_ranges(at.ranges()));
+    gb::Constraints constraints =
+        gb::Constraints().on(*stage.platform).at(at.lowering.text(), graph_ranges(at.ranges()));
     constraints.name(prefixed_name(stage, command, at.lowering.request().multi_platform, stage.platform, env));
     gb::FileSteps steps;
     steps.mkdir(dir, 0755, spec);

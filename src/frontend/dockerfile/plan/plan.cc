@@ -79,7 +79,8 @@ Affected BuildPlan::changed_by_file(std::string_view path) const {
   if (ignored.ok() && ignored->matches_or_parent(clean)) return {};
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const auto& reads = steps[i].reads;
-    if (std::any_of(reads.begin(), reads.end(), [&](const ContextUse& use) { return reads_path(use, clean); })) direct.push_back(i);
+    if (std::any_of(reads.begin(), reads.end(), [&](const ContextUse& use) { return reads_path(use, clean); }))
+      direct.push_back(i);
   }
   return with_those_behind(steps, std::move(direct));
 }
@@ -97,8 +98,8 @@ Affected BuildPlan::changed_to(const BuildPlan& other) const {
     changed[i] = nth >= twins.size() || twins[nth]->digest != steps[i].digest;
     if (!changed[i]) continue;
     const bool own = nth >= twins.size() || twins[nth]->keys != steps[i].keys;
-    const bool input_changed = std::any_of(steps[i].inputs.begin(), steps[i].inputs.end(),
-                                           [&](std::size_t input) { return changed[input]; });
+    const bool input_changed =
+        std::any_of(steps[i].inputs.begin(), steps[i].inputs.end(), [&](std::size_t input) { return changed[input]; });
     if (own || !input_changed) direct.push_back(i);
   }
   return with_those_behind(steps, std::move(direct));

@@ -31,16 +31,16 @@ struct ContextUse {
 };
 
 struct PlanStep {
-  std::string digest;   // of the vertex
-  std::string name;     // as progress shows it
+  std::string digest;  // of the vertex
+  std::string name;    // as progress shows it
   StepKind kind = StepKind::kRun;
-  int line = 0;         // in the build file; 0: a step of the frontend's own
-  std::optional<std::size_t> stage;  // absent: shared by stages (the context)
-  std::vector<std::size_t> inputs;   // steps, all earlier ones
-  std::vector<std::string> keys;     // what the cache key is made of, in words
-  std::vector<ContextUse> reads;     // of the build context
+  int line = 0;                         // in the build file; 0: a step of the frontend's own
+  std::optional<std::size_t> stage;     // absent: shared by stages (the context)
+  std::vector<std::size_t> inputs;      // steps, all earlier ones
+  std::vector<std::string> keys;        // what the cache key is made of, in words
+  std::vector<ContextUse> reads;        // of the build context
   std::vector<std::size_t> by_content;  // inputs that count by the files taken of them, not by how they were made
-  std::size_t wave = 0;     // how many steps must have ended one after another before it can start
+  std::size_t wave = 0;                 // how many steps must have ended one after another before it can start
 };
 
 struct PlanStage {
@@ -63,7 +63,7 @@ struct Affected {
 struct BuildPlan {
   std::string filename;
   std::vector<PlanStage> stages;
-  std::vector<PlanStep> steps;  // inputs before users
+  std::vector<PlanStep> steps;               // inputs before users
   std::vector<std::string> follow_paths;     // of the context that are wanted; empty: all
   std::vector<std::string> ignore_patterns;  // of the ignore file
   bool uses_context = false;

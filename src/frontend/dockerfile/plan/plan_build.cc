@@ -17,7 +17,6 @@
 namespace kiln::frontend::dockerfile {
 namespace {
 
-
 std::vector<std::string> string_list(const graph::SourceOp& source, const char* attribute) {
   std::vector<std::string> out;
   auto it = source.attrs.find(attribute);
@@ -67,7 +66,8 @@ class OpReader {
       key("names, modes and contents of the wanted files");
       return;
     }
-    const bool image = source.identifier.starts_with("docker-image://") || source.identifier.starts_with("oci-layout://");
+    const bool image =
+        source.identifier.starts_with("docker-image://") || source.identifier.starts_with("oci-layout://");
     step_.kind = image ? StepKind::kImage : StepKind::kRemote;
     key(source.identifier);
     if (image && vertex_.op.platform) key("platform " + vertex_.op.platform->str_full());
@@ -80,7 +80,8 @@ class OpReader {
     for (const std::string& entry : exec.meta.env) key("environment " + entry);
     if (!exec.meta.cwd.empty() && exec.meta.cwd != "/") key("directory " + exec.meta.cwd);
     if (!exec.meta.user.empty()) key("user " + exec.meta.user);
-    if (exec.network != graph::NetMode::kSandbox) key(exec.network == graph::NetMode::kHost ? "network host" : "network none");
+    if (exec.network != graph::NetMode::kSandbox)
+      key(exec.network == graph::NetMode::kHost ? "network host" : "network none");
     if (exec.security == graph::SecurityMode::kInsecure) key("security insecure");
     for (const auto& mount : exec.mounts) read_mount(mount);
   }
@@ -110,7 +111,8 @@ class OpReader {
     }
   }
   void operator()(const graph::MkfileAction& file) {
-    key(fmt::format("file {} of {} bytes, {}", quote(file.path), file.data.size(), Digest::of(file.data).str().substr(0, 19)));
+    key(fmt::format("file {} of {} bytes, {}", quote(file.path), file.data.size(),
+                    Digest::of(file.data).str().substr(0, 19)));
   }
   void operator()(const graph::MkdirAction& dir) { key("directory " + dir.path); }
   void operator()(const graph::RmAction& rm) { key("removal of " + rm.path); }
@@ -141,7 +143,9 @@ class OpReader {
       case graph::MountType::kSecret: key("secret at " + mount.dest + " (its value is not part of the key)"); return;
       case graph::MountType::kSsh: key("ssh agent at " + mount.dest); return;
       case graph::MountType::kTmpfs: key("empty memory at " + mount.dest); return;
-      case graph::MountType::kCache: key("cache directory at " + mount.dest + " (its content is not part of the key)"); return;
+      case graph::MountType::kCache:
+        key("cache directory at " + mount.dest + " (its content is not part of the key)");
+        return;
       case graph::MountType::kBind: break;
     }
     key(fmt::format("files at {}{}", mount.dest, mount.selector.empty() ? "" : " from " + mount.selector));
@@ -180,7 +184,8 @@ class PlanMaker {
     }
     OpReader reader(vertex, step, contexts, context_);
     std::visit([&](const auto& op) { reader(op); }, vertex.op.kind);
-    for (std::size_t input : reader.content_inputs()) step.by_content.push_back(index_.at(vertex.inputs[input].vertex->digest));
+    for (std::size_t input : reader.content_inputs())
+      step.by_content.push_back(index_.at(vertex.inputs[input].vertex->digest));
     place(step);
     if (const auto* source = std::get_if<graph::SourceOp>(&vertex.op.kind); step.kind == StepKind::kContext) {
       plan_.uses_context = true;

@@ -22,7 +22,10 @@ struct Question {
 // What describe tells; lint and conversion are known to those who use them.
 const std::vector<Question>& questions() {
   static const std::vector<Question> all = {
-      {"frontend.outline", "List all parameters current build target supports", {{"target", "Target build stage"}}, false},
+      {"frontend.outline",
+       "List all parameters current build target supports",
+       {{"target", "Target build stage"}},
+       false},
       {"frontend.targets", "List all targets current build supports", {}, false},
       {"frontend.subrequests.describe", "List available subrequest types", {}, true},
   };
@@ -76,7 +79,8 @@ Result<SolveResult> describe_requests() {
   json.begin_array();
   for (const auto& question : questions()) {
     write_question(json, question);
-    rows.push_back({std::string(question.name.substr(std::string_view("frontend.").size())), "1.0.0", std::string(question.description)});
+    rows.push_back({std::string(question.name.substr(std::string_view("frontend.").size())), "1.0.0",
+                    std::string(question.description)});
   }
   json.end_array();
   SolveResult out;

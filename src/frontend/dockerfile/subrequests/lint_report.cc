@@ -47,7 +47,8 @@ std::string excerpt(const graph::SourceInfo& info, const Ranges& ranges) {
     }
   }
   for (int line = first; line <= last; ++line) {
-    out += fmt::format(" {:3} | {} {}\n", line, covers(ranges, line) ? ">>>" : "   ", text[static_cast<std::size_t>(line - 1)]);
+    out += fmt::format(" {:3} | {} {}\n", line, covers(ranges, line) ? ">>>" : "   ",
+                       text[static_cast<std::size_t>(line - 1)]);
   }
   return out + "--------------------\n";
 }
@@ -126,9 +127,10 @@ std::string report_text(std::vector<Finding> findings, const graph::SourceInfo& 
 
 Result<SolveResult> lint_file(BuildRun& run, std::stop_token stop) {
   std::vector<Finding> findings;
-  LowerOptions options = run.lower_options(std::nullopt, [&](const LintRule& rule, const std::string& message, const Ranges& ranges) {
-    findings.push_back({&rule, message, ranges});
-  });
+  LowerOptions options =
+      run.lower_options(std::nullopt, [&](const LintRule& rule, const std::string& message, const Ranges& ranges) {
+        findings.push_back({&rule, message, ranges});
+      });
   if (run.request.target.empty()) options.reach = Reach::kAllStages;
   Lowering lowering(std::move(options));
   const Status status = lowering.run(stop).status();

@@ -82,7 +82,8 @@ class Outline {
   }
 
  private:
-  static void collect(const std::map<std::string, SessionInfo>& from, std::set<std::string>& known, std::vector<Session>& to) {
+  static void collect(const std::map<std::string, SessionInfo>& from, std::set<std::string>& known,
+                      std::vector<Session>& to) {
     for (const auto& [name, info] : from) {
       if (known.insert(name).second) to.push_back({name, info});
     }
