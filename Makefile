@@ -85,7 +85,7 @@ asan:
 	ctest --test-dir build/asan --output-on-failure -L integration $(AGAIN)
 
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS = definition dockerfile documents cache_config packet tar words http gateway
+FUZZ_TARGETS = definition dockerfile documents cache_config packet tar words http http2 gateway
 fuzz:
 	tools/install-deps lint
 	cmake --preset fuzz >/dev/null

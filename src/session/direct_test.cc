@@ -308,7 +308,9 @@ TEST(DirectCall, AnUnfinishedStreamIsNotTakenForAWholeOne) {
       auto sink = target.open_file(0, {}, {});
       ASSERT_TRUE(sink.ok()) << sink.status();
       ASSERT_TRUE((*sink)->write(std::string(3 << 20, 'x')).ok());
-      if (finishes) EXPECT_TRUE((*sink)->close().ok());
+      if (finishes) {
+        EXPECT_TRUE((*sink)->close().ok());
+      }
     }
     client->close();
     EXPECT_EQ(closed, finishes);

@@ -1,5 +1,5 @@
-// Runs a fuzz target without libFuzzer: over every file of a corpus, and, when asked, over mutations
-// of them. What crashes is written to crash-input in the working directory.
+// Runs a fuzz target without libFuzzer: over every file of a corpus (a folder, or one input), and, when asked, over
+// mutations of them. What crashes is written to crash-input in the working directory.
 //
 //   kiln_fuzz_X CORPUS                      each file once
 //   kiln_fuzz_X --seconds N [--seed S] CORPUS   then mutations for N seconds
@@ -38,6 +38,18 @@ void run(std::string input) {
   LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(current.data()), current.size());
 }
 
+// A file, or all files of a folder.
+void read_inputs(const std::filesystem::path& place, std::vector<std::string>& into) {
+  if (std::filesystem::is_directory(place)) {
+    for (const auto& file : std::filesystem::recursive_directory_iterator(place)) {
+      if (file.is_regular_file()) read_inputs(file.path(), into);
+    }
+    return;
+  }
+  std::ifstream in(place, std::ios::binary);
+  if (in) into.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
+}
+
 // A few small changes: bytes flipped, set to edges, cut, repeated, or taken from another input.
 std::string mutate(std::string text, const std::string& other, std::mt19937_64& random) {
   auto below = [&](std::size_t n) { return n == 0 ? 0 : static_cast<std::size_t>(random() % n); };
@@ -74,11 +86,7 @@ int main(int count, char** words) {
     } else if (word == "--seed" && i + 1 < count) {
       seed = std::strtoull(words[++i], nullptr, 10);
     } else {
-      for (const auto& file : std::filesystem::recursive_directory_iterator(word)) {
-        if (!file.is_regular_file()) continue;
-        std::ifstream in(file.path(), std::ios::binary);
-        corpus.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
-      }
+      read_inputs(word, corpus);
     }
   }
   if (corpus.empty()) {

@@ -17,8 +17,6 @@ namespace gb = graph::build;
 
 namespace {
 
-Status invalid(std::string_view text) { return user_error(Code::kInvalidArgument, text); }
-
 bool has_wildcards(std::string_view path) {
   for (std::size_t i = 0; i < path.size(); ++i) {
     if (path[i] == '\\') {
