@@ -166,9 +166,10 @@ Status History::State::erase(const std::string& ref) {
 
 Result<std::vector<Event>> History::State::ended(const std::string& ref) {
   std::vector<Event> out;
-  KILN_ASSIGN_OR_RETURN(db::Statement row,
-                        db->prepare("SELECT ref, bytes FROM record WHERE ?1 = '' OR ref = ?1 ORDER BY completed"));
-  KILN_RETURN_IF_ERROR(row.bind(ref));
+  // Two statements: one that serves both reads the whole table for a single record.
+  KILN_ASSIGN_OR_RETURN(db::Statement row, db->prepare(ref.empty() ? "SELECT ref, bytes FROM record ORDER BY completed"
+                                                                   : "SELECT ref, bytes FROM record WHERE ref = ?1"));
+  if (!ref.empty()) KILN_RETURN_IF_ERROR(row.bind(ref));
   while (true) {
     KILN_ASSIGN_OR_RETURN(bool found, row.step());
     if (!found) return out;
