@@ -9,8 +9,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <list>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <vector>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -22,7 +25,9 @@ namespace kiln::daemon {
 namespace {
 
 constexpr std::size_t kRequestBytesMax = 16 * 1024;
-constexpr int kPatienceMs = 5'000;
+constexpr int kPatienceMs = 5'000;  // without a byte
+constexpr std::size_t kVisitsMax = 64;
+using SteadyTime = std::chrono::steady_clock::time_point;
 
 std::string answer_text(int code, std::string_view reason, std::string_view type, std::string_view body) {
   return fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}", code,
@@ -60,29 +65,46 @@ std::string answer_to(std::string_view request, const DebugPages& pages) {
   return answer_text(404, "Not Found", kText, "no such page; see /debug/\n");
 }
 
-// Up to the empty line that ends the head; nothing when it does not come in time.
-std::string read_head(int fd) {
-  std::string head;
-  char buffer[4096];
-  while (head.size() < kRequestBytesMax && head.find("\r\n\r\n") == std::string::npos) {
-    pollfd waiting{fd, POLLIN, 0};
-    if (::poll(&waiting, 1, kPatienceMs) <= 0) return "";
-    const ssize_t got = ::recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
-    if (got <= 0) return "";
-    head.append(buffer, static_cast<std::size_t>(got));
-  }
-  return head;
-}
+// One client, from its first byte to the last of its answer. Never blocks: whoever reads slowly keeps nobody
+// else from the pages.
+class Visit {
+ public:
+  explicit Visit(host::Fd socket) : socket_(std::move(socket)) {}
 
-void write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    pollfd waiting{fd, POLLOUT, 0};
-    if (::poll(&waiting, 1, kPatienceMs) <= 0) return;
-    const ssize_t put = ::send(fd, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (put <= 0) return;
-    text.remove_prefix(static_cast<std::size_t>(put));
+  pollfd waits_for() const { return {socket_.get(), static_cast<short>(answer_.empty() ? POLLIN : POLLOUT), 0}; }
+  bool is_late(SteadyTime now) const { return now > moved_ + std::chrono::milliseconds(kPatienceMs); }
+
+  // The socket is ready. False when the visit is over.
+  bool go_on(const DebugPages& pages, SteadyTime now) {
+    moved_ = now;
+    return answer_.empty() ? read_head(pages) : write_answer();
   }
-}
+
+ private:
+  // Up to the empty line that ends the head.
+  bool read_head(const DebugPages& pages) {
+    char buffer[4096];
+    const ssize_t got = ::recv(socket_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+    if (got <= 0) return got < 0 && (errno == EAGAIN || errno == EINTR);
+    head_.append(buffer, static_cast<std::size_t>(got));
+    if (head_.find("\r\n\r\n") == std::string::npos && head_.size() < kRequestBytesMax) return true;
+    answer_ = answer_to(head_, pages);
+    return write_answer();
+  }
+
+  bool write_answer() {
+    const ssize_t put =
+        ::send(socket_.get(), answer_.data() + sent_, answer_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (put < 0) return errno == EAGAIN || errno == EINTR;
+    sent_ += static_cast<std::size_t>(put);
+    return sent_ < answer_.size();
+  }
+
+  host::Fd socket_;
+  SteadyTime moved_ = std::chrono::steady_clock::now();
+  std::string head_, answer_;
+  std::size_t sent_ = 0;
+};
 
 std::string vars_json() {
   const ProcessFacts facts = process_facts();
@@ -113,15 +135,25 @@ struct DebugServer::State {
 };
 
 void DebugServer::State::serve() {
+  std::list<Visit> visits;
   while (true) {
-    pollfd waiting[] = {{wake.get(), POLLIN, 0}, {listener.fd.get(), POLLIN, 0}};
-    if (::poll(waiting, 2, -1) < 0 && errno != EINTR) return;
+    std::vector<pollfd> waiting = {{wake.get(), POLLIN, 0}};
+    waiting.push_back({visits.size() < kVisitsMax ? listener.fd.get() : -1, POLLIN, 0});
+    for (const Visit& visit : visits) waiting.push_back(visit.waits_for());
+    if (::poll(waiting.data(), waiting.size(), visits.empty() ? -1 : kPatienceMs / 5) < 0) {
+      if (errno == EINTR) continue;
+      return;
+    }
     if (waiting[0].revents != 0) return;
+    const SteadyTime now = std::chrono::steady_clock::now();
+    auto ready = waiting.begin() + 2;
+    for (auto visit = visits.begin(); visit != visits.end();) {
+      const bool stays = (ready++)->revents != 0 ? visit->go_on(pages, now) : !visit->is_late(now);
+      visit = stays ? std::next(visit) : visits.erase(visit);
+    }
     if (waiting[1].revents == 0) continue;
     host::Fd connection(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!connection.valid()) continue;
-    const std::string request = read_head(connection.get());
-    if (!request.empty()) write_all(connection.get(), answer_to(request, pages));
+    if (connection.valid()) visits.emplace_back(std::move(connection));
   }
 }
 

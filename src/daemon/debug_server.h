@@ -30,7 +30,7 @@ struct DebugPage {
 // By path. Makers are called by one thread at a time and must be quick.
 using DebugPages = std::map<std::string, DebugPage>;
 
-// One thread, one connection at a time.
+// One thread, many connections: a client that reads slowly keeps nobody else waiting.
 class DebugServer {
  public:
   // `address`: host:port, tcp://host:port or unix:///path.

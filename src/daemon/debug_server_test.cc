@@ -25,12 +25,16 @@ class DebugServerTest : public testing::Test {
     pages["/metrics"] = {.content_type = "text/plain; version=0.0.4", .make = [] { return std::string("one 1\n"); }};
     server_ = DebugServer::start("unix://" + path_, std::move(pages)).value();
   }
-  std::string ask(const std::string& request) {
+  host::Fd connect() {
     host::Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
-    if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return "no connection";
+    if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return {};
+    return fd;
+  }
+  std::string ask(const std::string& request) {
+    host::Fd fd = connect();
     (void)!::write(fd.get(), request.data(), request.size());
     ::shutdown(fd.get(), SHUT_WR);
     return host::read_to_end(fd.get(), 1 << 20).value_or("");
@@ -62,6 +66,15 @@ TEST_F(DebugServerTest, AClientThatSaysNothingOrTooMuchIsLeft) {
   EXPECT_THAT(ask("\r\n\r\n"), StartsWith("HTTP/1.1 400 "));
   (void)ask(std::string(100'000, 'x'));
   EXPECT_THAT(ask("GET /healthz HTTP/1.1\r\n\r\n"), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_F(DebugServerTest, AClientThatTakesItsTimeKeepsNobodyWaiting) {
+  host::Fd slow = connect();
+  ASSERT_EQ(::send(slow.get(), "GET /me", 7, 0), 7);
+  EXPECT_THAT(ask("GET /healthz HTTP/1.1\r\n\r\n"), StartsWith("HTTP/1.1 200 "));
+  // It was not given up for that.
+  ASSERT_EQ(::send(slow.get(), "trics HTTP/1.1\r\n\r\n", 18, MSG_NOSIGNAL), 18);
+  EXPECT_THAT(host::read_to_end(slow.get(), 1 << 20).value_or(""), HasSubstr("\r\n\r\none 1\n"));
 }
 
 }  // namespace
