@@ -128,6 +128,12 @@ Status ImagePush::send_manifests(const Contents& contents, const Descriptor& roo
   return ok();
 }
 
+Status ImagePush::send(const Contents& contents, const Descriptor& root, const Reference& ref,
+                       const registry::Access& access, ResultBlobs& blobs, ExportContext& context) {
+  KILN_RETURN_IF_ERROR(send_blobs(contents, ref, access, blobs, context));
+  return send_manifests(contents, root, ref, access, context);
+}
+
 Status ImagePush::finish(const Descriptor& root, ResultBlobs& blobs, ExportContext& context) {
   if (!ports_.registry) return engine_error("no registry client to push with");
   KILN_ASSIGN_OR_RETURN(Reference ref, target());
@@ -136,10 +142,16 @@ Status ImagePush::finish(const Descriptor& root, ResultBlobs& blobs, ExportConte
   Contents contents;
   std::set<Digest> seen;
   KILN_RETURN_IF_ERROR(contents.collect(root, blobs, context.stop, seen));
-  const registry::Standing& before = standing(options_.by_digest ? ref.with_digest(root.digest) : ref, to);
-  KILN_RETURN_IF_ERROR(send_blobs(contents, ref, to, blobs, context));
-  KILN_RETURN_IF_ERROR(send_manifests(contents, root, ref, to, context));
-  registry::Standing pushed{root.digest, {}, before.manifest.empty() ? begun_ : before.seen};
+  standing(options_.by_digest ? ref.with_digest(root.digest) : ref, to);
+  Status sent = send(contents, root, ref, to, blobs, context);
+  if (get_detail(sent, registry::kMissingBlobsDetail)) {
+    // What the registry was believed to have, it has not: each blob is asked for.
+    standing_ = registry::Standing();
+    sent_.clear();
+    sent = send(contents, root, ref, to, blobs, context);
+  }
+  KILN_RETURN_IF_ERROR(sent);
+  registry::Standing pushed{root.digest, {}, standing_->manifest.empty() ? begun_ : standing_->seen};
   for (const auto& blob : contents.blobs) pushed.blobs.insert(blob.digest);
   ports_.registry->remember_push(ref, to, std::move(pushed));
   return ok();

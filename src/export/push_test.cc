@@ -1,5 +1,5 @@
 // Layers go to a registry while later ones are made, each once; the same push again asks one question; what
-// failed ahead of the image is told by the push, not twice tried.
+// failed ahead of the image is told by the push, not twice tried; what a registry lost is sent again.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -60,11 +60,13 @@ class PushTest : public testing::Test {
         if (manifest_.empty()) return {.status = 404};
         return {.status = 200, .headers = {{"Docker-Content-Digest", Digest::of(manifest_).str()}}};
       }
-      manifest_ = request.body_text;
-      auto parsed = content::parse_manifest(manifest_);
+      auto parsed = content::parse_manifest(request.body_text);
       EXPECT_TRUE(parsed.ok());
-      for (const auto& layer : parsed->layers) EXPECT_TRUE(held_.contains(layer.digest.str()));
-      return {.status = held_.contains(parsed->config.digest.str()) ? 201 : 400};
+      bool whole = held_.contains(parsed->config.digest.str());
+      for (const auto& layer : parsed->layers) whole &= held_.contains(layer.digest.str());
+      if (!whole || forgets_) return {.status = 400, .body = R"({"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]})"};
+      manifest_ = request.body_text;
+      return {.status = 201};
     }
     if (request.method == "HEAD") return {.status = held_.contains(path.substr(path.rfind('/') + 1)) ? 200 : 404};
     Digest digest = Digest::of(request.body_text);
@@ -84,6 +86,7 @@ class PushTest : public testing::Test {
   registry::ScriptedTransport http_{[this](const Request& request) { return answer(request); }};
   registry::Registry registry_{http_, {.concurrency = 4, .backoff = {}}};
   bool refuses_ = false;
+  bool forgets_ = false;
   std::string manifest_;
   std::map<std::string, int> held_;
 
@@ -125,6 +128,20 @@ TEST_F(PushTest, SendsOnlyWhatIsNewAfterAChange) {
   ASSERT_TRUE(pushed.ok()) << pushed;
   // What stands there; the layer and the config by three questions each; the manifest.
   EXPECT_EQ(http_.lines().size(), before + 1 + 2 * 3 + 1);
+}
+
+TEST_F(PushTest, SendsEverythingAgainWhenTheRegistryLostABlobMeanwhile) {
+  ASSERT_TRUE(push("registry.example/app:1").ok());
+  held_.erase(held_.begin());
+  result_.tree = with_file(result_.tree, "new", "new");
+  Status pushed = push("registry.example/app:1");
+  ASSERT_TRUE(pushed.ok()) << pushed;
+  EXPECT_EQ(http_.lines().back(), "PUT https://registry.example/v2/app/manifests/1");
+  // What a push cannot mend is told.
+  forgets_ = true;
+  result_.tree = with_file(result_.tree, "newer", "newer");
+  pushed = push("registry.example/app:1");
+  EXPECT_NE(message_of(pushed).find("manifest_blob_unknown"), std::string::npos) << pushed;
 }
 
 TEST_F(PushTest, TellsWhatFailedAheadOfTheImage) {

@@ -126,7 +126,12 @@ void Registry::remember_push(const Reference& ref, const Access& access, Standin
 
 Status Registry::push_manifest(const Reference& ref, const content::Descriptor& descriptor, std::string_view bytes,
                                const Access& access) {
-  return registry::push_manifest(state_->exchange, ref, descriptor, bytes, with_credentials(access));
+  Status pushed = registry::push_manifest(state_->exchange, ref, descriptor, bytes, with_credentials(access));
+  if (get_detail(pushed, kMissingBlobsDetail)) {
+    Result<Endpoint> at = state_->exchange.hosts().for_push(ref, access.insecure);
+    if (at.ok()) state_->pushes.forget(repository_of(*at, ref));
+  }
+  return pushed;
 }
 
 std::shared_ptr<content::BlobProvider> Registry::provider(const Reference& ref, const Access& access) {

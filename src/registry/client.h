@@ -77,6 +77,10 @@ struct PushSeries {
   std::atomic<int> missing_in_a_row = 0;
 };
 
+// Detail of a refused manifest: the registry has not all that it names. What was believed to stand there is
+// forgotten by then, so that the push can be begun anew, once.
+inline constexpr std::string_view kMissingBlobsDetail = "kiln/registry-misses-blobs";
+
 // A manifest that this client pushed to a repository, and what it saw there of what the manifest names.
 struct Standing {
   Digest manifest;         // empty: nothing is known
@@ -125,7 +129,8 @@ class Registry {
   // After a push: `pushed.seen` is when it began, or older if blobs were left out because of a Standing.
   void remember_push(const Reference& ref, const Access& access, Standing pushed);
 
-  // By the tag of `ref` when it has one, else by digest. What it refers to must be there already.
+  // By the tag of `ref` when it has one, else by digest. What it refers to must be there already, else
+  // kMissingBlobsDetail.
   Status push_manifest(const Reference& ref, const content::Descriptor& descriptor, std::string_view bytes,
                        const Access& access);
 

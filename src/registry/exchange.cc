@@ -40,21 +40,27 @@ std::string_view reason(int status) {
   }
 }
 
+struct ServerErrors {
+  std::string codes;    // "MANIFEST_UNKNOWN", separated by commas
+  std::string message;  // the same with words
+};
+
 // {"errors":[{"code":…,"message":…}]}; distribution-spec, section Error Codes.
-std::string server_message(std::string_view body) {
+ServerErrors server_errors(std::string_view body) {
   auto json = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("errors") || !json["errors"].is_array()) return {};
-  std::vector<std::string> messages;
+  std::vector<std::string> codes, messages;
   for (const auto& item : json["errors"]) {
     if (!item.is_object()) continue;
     auto text = [&](const char* name) {
       return item.contains(name) && item[name].is_string() ? item[name].get<std::string>() : std::string();
     };
-    std::string code = to_lower(text("code"));
+    codes.push_back(text("code"));
+    std::string code = to_lower(codes.back());
     std::string message = text("message");
     messages.push_back(message.empty() ? code : code + ": " + message);
   }
-  return join(messages, ", ");
+  return {join(codes, ","), join(messages, ", ")};
 }
 
 }  // namespace
@@ -150,17 +156,22 @@ Result<std::unique_ptr<Response>> Exchange::send_once(Endpoint& at, const Questi
 
 Status Exchange::refusal(const Question& question, Response& response, std::string_view object) {
   Result<std::string> body = read_all(response, kErrorBodyMax);
-  std::string message = body.ok() ? server_message(*body) : std::string();
-  int status = response.status;
-  if (status == 404) return peer_error(Code::kNotFound, fmt::format("{}: not found", object));
-  std::string text = fmt::format("unexpected status from {} request to {}: {} {}", question.method, response.url,
-                                 status, reason(status));
-  if (!message.empty()) text += ": " + message;
-  Code code = Code::kFailedPrecondition;
+  const ServerErrors told = body.ok() ? server_errors(*body) : ServerErrors();
+  const int status = response.status;
+  std::string text = fmt::format("{}: not found", object);
+  Code code = Code::kNotFound;
+  if (status != 404) {
+    text = fmt::format("unexpected status from {} request to {}: {} {}", question.method, response.url, status,
+                       reason(status));
+    if (!told.message.empty()) text += ": " + told.message;
+    code = Code::kFailedPrecondition;
+  }
   if (status == 401) code = Code::kUnauthenticated;
   if (status == 403) code = Code::kPermissionDenied;
   if (busy(status)) code = Code::kUnavailable;
-  return peer_error(code, text);
+  Status out = peer_error(code, text);
+  if (!told.codes.empty()) set_detail(out, kErrorCodesDetail, told.codes);
+  return out;
 }
 
 }  // namespace kiln::registry

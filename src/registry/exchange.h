@@ -14,6 +14,9 @@
 
 namespace kiln::registry {
 
+// Payload of a refusal: what the registry calls it, "MANIFEST_BLOB_UNKNOWN", separated by commas.
+inline constexpr std::string_view kErrorCodesDetail = "kiln.registry.codes";
+
 struct Question {
   std::string method = "GET";
   std::string rest;  // below /v2/: "library/busybox/manifests/latest"
@@ -50,7 +53,8 @@ class Exchange {
   // its scheme (plain HTTP after a failed TLS).
   Result<Answer> ask(Endpoint& at, const Question& question, const Access& access);
 
-  // What the refusal means, from status and body; reads the body. `object` is what was asked for.
+  // What the refusal means, from status and body; reads the body. `object` is what was asked for. The codes
+  // in the body are its kErrorCodesDetail.
   Status refusal(const Question& question, Response& response, std::string_view object);
 
   // Waits before try number `attempt` (0-based); false when there are no more tries.

@@ -127,7 +127,10 @@ Status push_manifest(Exchange& exchange, const Reference& ref, const content::De
   KILN_ASSIGN_OR_RETURN(Answer answer, exchange.ask(at, question, access));
   Response& response = *answer.response;
   if (response.status != 200 && response.status != 201 && response.status != 204) {
-    return exchange.refusal(question, response, ref.str());
+    Status refused = exchange.refusal(question, response, ref.str());
+    const std::string codes = get_detail(refused, kErrorCodesDetail).value_or("");
+    if (codes.find("BLOB_UNKNOWN") != std::string::npos) set_detail(refused, kMissingBlobsDetail, "1");
+    return refused;
   }
   std::string_view told = trim(response.headers.get("Docker-Content-Digest"));
   if (!told.empty() && told != descriptor.digest.str()) {

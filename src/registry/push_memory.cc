@@ -30,6 +30,11 @@ void PushMemory::forget(const std::string& repository, const Digest& blob) {
   });
 }
 
+void PushMemory::forget(const std::string& repository) {
+  std::lock_guard guard(mutex_);
+  std::erase_if(entries_, [&](const Entry& entry) { return entry.repository == repository; });
+}
+
 bool PushMemory::knows(const std::string& repository) {
   std::lock_guard guard(mutex_);
   for (const Entry& entry : entries_) {

@@ -30,6 +30,8 @@ class PushMemory {
   Standing find(const std::string& repository, const Digest& manifest);
   // The repository has lost a blob: what is known of pushes with it is worth nothing.
   void forget(const std::string& repository, const Digest& blob);
+  // The repository is not what it was: everything about it.
+  void forget(const std::string& repository);
 
  private:
   struct Entry {

@@ -56,6 +56,8 @@ TEST(PushMemory, ForgetsPushesWhoseBlobsGotLost) {
   memory.forget("r/a", digest_of(3));
   EXPECT_FALSE(memory.knows("r/a"));
   EXPECT_TRUE(memory.knows("r/b"));
+  memory.forget("r/b");
+  EXPECT_FALSE(memory.knows("r/b"));
 }
 
 class Push : public testing::Test {

@@ -34,9 +34,10 @@ storage: {filesystem: {rootdirectory: $work/registry}}
 http: {addr: "127.0.0.1:0"}
 R
   docker-registry serve "$work/registry.yml" > "$work/registry.log" 2>&1 & pids+=($!)
+  registry_pid=$!
   local port=
   for _ in $(seq 200); do
-    port=$(ss -Hltnp | grep "pid=$!," | grep -o '127.0.0.1:[0-9]*' | head -1 | cut -d: -f2 || true)
+    port=$(ss -Hltnp | grep "pid=$registry_pid," | grep -o '127.0.0.1:[0-9]*' | head -1 | cut -d: -f2 || true)
     [[ $port ]] && break
     sleep 0.05
   done

@@ -47,6 +47,8 @@ class ImagePush {
   registry::Access access(ExportContext& context) const;
   // What a push of a moment ago left at the reference; asked once.
   const registry::Standing& standing(const Reference& ref, const registry::Access& access);
+  Status send(const Contents& contents, const content::Descriptor& root, const Reference& ref,
+              const registry::Access& access, ResultBlobs& blobs, ExportContext& context);
   Status send_blobs(const Contents& contents, const Reference& ref, const registry::Access& access, ResultBlobs& blobs,
                     ExportContext& context);
   Status send_manifests(const Contents& contents, const content::Descriptor& root, const Reference& ref,
