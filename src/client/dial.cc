@@ -10,6 +10,11 @@
 #include <sys/un.h>
 
 #include <cerrno>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
 
 #include "base/text.h"
 #include "http2/socket_carrier.h"
@@ -42,6 +47,53 @@ Result<host::Fd> connect_unix(const std::string& path, const Patience& patience)
   return unavailable(message_of(errno_error(*errno_of(fd.status()), fmt::format("connect to '{}'", path))));
 }
 
+using Addresses = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
+
+// What a name stands for. The system's resolver cannot be told to stop, so it runs on a thread that is left to
+// itself when nobody waits any more.
+struct Lookup {
+  std::string host, port;
+  std::mutex mutex;
+  std::condition_variable_any answered;
+  std::optional<int> error;
+  Addresses found{nullptr, ::freeaddrinfo};
+
+  int ask(int flags, Addresses& into) const {
+    addrinfo hints{}, *list = nullptr;
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = flags;
+    const int code = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &list);
+    into.reset(code == 0 ? list : nullptr);
+    return code;
+  }
+};
+
+Result<Addresses> addresses_of(const std::string& host, const std::string& port, const Patience& patience) {
+  auto lookup = std::make_shared<Lookup>();
+  lookup->host = host.empty() ? "localhost" : host;
+  lookup->port = port;
+  if (lookup->ask(AI_NUMERICHOST, lookup->found) == 0) return std::move(lookup->found);
+  std::thread([lookup] {
+    Addresses found{nullptr, ::freeaddrinfo};
+    const int error = lookup->ask(0, found);
+    std::lock_guard lock(lookup->mutex);
+    lookup->found = std::move(found);
+    lookup->error = error;
+    lookup->answered.notify_all();
+  }).detach();
+  std::unique_lock lock(lookup->mutex);
+  const auto answered = [&] { return lookup->error.has_value(); };
+  const bool in_time = patience.until == http2::kForever
+                           ? lookup->answered.wait(lock, patience.stop, answered)
+                           : lookup->answered.wait_until(lock, patience.stop, patience.until, answered);
+  if (patience.stop.stop_requested()) return cancelled();
+  if (!in_time) return unavailable(fmt::format("no address of '{}' in time", host));
+  if (*lookup->error != 0) {
+    return unavailable(fmt::format("no address of '{}': {}", host, ::gai_strerror(*lookup->error)));
+  }
+  return std::move(lookup->found);
+}
+
 // "host:port", "[::1]:port"; a port alone is this machine's.
 Result<host::Fd> connect_tcp(std::string_view place, const Patience& patience) {
   const std::size_t colon = place.rfind(':');
@@ -50,14 +102,9 @@ Result<host::Fd> connect_tcp(std::string_view place, const Patience& patience) {
   }
   std::string host(place.substr(0, colon)), port(place.substr(colon + 1));
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  addrinfo hints{}, *found = nullptr;
-  hints.ai_socktype = SOCK_STREAM;
-  if (int error = ::getaddrinfo(host.empty() ? "localhost" : host.c_str(), port.c_str(), &hints, &found); error != 0) {
-    return unavailable(fmt::format("no address of '{}': {}", host, ::gai_strerror(error)));
-  }
-  std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owned(found, ::freeaddrinfo);
+  KILN_ASSIGN_OR_RETURN(const Addresses found, addresses_of(host, port, patience));
   Status last = unavailable("no address");
-  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+  for (const addrinfo* one = found.get(); one != nullptr; one = one->ai_next) {
     auto fd = connect_socket(one->ai_family, one->ai_addr, one->ai_addrlen, patience);
     if (fd.ok()) {
       const int on = 1;
