@@ -28,8 +28,15 @@ namespace gateway = moby::buildkit::v1::frontend;
 Status fault(std::string message) { return user_error(Code::kInvalidArgument, message); }
 
 // What remains to be done with directories once the build is through.
+// A directory that takes a cache.
+struct CacheLayout {
+  std::string tag;
+  std::mutex mutex;
+  Digest last;  // the blob that was written last: of a cache, its manifest
+};
+
 struct Aftermath {
-  std::map<std::string, std::string> cache_tags;  // directory → tag
+  std::map<std::string, std::shared_ptr<CacheLayout>> cache_layouts;  // by directory
   std::vector<std::string> cache_resets;
   std::vector<std::string> image_layouts;
 };
@@ -136,9 +143,14 @@ class Preparation {
       if (cache.type == "local") {
         std::string dir = attribute(cache.attributes, "dest");
         if (dir.empty()) return fault("local cache exporter requires dest");
-        KILN_ASSIGN_OR_RETURN(offers.contents["local:" + dir], open_layout(dir, Make::kYes));
+        std::shared_ptr<CacheLayout> layout = aftermath.cache_layouts[dir] = std::make_shared<CacheLayout>();
         std::string tag = attribute(cache.attributes, "tag");
-        aftermath.cache_tags[dir] = tag.empty() ? "latest" : tag;
+        layout->tag = tag.empty() ? "latest" : tag;
+        const auto committed = [layout](const content::BlobInfo& blob) {
+          std::lock_guard lock(layout->mutex);
+          layout->last = blob.digest;
+        };
+        KILN_ASSIGN_OR_RETURN(offers.contents["local:" + dir], open_layout(dir, Make::kYes, committed));
         if (parse_bool(attribute(cache.attributes, "reset")).value_or(false)) aftermath.cache_resets.push_back(dir);
       }
       add_cache(*solve.mutable_cache()->add_exports(), cache.type, cache.attributes);
@@ -317,11 +329,24 @@ Status solve_subrequest(const Connection& connection, control::SolveRequest requ
   return solved;
 }
 
+// A build tells one manifest, however many caches it exported: each directory names the one that it was given.
+Status name_cache(const std::string& dir, CacheLayout& layout, const content::Descriptor& told) {
+  std::lock_guard lock(layout.mutex);
+  KILN_ASSIGN_OR_RETURN(std::optional<content::Descriptor> manifest, describe_manifest(dir, told.digest));
+  if (manifest) {
+    manifest = told;
+  } else if (!layout.last.empty()) {
+    KILN_ASSIGN_OR_RETURN(manifest, describe_manifest(dir, layout.last));
+  }
+  if (!manifest) return ok();  // nothing new: it names what it held before
+  return add_to_index(dir, *manifest, {{layout.tag, NameKind::kTag}});
+}
+
 Status finish(const Aftermath& aftermath, const Attributes& response) {
   if (std::string manifest = attribute(response, "cache.manifest"); !manifest.empty()) {
     KILN_ASSIGN_OR_RETURN(content::Descriptor descriptor, content::parse_descriptor(manifest));
-    for (const auto& [dir, tag] : aftermath.cache_tags)
-      KILN_RETURN_IF_ERROR(add_to_index(dir, descriptor, {{tag, NameKind::kTag}}));
+    for (const auto& [dir, layout] : aftermath.cache_layouts)
+      KILN_RETURN_IF_ERROR(name_cache(dir, *layout, descriptor));
   }
   std::optional<std::string> image = content::base64_decode(attribute(response, "containerimage.descriptor"));
   if (image && !image->empty()) {

@@ -14,26 +14,31 @@ namespace kiln::client {
 namespace {
 
 constexpr std::string_view kNameAnnotation = "io.containerd.image.name";
+constexpr std::int64_t kManifestBytesMax = 4 << 20;
 constexpr std::string_view kRefAnnotation = "org.opencontainers.image.ref.name";
 
 // A layout has no place for labels; what a daemon attaches to a blob is dropped.
 class UnlabeledWriter final : public content::BlobWriter {
  public:
-  explicit UnlabeledWriter(std::unique_ptr<content::BlobWriter> inner) : inner_(std::move(inner)) {}
+  UnlabeledWriter(std::unique_ptr<content::BlobWriter> inner, Committed committed)
+      : inner_(std::move(inner)), committed_(std::move(committed)) {}
   Status write(std::string_view bytes) override { return inner_->write(bytes); }
   std::int64_t written() const override { return inner_->written(); }
   Result<content::BlobInfo> commit(const content::CommitOptions& options) override {
-    return inner_->commit({.digest = options.digest, .size = options.size, .labels = {}});
+    Result<content::BlobInfo> blob = inner_->commit({.digest = options.digest, .size = options.size, .labels = {}});
+    if (blob.ok() && committed_) committed_(*blob);
+    return blob;
   }
 
  private:
   std::unique_ptr<content::BlobWriter> inner_;
+  Committed committed_;
 };
 
 class UnlabeledStore final : public content::BlobStore {
  public:
-  UnlabeledStore(std::unique_ptr<content::BlobStore> inner, std::string dir)
-      : inner_(std::move(inner)), dir_(std::move(dir)) {}
+  UnlabeledStore(std::unique_ptr<content::BlobStore> inner, std::string dir, Committed committed)
+      : inner_(std::move(inner)), dir_(std::move(dir)), committed_(std::move(committed)) {}
   ~UnlabeledStore() override {
     inner_.reset();
     // What holds nothing goes.
@@ -47,7 +52,7 @@ class UnlabeledStore final : public content::BlobStore {
   }
   Result<std::unique_ptr<content::BlobWriter>> ingest(std::string_view algorithm) override {
     KILN_ASSIGN_OR_RETURN(std::unique_ptr<content::BlobWriter> writer, inner_->ingest(algorithm));
-    return std::make_unique<UnlabeledWriter>(std::move(writer));
+    return std::make_unique<UnlabeledWriter>(std::move(writer), committed_);
   }
   Status remove(const Digest& digest) override { return inner_->remove(digest); }
   Status walk(const std::function<Status(const content::BlobInfo&)>& visit) override { return inner_->walk(visit); }
@@ -56,6 +61,7 @@ class UnlabeledStore final : public content::BlobStore {
  private:
   std::unique_ptr<content::BlobStore> inner_;
   std::string dir_;
+  Committed committed_;
 };
 
 // Holds the lock file while it lives.
@@ -118,14 +124,34 @@ Status reach(content::BlobStore& store, const content::Descriptor& descriptor, s
 
 }  // namespace
 
-Result<std::shared_ptr<content::BlobStore>> open_layout(const std::string& dir, Make make) {
+Result<std::shared_ptr<content::BlobStore>> open_layout(const std::string& dir, Make make, Committed committed) {
   if (make == Make::kYes) {
     KILN_RETURN_IF_ERROR(host::make_dirs(dir));
   } else if (!host::exists(dir)) {
     return user_error(Code::kNotFound, fmt::format("directory '{}' does not exist", dir));
   }
   KILN_ASSIGN_OR_RETURN(std::unique_ptr<content::FileBlobStore> store, content::FileBlobStore::open(dir));
-  return std::make_shared<UnlabeledStore>(std::move(store), dir);
+  return std::make_shared<UnlabeledStore>(std::move(store), dir, std::move(committed));
+}
+
+Result<std::optional<content::Descriptor>> describe_manifest(const std::string& dir, const Digest& digest) {
+  std::optional<content::Descriptor> out;
+  KILN_ASSIGN_OR_RETURN(std::unique_ptr<content::FileBlobStore> store, content::FileBlobStore::open(dir));
+  KILN_ASSIGN_OR_RETURN(std::optional<content::BlobInfo> there, store->info(digest));
+  if (!there || there->size > kManifestBytesMax) return out;
+  KILN_ASSIGN_OR_RETURN(std::string text, content::read_blob(*store, digest));
+  content::Descriptor found;
+  found.digest = digest;
+  found.size = there->size;
+  if (auto manifest = content::parse_manifest(text); manifest.ok() && !manifest->config.digest.empty()) {
+    found.media_type = manifest->media_type;
+  } else if (auto index = content::parse_index(text); index.ok() && !index->manifests.empty()) {
+    found.media_type = index->media_type;
+  } else {
+    return out;
+  }
+  out = std::move(found);
+  return out;
 }
 
 Status add_to_index(const std::string& dir, const content::Descriptor& descriptor,

@@ -7,6 +7,7 @@
 // Format: OCI image-spec, image-layout.md. Writers exclude each other by a lock on index.json.lock.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,9 +19,13 @@
 
 namespace kiln::client {
 
-// Makes the directory when asked to. NotFound when it is not there.
+// Makes the directory when asked to. NotFound when it is not there. `committed` hears of each blob that was
+// written, from any thread; may be null.
 enum class Make { kNo, kYes };
-Result<std::shared_ptr<content::BlobStore>> open_layout(const std::string& dir, Make make);
+using Committed = std::function<void(const content::BlobInfo& blob)>;
+Result<std::shared_ptr<content::BlobStore>> open_layout(const std::string& dir, Make make, Committed committed = {});
+// The descriptor of a manifest or index among the blobs; nothing when the blob is missing or is neither.
+Result<std::optional<content::Descriptor>> describe_manifest(const std::string& dir, const Digest& digest);
 
 enum class NameKind { kName, kTag };
 struct IndexName {
