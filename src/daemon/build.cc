@@ -50,6 +50,7 @@ class BuildLife {
     std::unique_ptr<exporter::Exporter> exporter;
     std::unique_ptr<exporter::PendingExport> pending;
     std::shared_ptr<InternalStep> step;
+    bool published = false;
   };
 
   // A step of the life, as a span of the build's trace.
@@ -66,8 +67,9 @@ class BuildLife {
   Platform scanner_platform() const;
   Status ask_exporters();
   Status leave();
+  Status leave_once();
   Status export_result();
-  Status make_exports();
+  Status make_export(std::size_t index, const std::vector<std::string>& warnings);
   bool solve_without(const std::string& lost_layer);
   Status export_caches();
   Status publish();
@@ -90,7 +92,11 @@ class BuildLife {
   Entitlements entitlements_;
 
   std::vector<Export> exports_;
-  std::vector<std::unique_ptr<remotecache::CacheExport>> cache_exports_;
+  struct NamedCacheExport {
+    std::string type;
+    std::unique_ptr<remotecache::CacheExport> out;
+  };
+  std::vector<NamedCacheExport> cache_exports_;
   bool inline_cache_ = false;
   std::shared_ptr<solve::Job> job_;
   std::shared_ptr<BridgeContext> context_;
@@ -124,8 +130,25 @@ Result<SolveResponse> BuildLife::live() {
   return response;
 }
 
-// Everything by which the result leaves the daemon.
+// Everything by which the result leaves the daemon. Bytes that a cache promised may turn out to be lost at any
+// moment of it: the steps that they stood for run, and what has not left yet is made of that.
 Status BuildLife::leave() {
+  if (request_.enable_session_exporter) KILN_RETURN_IF_ERROR(ask_exporters());
+  for (;;) {
+    const Status left = leave_once();
+    const std::optional<std::string> lost = get_detail(left, store::kLostTreeDetail);
+    if (!lost || !solve_without(*lost)) return left;
+    log_warn("a layer was lost and is made again: {}", message_of(left));
+    for (Export& out : exports_) {
+      if (!out.published && out.pending && !out.pending->has_left()) out.pending.reset();
+    }
+    solved_ = {};
+    exported_.clear();
+    KILN_RETURN_IF_ERROR(solve_result());
+  }
+}
+
+Status BuildLife::leave_once() {
   KILN_RETURN_IF_ERROR(timed("export the result", &BuildLife::export_result));
   KILN_RETURN_IF_ERROR(timed("export caches", &BuildLife::export_caches));
   return timed("publish", &BuildLife::publish);
@@ -143,7 +166,7 @@ Status BuildLife::accept() {
   for (const auto& spec : request_.cache_exports) {
     KILN_ASSIGN_OR_RETURN(auto made, remotecache::make_cache_export({spec.type, spec.attrs}, parts_.caches));
     inline_cache_ |= made->is_inline();
-    if (!made->is_inline()) cache_exports_.push_back(std::move(made));
+    if (!made->is_inline()) cache_exports_.push_back({spec.type, std::move(made)});
   }
   return ok();
 }
@@ -357,19 +380,6 @@ Status BuildLife::ask_exporters() {
   return ok();
 }
 
-// 6. Export: the bytes of every exporter are made.
-Status BuildLife::export_result() {
-  if (request_.enable_session_exporter) KILN_RETURN_IF_ERROR(ask_exporters());
-  for (;;) {
-    const Status made = make_exports();
-    const std::optional<std::string> lost = get_detail(made, store::kLostTreeDetail);
-    if (!lost || !solve_without(*lost)) return made;
-    solved_ = {};
-    exported_.clear();
-    KILN_RETURN_IF_ERROR(solve_result());
-  }
-}
-
 // A cache promised a layer that nobody can give now: the steps that it stood for run.
 bool BuildLife::solve_without(const std::string& lost_layer) {
   std::vector<frontend::RefPtr> refs = {result_.ref};
@@ -381,7 +391,8 @@ bool BuildLife::solve_without(const std::string& lost_layer) {
   return changed;
 }
 
-Status BuildLife::make_exports() {
+// 6. Export: the bytes of every exporter are made.
+Status BuildLife::export_result() {
   if (inline_cache_) {
     solved_.inline_cache = [this](const std::string& key,
                                   const std::vector<store::LayerBlob>& layers) -> Result<std::string> {
@@ -400,21 +411,23 @@ Status BuildLife::make_exports() {
     step.done(ok());
   }
   for (std::size_t i = 0; i < exports_.size(); ++i) {
-    tasks.push_back([this, i, &warnings]() -> Status {
-      auto& out = exports_[i];
-      out.step = std::make_shared<InternalStep>(build_.events(), out.exporter->vertex_name());
-      if (i == 0) warn(*out.step, warnings);
-      auto context = export_context(*out.step, static_cast<int>(i));
-      auto pending = out.exporter->run(solved_, context);
-      if (!pending.ok()) {
-        out.step->done(pending.status());
-        return pending.status();
-      }
-      out.pending = *std::move(pending);
-      return ok();
-    });
+    if (!exports_[i].pending) tasks.push_back([this, i, &warnings] { return make_export(i, warnings); });
   }
   return run_parallel(parts_.pool, std::move(tasks));
+}
+
+Status BuildLife::make_export(std::size_t index, const std::vector<std::string>& warnings) {
+  Export& out = exports_[index];
+  out.step = std::make_shared<InternalStep>(build_.events(), out.exporter->vertex_name());
+  if (index == 0) warn(*out.step, warnings);
+  auto context = export_context(*out.step, static_cast<int>(index));
+  auto pending = out.exporter->run(solved_, context);
+  if (!pending.ok()) {
+    out.step->done(pending.status());
+    return pending.status();
+  }
+  out.pending = *std::move(pending);
+  return ok();
 }
 
 // 7. Export caches: records and layers for other daemons.
@@ -423,32 +436,42 @@ Status BuildLife::export_caches() {
   for (const auto& [key, exported] : exported_) {
     if (!exported.keys.empty()) results.push_back(exported);
   }
-  std::mutex mutex;
+  std::vector<Attrs> responses(cache_exports_.size());
   std::vector<std::function<Status()>> tasks;
-  for (auto& cache_export : cache_exports_) {
-    tasks.push_back([&, out = cache_export.get()]() -> Status {
+  for (std::size_t i = 0; i < cache_exports_.size(); ++i) {
+    tasks.push_back([&, out = cache_exports_[i].out.get(), i]() -> Status {
       InternalStep step(build_.events(), out->vertex_name());
       remotecache::Context context{stop_, step, own_session(), request_.session, imported()};
       auto response = out->run(results, context);
       step.done(response.status());
       if (!response.ok()) return out->ignore_error() && !is_cancelled(response.status()) ? ok() : response.status();
-      std::lock_guard lock(mutex);
-      cache_response_.insert(response->begin(), response->end());
+      responses[i] = *std::move(response);
       return ok();
     });
   }
-  return run_parallel(parts_.pool, std::move(tasks));
+  KILN_RETURN_IF_ERROR(run_parallel(parts_.pool, std::move(tasks)));
+  // The last of them speaks for all; but a client names the manifest in its directories, so these go first.
+  cache_response_.clear();
+  for (const bool local : {true, false}) {
+    for (std::size_t i = responses.size(); i-- > 0;) {
+      if ((cache_exports_[i].type == "local") == local)
+        cache_response_.insert(responses[i].begin(), responses[i].end());
+    }
+  }
+  return ok();
 }
 
 // 8. Publish: pushes, names, files at the client.
 Status BuildLife::publish() {
   std::vector<std::function<Status()>> tasks;
   for (std::size_t i = 0; i < exports_.size(); ++i) {
+    if (exports_[i].published) continue;
     tasks.push_back([this, i]() -> Status {
       auto& out = exports_[i];
       auto context = export_context(*out.step, static_cast<int>(i));
       Status status = out.pending->finish(context);
       out.step->done(status);
+      out.published = status.ok();
       return status;
     });
   }

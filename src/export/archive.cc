@@ -28,6 +28,7 @@ class FinishedArchive final : public PendingExport {
   FinishedArchive(store::Trees& trees, WrittenImage image, Attrs response)
       : image_(std::move(image)), response_(std::move(response)), holds_(trees, image_.written) {}
   Status finish(ExportContext&) override { return ok(); }
+  bool has_left() const override { return true; }
   const WrittenImage& image() const { return image_; }
   const Attrs& response() const override { return response_; }
   std::optional<content::Descriptor> descriptor() const override { return image_.root; }
@@ -58,6 +59,8 @@ class ArchiveExporter final : public Exporter {
     BuildResult result = given;
     for (const auto& [key, value] : extra_) result.metadata[key] = value;
     KILN_ASSIGN_OR_RETURN(ImageOptions options, settled_options(options_, result, context, !docker()));
+    // A layer that cannot be had is found out before the client gets the first byte.
+    options.fetch_layers = true;
     KILN_ASSIGN_OR_RETURN(auto names, normalized_names(settled_name(options.name, result)));
     ImageWriter writer(ports_, options, context);
     KILN_ASSIGN_OR_RETURN(WrittenImage image, writer.write(result, join(names, ",")));

@@ -84,6 +84,8 @@ class PendingExport {
   virtual Status finish(ExportContext& context) = 0;
   // For the client: "containerimage.digest", "containerimage.descriptor" (base64 JSON), …
   virtual const Attrs& response() const = 0;
+  // Whether everything is at the client already, so that finish() has nothing to send.
+  virtual bool has_left() const { return false; }
   // The root of what was exported, for the build's record; nothing for plain files.
   virtual std::optional<content::Descriptor> descriptor() const { return std::nullopt; }
 };

@@ -188,6 +188,7 @@ store::LayerOptions ImageOptions::layer_options() const {
   store::LayerOptions out;
   out.compression = compression;
   out.force_compression = force_compression;
+  out.fetch = fetch_layers;
   return out;
 }
 

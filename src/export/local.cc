@@ -16,6 +16,7 @@ namespace {
 class FinishedFiles final : public PendingExport {
  public:
   Status finish(ExportContext&) override { return ok(); }
+  bool has_left() const override { return true; }
   const Attrs& response() const override { return response_; }
 
  private:

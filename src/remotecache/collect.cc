@@ -30,6 +30,7 @@ class Collector {
   enum class Making { kForbidden, kAllowed };
   Status add_layers(const cache::KeyId& key, CacheRecord& record);
   Status add_imported(const cache::KeyId& key, bool make, CacheRecord& record);
+  bool stands_on_lost(const store::TreeRef& tree) const;
   bool all_collected(const std::vector<store::LayerBlob>& layers) const;
   Result<std::optional<std::vector<store::LayerBlob>>> layers_of(const store::TreeRef& tree, Making making);
   Status add_chain(const std::vector<store::LayerBlob>& layers, Time created, CacheRecord& record);
@@ -63,6 +64,7 @@ Status Collector::add(const Exported& result) {
 
 Status Collector::prepare(const store::TreeRef& tree) {
   KILN_ASSIGN_OR_RETURN(auto layers, layers_of(tree, Making::kAllowed));
+  if (!layers) return ok();
   for (const auto& layer : *layers) result_blobs_.insert(layer.blob.digest);
   return ok();
 }
@@ -156,6 +158,11 @@ Status Collector::add_imported(const cache::KeyId& key, bool make, CacheRecord& 
   return ok();
 }
 
+bool Collector::stands_on_lost(const store::TreeRef& tree) const {
+  return std::any_of(options_.lost.begin(), options_.lost.end(),
+                     [&](const std::string& id) { return store::made_of(tree, id); });
+}
+
 bool Collector::all_collected(const std::vector<store::LayerBlob>& layers) const {
   return std::all_of(layers.begin(), layers.end(),
                      [&](const auto& layer) { return result_blobs_.contains(layer.blob.digest); });
@@ -163,6 +170,7 @@ bool Collector::all_collected(const std::vector<store::LayerBlob>& layers) const
 
 // Layers that exist are taken as they are, wherever their bytes lie, unless another compression is a must.
 Result<std::optional<std::vector<store::LayerBlob>>> Collector::layers_of(const store::TreeRef& tree, Making making) {
+  if (stands_on_lost(tree)) return std::nullopt;
   if (making == Making::kForbidden || !options_.layers.force_compression) {
     auto existing = ports_.trees->existing_layers(tree);
     if (existing.ok() && (*existing || making == Making::kForbidden)) return *std::move(existing);
@@ -203,6 +211,16 @@ Result<Collected> collect(const std::vector<Exported>& results, const CollectOpt
   }
   for (const auto& result : results) KILN_RETURN_IF_ERROR(collector.add(result));
   return collector.take();
+}
+
+Result<Attrs> without_lost(const std::function<Result<Attrs>(const std::set<std::string>& lost)>& attempt) {
+  std::set<std::string> lost;
+  for (;;) {
+    Result<Attrs> answer = attempt(lost);
+    const std::optional<std::string> one = get_detail(answer.status(), store::kLostTreeDetail);
+    if (!one || !lost.insert(*one).second) return answer;
+    log_warn("cache export: a lost layer is left out: {}", message_of(answer.status()));
+  }
 }
 
 }  // namespace kiln::remotecache

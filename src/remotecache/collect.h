@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <map>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "remotecache/cache_config.h"
@@ -15,6 +17,7 @@ struct CollectOptions {
   Mode mode = Mode::kMin;
   store::LayerOptions layers;
   std::function<void(const store::LayerBlob&)> found;  // hears of each blob once, while others are looked for
+  std::set<std::string> lost;  // trees whose bytes nobody can give: what stands on them has no result
 };
 
 struct Collected {
@@ -26,5 +29,9 @@ struct Collected {
 // takes along the records whose blobs exist anyway. Blocking, cancellable.
 Result<Collected> collect(const std::vector<Exported>& results, const CollectOptions& options, const Ports& ports,
                           Context& context);
+
+// Calls `attempt` with what is known to be lost, again whenever it finds another layer lost (kLostTreeDetail):
+// a cache that promised it must not fail the build.
+Result<Attrs> without_lost(const std::function<Result<Attrs>(const std::set<std::string>& lost)>& attempt);
 
 }  // namespace kiln::remotecache

@@ -1,6 +1,7 @@
 // Caches with a manifest: type=registry and type=local. Blobs first, several at once, then the configuration,
 // then the manifest that names them all.
 #include "content/json_text.h"
+#include "registry/client.h"
 #include "remotecache/cache_config.h"
 #include "remotecache/collect.h"
 #include "remotecache/export_options.h"
@@ -90,13 +91,24 @@ class ManifestExport final : public CacheExport {
   bool ignore_error() const override { return options_.ignore_error; }
 
   Result<Attrs> run(const std::vector<Exported>& results, Context& context) override {
+    return without_lost([&](const std::set<std::string>& lost) {
+      Result<Attrs> answer = attempt(results, lost, context);
+      // What the registry was believed to have, it has not: the next attempt asks for each blob.
+      if (get_detail(answer.status(), registry::kMissingBlobsDetail)) answer = attempt(results, lost, context);
+      return answer;
+    });
+  }
+
+ private:
+  Result<Attrs> attempt(const std::vector<Exported>& results, const std::set<std::string>& lost, Context& context) {
     KILN_ASSIGN_OR_RETURN(auto target, make_target_(attrs_, ports_, context));
     // Each blob once, though it may be several layers, and while others are made.
     Sending layers_out(ports_.pool, kUploadsMax,
                        [&](const store::LayerBlob& layer) { return send_layer(*target, layer, context); });
     auto preparing = std::make_unique<event::Phase>(context.reporter, "preparing build cache for export");
     auto found = [&](const store::LayerBlob& layer) { layers_out.add(layer); };
-    KILN_ASSIGN_OR_RETURN(auto collected, collect(results, {options_.mode, options_.layers, found}, ports_, context));
+    KILN_ASSIGN_OR_RETURN(auto collected,
+                          collect(results, {options_.mode, options_.layers, found, lost}, ports_, context));
     preparing.reset();
     if (collected.config.layers.empty()) {
       event::Phase(context.reporter, "skipping cache export for empty result").done();
@@ -113,7 +125,6 @@ class ManifestExport final : public CacheExport {
     return Attrs{{"cache.manifest", content::to_json(manifest.root)}};
   }
 
- private:
   Status send_layer(Target& target, const store::LayerBlob& layer, Context& context) const {
     if (context.stop.stop_requested()) return cancelled();
     event::Phase writing(context.reporter, fmt::format("writing layer {}", layer.blob.digest.str()), layer.blob.size);
@@ -171,6 +182,7 @@ Result<std::unique_ptr<CacheExport>> make_known(const Spec& spec, const Ports& p
   KILN_ASSIGN_OR_RETURN(auto options, read_options(spec.attrs));
   if (spec.type == "registry") {
     KILN_RETURN_IF_ERROR(reference_attribute(spec.attrs).status());
+    KILN_RETURN_IF_ERROR(bool_attribute(spec.attrs, "registry.insecure", false).status());
     return std::make_unique<ManifestExport>("exporting cache to registry", spec.attrs, std::move(options), ports,
                                             make_registry_target);
   }

@@ -21,8 +21,14 @@ class ObjectExport final : public CacheExport {
   bool ignore_error() const override { return options_.ignore_error; }
 
   Result<Attrs> run(const std::vector<Exported>& results, Context& context) override {
+    return without_lost([&](const std::set<std::string>& lost) { return attempt(results, lost, context); });
+  }
+
+ private:
+  Result<Attrs> attempt(const std::vector<Exported>& results, const std::set<std::string>& lost, Context& context) {
     auto preparing = std::make_unique<event::Phase>(context.reporter, "preparing build cache for export");
-    KILN_ASSIGN_OR_RETURN(auto collected, collect(results, {options_.mode, options_.layers}, ports_, context));
+    KILN_ASSIGN_OR_RETURN(auto collected,
+                          collect(results, {options_.mode, options_.layers, {}, lost}, ports_, context));
     preparing.reset();
     std::vector<std::function<Status()>> jobs;
     for (const auto& [digest, blob] : collected.blobs) {
@@ -38,7 +44,6 @@ class ObjectExport final : public CacheExport {
     return Attrs();
   }
 
- private:
   Status send(const store::LayerBlob& layer, Context& context) {
     if (context.stop.stop_requested()) return cancelled();
     KILN_ASSIGN_OR_RETURN(bool there, store_->keep(layer.blob, context.stop));

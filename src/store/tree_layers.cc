@@ -84,20 +84,39 @@ class EncodingSlot {
 // How many layers are remembered to be made of files.
 constexpr std::size_t kEncodedMax = 10'000;
 
+// Whoever reads learns which layer it was that nobody can give.
+class LayerSourceOfBytes final : public ByteSource {
+ public:
+  LayerSourceOfBytes(std::unique_ptr<ByteSource> inner, TreeRef unit)
+      : inner_(std::move(inner)), unit_(std::move(unit)) {}
+  Result<std::size_t> read(std::span<char> buffer) override {
+    Result<std::size_t> got = inner_->read(buffer);
+    return got.ok() ? got : TreesState::lost(unit_, got.status());
+  }
+
+ private:
+  const std::unique_ptr<ByteSource> inner_;
+  const TreeRef unit_;
+};
+
 class LayerProvider final : public content::BlobProvider {
  public:
-  LayerProvider(content::BlobStore& store, std::shared_ptr<content::BlobProvider> remote)
-      : local_(store), remote_(std::move(remote)) {}
+  LayerProvider(content::BlobStore& store, const LayerBlob& layer)
+      : local_(store), remote_(layer.provider), unit_(layer.tree) {}
   Result<std::unique_ptr<ByteSource>> open(const content::Descriptor& blob, std::int64_t offset,
                                            std::stop_token stop) override {
     auto source = local_.open(blob, offset, stop);
-    if (source.ok() || !is_not_found(source.status()) || !remote_) return source;
-    return remote_->open(blob, offset, stop);
+    if (source.ok() || !is_not_found(source.status())) return source;
+    if (remote_) source = remote_->open(blob, offset, stop);
+    if (!unit_) return source;
+    if (!source.ok()) return TreesState::lost(unit_, source.status());
+    return std::make_unique<LayerSourceOfBytes>(*std::move(source), unit_);
   }
 
  private:
   content::StoreProvider local_;
-  std::shared_ptr<content::BlobProvider> remote_;
+  const std::shared_ptr<content::BlobProvider> remote_;
+  const TreeRef unit_;
 };
 
 }  // namespace
@@ -351,7 +370,7 @@ Result<std::optional<std::vector<LayerBlob>>> Trees::existing_layers(const TreeR
 }
 
 std::shared_ptr<content::BlobProvider> Trees::provider_for(const LayerBlob& layer) {
-  return std::make_shared<LayerProvider>(*state_->options.blobs, layer.provider);
+  return std::make_shared<LayerProvider>(*state_->options.blobs, layer);
 }
 
 }  // namespace kiln::store

@@ -127,7 +127,7 @@ class Trees {
                                         event::Reporter* reporter = nullptr);
   // The blobs that exist already, without making any; nullopt when one is missing.
   Result<std::optional<std::vector<LayerBlob>>> existing_layers(const TreeRef& tree);
-  // Everything the layers do: the bytes, wherever they are.
+  // Everything the layers do: the bytes, wherever they are. Errors carry kLostTreeDetail.
   std::shared_ptr<content::BlobProvider> provider_for(const LayerBlob& layer);
 
   // -- attributes ---------------------------------------------------------------------------------

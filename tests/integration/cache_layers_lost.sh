@@ -71,4 +71,21 @@ for wanted in step "tar --output type=tar,dest=$work/d.tar" "push --output type=
   out=$(kiln build --progress plain --cache-from "type=registry,ref=$ref" "${output[@]}" "$work/ctx" 2>&1) || fail "${wanted%% *} on lost layers: $out"
 done
 contains "$(tar -xOf "$work/d.tar" both version | tr '\n' ' ')" "one two tar"
+
+# Nobody looked into what was found, until a later build without that cache wants it all at the end: for a push of
+# what it knows itself, for a layout, and for another cache.
+for wanted in "push --output type=image,name=$registry/it/from-known:latest,push=true" \
+  "layout --output type=oci,dest=$work/e.tar" "cache --cache-to type=local,dest=$work/other,mode=max"; do
+  forget
+  write_dockerfile "late ${wanted%% *}"
+  out=$(kiln build --progress plain --cache-to "type=registry,ref=$ref,mode=max" "$work/ctx" 2>&1) || fail "cache of $wanted: $out"
+  forget
+  out=$(kiln build --progress plain --cache-from "type=registry,ref=$ref" "$work/ctx" 2>&1) || fail "the import of $wanted: $out"
+  lose_in_registry
+  read -ra output <<< "${wanted#* }"
+  out=$(kiln build --progress plain "${output[@]}" "$work/ctx" 2>&1) || fail "late ${wanted%% *} of lost layers: $out"
+done
+tar -tf "$work/e.tar" | grep -q blobs/sha256/ || fail "the layout has no blobs"
+out=$(kiln build --progress plain --output type=tar,dest="$work/f.tar" "$work/ctx" 2>&1) || fail "the last build: $out"
+contains "$(tar -xOf "$work/f.tar" both version | tr '\n' ' ')" "one two late cache"
 echo "lost layers were made again"

@@ -50,6 +50,7 @@ struct ImageOptions {
   bool inline_attestations = false;
   bool prefer_nondistributable = false;
   bool rewrite_timestamp = false;
+  bool fetch_layers = false;  // also those that could stay where they are
 
   // Takes what it knows out of `attrs`; the rest is the exporter's.
   static Result<ImageOptions> take(Attrs& attrs);
