@@ -6,7 +6,7 @@ find_package(fmt REQUIRED)           # base, and through it everyone: formatting
 # Its headers declare as the shared library does; base/fmt_library.cc defines.
 add_library(kiln_fmt INTERFACE)
 target_compile_definitions(kiln_fmt INTERFACE FMT_SHARED)
-find_package(OpenSSL REQUIRED)       # base: hashes; registry: keys; remotecache: signatures
+find_package(OpenSSL REQUIRED)       # base: hashes; registry: keys; remotecache: signatures; daemon: files of TLS
 find_package(SQLite3 REQUIRED)       # db
 find_package(CURL REQUIRED)          # registry: HTTP; its headers only, it is loaded when first needed
 add_library(kiln_curl_headers INTERFACE)

@@ -92,7 +92,9 @@ Result<CommandLine> CommandLine::parse(const Command& root, std::span<const std:
       } else {
         std::vector<std::string> names;
         for (const Command& c : inner) names.push_back(c.name);
-        return fault(fmt::format("unknown command {}{}", quote(word), did_you_mean(word, names, "")));
+        Status unknown = fault(fmt::format("unknown command {}{}", quote(word), did_you_mean(word, names, "")));
+        set_detail(unknown, kUnknownCommandDetail, word);
+        return unknown;
       }
     } else {
       line.arguments_.push_back(word);

@@ -51,6 +51,9 @@ struct Command {
 };
 
 // A parsed line; refers to the table, which must live longer. Immutable; any thread.
+// Detail of an error: the word that is no command.
+inline constexpr std::string_view kUnknownCommandDetail = "kiln/unknown-command";
+
 class CommandLine {
  public:
   // `arguments` without the program's name. InvalidArgument with the flag or command named and a

@@ -218,6 +218,30 @@ Result<Attributes> parse_options(const std::vector<std::string>& words, const En
   return parse_pairs(resolved);
 }
 
+namespace {
+
+// The library reads over names of values that it does not know; a rule whose action is misspelt would allow.
+Status check_enums(const nlohmann::json& value, const google::protobuf::Descriptor& type) {
+  if (!value.is_object()) return ok();
+  for (const auto& [name, given] : value.items()) {
+    const auto* field = type.FindFieldByName(name);
+    if (field == nullptr) field = type.FindFieldByCamelcaseName(name);
+    if (field == nullptr) continue;
+    const std::vector<nlohmann::json> items =
+        given.is_array() ? given.get<std::vector<nlohmann::json>>() : std::vector<nlohmann::json>{given};
+    for (const nlohmann::json& item : items) {
+      if (field->message_type() != nullptr) KILN_RETURN_IF_ERROR(check_enums(item, *field->message_type()));
+      if (field->enum_type() == nullptr || !item.is_string()) continue;
+      const auto word = item.get<std::string>();
+      if (field->enum_type()->FindValueByName(word) == nullptr)
+        return fault(fmt::format("unrecognized enum {} value {}", name, quote(word)));
+    }
+  }
+  return ok();
+}
+
+}  // namespace
+
 Result<std::string> parse_source_policy(std::string_view json) {
   moby::buildkit::v1::sourcepolicy::Policy policy;
   google::protobuf::util::JsonParseOptions options;
@@ -225,6 +249,8 @@ Result<std::string> parse_source_policy(std::string_view json) {
   auto parsed = google::protobuf::util::JsonStringToMessage(std::string(json), &policy, options);
   if (!parsed.ok())
     return fault(fmt::format("not a source policy: {}", split_once(std::string(parsed.message()), '\n').first));
+  const auto tree = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  KILN_RETURN_IF_ERROR(check_enums(tree, *policy.GetDescriptor()));
   return policy.SerializeAsString();
 }
 

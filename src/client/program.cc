@@ -17,6 +17,7 @@
 namespace kiln::client {
 namespace {
 
+constexpr int kUnknownCommandExit = 3;  // as buildctl's
 constexpr std::string_view kExitCode = "kiln/exit-code";
 
 std::optional<std::string> environment_variable(std::string_view name) {
@@ -116,7 +117,10 @@ int run_program_main(int argc, char** argv) {
   const Command& table = program.starts_with("buildctl") ? buildctl_table() : kiln_table();
   std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
   Result<CommandLine> line = CommandLine::parse(table, arguments);
-  if (!line.ok()) return fail(line.status(), Verbosity::kNormal);
+  if (!line.ok()) {
+    const int code = fail(line.status(), Verbosity::kNormal);
+    return get_detail(line.status(), kUnknownCommandDetail) ? kUnknownCommandExit : code;
+  }
   if (line->wants_version())
     return print(fmt::format("{} {} {} {}\n", program, kPackage, kCompatibleVersion, kRevision)).ok() ? 0 : 1;
   if (line->wants_help()) return print(help_text(line->path(), program)).ok() ? 0 : 1;

@@ -163,6 +163,7 @@ void fill_version(api::types::BuildkitVersion& out) {
   out.set_package(kPackage);
   out.set_version(kCompatibleVersion);
   out.set_revision(kRevision);
+  out.set_dockerfileversion(kDockerfileVersion);
 }
 
 }  // namespace kiln::daemon

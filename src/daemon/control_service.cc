@@ -173,7 +173,6 @@ class ControlService final : public ControlServer, private Base {
 
   grpc::ServerUnaryReactor* Info(Context* context, const api::InfoRequest*, api::InfoResponse* out) override {
     fill_version(*out->mutable_buildkitversion());
-    out->mutable_buildkitversion()->set_dockerfileversion(kDockerfileVersion);
     return answer(context, ok());
   }
 

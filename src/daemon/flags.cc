@@ -392,12 +392,18 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& arguments
   KILN_ASSIGN_OR_RETURN(line.config, load_config(path));
   if (const char* level = std::getenv("BUILDKITD_LOG_LEVEL")) line.config.log_level = level;
   if (const char* address = std::getenv("BUILDKITD_DEBUGADDR")) line.config.debug_address = address;
-  if (in_user_namespace()) line.config.worker.rootless = true;
+  const bool mapped = in_user_namespace();
+  if (mapped) line.config.worker.rootless = true;
   clear_replaced_lists(given, line.config);
   for (const Given& one : given) {
     if (Status status = one.flag->apply(line.config, one.value); !status.ok()) {
       return annotate(status, fmt::format("--{}", one.flag->name));
     }
+  }
+  if (line.config.worker.rootless && !mapped) {
+    return user_error(Code::kFailedPrecondition,
+                      "rootless mode requires to be executed as the mapped root in a user namespace; RootlessKit sets "
+                      "one up");
   }
   KILN_RETURN_IF_ERROR(complete(line.config, places));
   return line;

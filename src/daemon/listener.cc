@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "base/text.h"
+#include "base/value.h"
 #include "host/fs.h"
 
 namespace kiln::daemon {
@@ -74,6 +75,10 @@ Result<Listener> open_tcp(const std::string& text) {
   std::string host = text.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   const std::string port = text.substr(colon + 1);
+  // A number that is too large would be cut to another port.
+  if (port.find_first_not_of("0123456789") == std::string::npos && !parse_unsigned(port, 10, 65535)) {
+    return user_error(Code::kInvalidArgument, fmt::format("address '{}': invalid port", text));
+  }
   addrinfo hints{};
   hints.ai_flags = AI_PASSIVE;
   hints.ai_socktype = SOCK_STREAM;

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "daemon/front.h"
 #include "daemon/listener.h"
+#include "daemon/tls_files.h"
 #include "host/fd.h"
 #include "session/callback_threads.h"
 #include "session/windows.h"
@@ -32,15 +33,11 @@ constexpr int kMessageBytesMax = 16 * 1024 * 1024;
 
 Result<std::shared_ptr<grpc::ServerCredentials>> tls_credentials(const TlsConfig& tls) {
   if (tls.cert.empty() && tls.key.empty()) return grpc::InsecureServerCredentials();
-  if (tls.cert.empty() || tls.key.empty()) {
-    return user_error(Code::kInvalidArgument, "you must specify key and cert file if one is specified");
-  }
-  KILN_ASSIGN_OR_RETURN(std::string cert, host::read_file(tls.cert));
-  KILN_ASSIGN_OR_RETURN(std::string key, host::read_file(tls.key));
+  KILN_ASSIGN_OR_RETURN(TlsFiles files, read_tls_files(tls));
   grpc::SslServerCredentialsOptions options(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
-  options.pem_key_cert_pairs.push_back({std::move(key), std::move(cert)});
-  if (!tls.ca.empty()) {
-    KILN_ASSIGN_OR_RETURN(options.pem_root_certs, host::read_file(tls.ca));
+  options.pem_key_cert_pairs.push_back({std::move(files.key), std::move(files.cert)});
+  if (!files.ca.empty()) {
+    options.pem_root_certs = std::move(files.ca);
     options.client_certificate_request = GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
   }
   return grpc::SslServerCredentials(options);

@@ -4,6 +4,7 @@
 
 #include "base/gopath.h"
 #include "base/text.h"
+#include "content/base64.h"
 #include "remotecache/aws_sign.h"
 #include "remotecache/azure_sign.h"
 #include "remotecache/azure_token.h"
@@ -59,6 +60,8 @@ Result<Options> read_options(const Attrs& attrs, const StoreServices& services) 
   if (attrs.contains("blobs_prefix")) out.blobs_prefix = attribute(attrs, "blobs_prefix");
   out.names = names_attribute(attrs, "buildkit");
   out.key = attribute(attrs, "secret_access_key");
+  if (!content::base64_decode(out.key))
+    return user_error(Code::kInvalidArgument, "secret_access_key of the azblob cache is no base64");
   return out;
 }
 

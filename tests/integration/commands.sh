@@ -38,6 +38,13 @@ refuses "invalid opt: invalid value target" build --frontend x --opt target
 refuses "oci-layout option must be 'id=path/to/layout'" build --frontend x --oci-layout foo
 refuses "--registry-auth-tlscontext requires host=<host>" build --frontend x --registry-auth-tlscontext ca=x
 refuses "failed to unmarshal source-policy-file" "${build[@]}" --source-policy-file Dockerfile
+printf '{"rules":[{"action":"DENNY","selector":{"identifier":"docker-image://*"}}]}' > denny.json
+refuses 'unrecognized enum action value "DENNY"' "${build[@]}" --source-policy-file denny.json
+refuses "failed to parse registry.insecure" "${build[@]}" --export-cache type=registry,ref=x,registry.insecure=maybe
+refuses "secret_access_key of the azblob cache is no base64" "${build[@]}" --export-cache type=azblob,account_url=http://x,account_name=y,secret_access_key=%
+code=0; ctl no-such-command > /dev/null 2>&1 || code=$?
+((code == 3)) || fail "an unknown command: exit code $code"
+[[ $(ctl debug workers --format '{{range .}}{{.BuildkitVersion.DockerfileVersion}}{{end}}') == 1.* ]] || fail "the worker has no version of Dockerfiles"
 refuses "no/such" "${build[@]}" --debug-json-cache-metrics no/such/folder
 refuses "no/such" "${build[@]}" --trace no/such/folder
 refuses "invalid progress mode" "${build[@]}" --progress nonsense

@@ -97,6 +97,13 @@ refused() {
   contains "$out" "$want"
   [[ $(grep -c kilnd: <<< "$out") == 1 ]] || fail "more than a sentence: $out"
 }
+# Files that are no such thing, or do not belong together, end the start, as does a port that is none.
+echo garbage > "$work/garbage.pem"
+refused "garbage.pem': there is no certificate" --addr tcp://127.0.0.1:0 --tlscert "$work/garbage.pem" --tlskey "$work/server.key"
+refused "garbage.pem': there is no private key" --addr tcp://127.0.0.1:0 --tlscert "$work/server.pem" --tlskey "$work/garbage.pem"
+refused "it is not the key of the certificate" --addr tcp://127.0.0.1:0 --tlscert "$work/ca.pem" --tlskey "$work/server.key"
+refused "invalid port" --addr tcp://127.0.0.1:65537
+refused "mapped root in a user namespace" --addr "unix://$work/never.sock" --rootless
 refused "--nonsense" --nonsense
 refused "not supported" --containerd-worker=true
 refused "selinux" --oci-worker-selinux=true
