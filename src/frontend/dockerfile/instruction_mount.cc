@@ -187,6 +187,7 @@ class MountReader {
 
 Result<Mount> parse_mount(std::string_view text, const Expander* expand) {
   Result<std::vector<std::string>> fields = parse_csv(text);
+  if (fields.ok() && fields->empty()) fields = fault("EOF");
   if (!fields.ok()) return annotate(fields.status(), "failed to parse csv mounts");
   MountReader reader(expand);
   for (const std::string& field : *fields) KILN_RETURN_IF_ERROR(reader.field(field));
@@ -195,6 +196,7 @@ Result<Mount> parse_mount(std::string_view text, const Expander* expand) {
 
 Result<Device> parse_device(std::string_view text) {
   Result<std::vector<std::string>> fields = parse_csv(text);
+  if (fields.ok() && fields->empty()) fields = fault("EOF");
   if (!fields.ok()) return annotate(fields.status(), "failed to parse csv devices");
   Device device;
   for (const std::string& field : *fields) {

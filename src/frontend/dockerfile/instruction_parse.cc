@@ -226,12 +226,10 @@ bool valid_stage_name(std::string_view name) {
   });
 }
 
-Result<std::string> stage_name(const std::vector<std::string>& words) {
+Result<std::string> stage_name(const std::string& keyword, const std::vector<std::string>& words) {
   if (words.size() == 1) return std::string();
   if (words.size() != 3 || !equals_ignore_case(words[1], "as"))
-    return word_fault(words.size() == 2  ? words[1]
-                      : words.size() > 3 ? words[3]
-                                         : words[1],
+    return word_fault(words.empty() ? keyword : words[words.size() > 3 ? 3 : 1],
                       "FROM requires either one or three arguments: FROM <image> [AS <name>]");
   std::string name = to_lower(words[2]);
   if (valid_stage_name(name)) return name;
@@ -255,7 +253,7 @@ std::string doc_comment(const std::vector<std::string>& comments, std::string_vi
 
 Result<Stage> parse_from(const Statement& statement) {
   Stage stage;
-  KILN_ASSIGN_OR_RETURN(stage.name, stage_name(statement.words));
+  KILN_ASSIGN_OR_RETURN(stage.name, stage_name(statement.name, statement.words));
   FlagSet flags;
   auto& platform = flags.text("platform");
   KILN_RETURN_IF_ERROR(flags.parse(statement.flags));

@@ -56,6 +56,11 @@ TEST(Instructions, are_refused_with_a_sentence_that_helps) {
   EXPECT_EQ(error_of("FROM x AS 1"),
             "dockerfile parse error on line 1: invalid name for build stage: \"1\", name can't "
             "start with a number or contain symbols");
+  EXPECT_EQ(step_error("FROM"), "FROM requires either one or three arguments: FROM <image> [AS <name>]");
+  EXPECT_EQ(step_error("FROM --platform=a"), "FROM requires either one or three arguments: FROM <image> [AS <name>]");
+  EXPECT_EQ(step_error("RUN --mount= x"), "failed to parse csv mounts: EOF");
+  EXPECT_EQ(step_error("RUN --device= x"), "failed to parse csv devices: EOF");
+  EXPECT_EQ(step_error("HEALTHCHECK --interval=5 CMD x"), "time: missing unit in duration \"5\"");
   EXPECT_EQ(error_of("FROM x y"),
             "dockerfile parse error on line 1: FROM requires either one or three arguments: FROM <image> [AS <name>]");
   EXPECT_EQ(error_of("RUN x"), "no build stage in current context");
