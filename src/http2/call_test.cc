@@ -72,6 +72,16 @@ TEST(Calls, ErrorsComeWithWordsAndDetails) {
   EXPECT_EQ(outcome.details, told.details);
 }
 
+// As Go's programs send them.
+TEST(Calls, WordsMayEndInABlank) {
+  Outcome told{3, " invalid signal: ", {}};
+  Pair pair([&](const std::shared_ptr<ServedCall>& call) { call->finish(told); });
+  std::string answer;
+  Outcome outcome = Call(*pair.client, "/s/m", {}).ask("x", answer);
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_EQ(outcome.message, told.message);
+}
+
 TEST(Calls, AQuestionGoesInOneSend) {
   Pair pair(echo);
   std::string answer;

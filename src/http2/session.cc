@@ -183,6 +183,8 @@ Session::Session(Connection& connection, bool is_server) : owner(connection), se
   nghttp2_option* options = nullptr;
   nghttp2_option_new(&options);
   nghttp2_option_set_no_auto_window_update(options, 1);
+  // gRPC sends messages as they are, and some end in a blank.
+  nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(options, 1);
   nghttp2_option_set_max_send_header_block_length(options, kFieldsBytesMax);
   nghttp2_option_set_max_continuations(options, kFieldsBytesMax / 16384);
   if (server) {
