@@ -87,7 +87,9 @@ class BridgeService final : public api::LLBBridge::CallbackService {
   Unary* Solve(Context* context, const api::SolveRequest* in, api::SolveResponse* out) override {
     return visit(context, "Solve", [in, out](Visit& visit) -> Status {
       KILN_ASSIGN_OR_RETURN(frontend::SolveRequest request, from_message(*in));
-      KILN_ASSIGN_OR_RETURN(frontend::SolveResult result, visit.bridge().solve(request, visit.stop()));
+      Result<frontend::SolveResult> solved = visit.bridge().solve(request, visit.stop());
+      if (!solved.ok()) return without_code(solved.status());
+      frontend::SolveResult result = std::move(solved).value();
       if (result.is_map() && !in->allowresultreturn()) {
         return user_error(Code::kFailedPrecondition, "solve did not return default result");
       }
@@ -113,7 +115,11 @@ class BridgeService final : public api::LLBBridge::CallbackService {
 
   Unary* Return(Context* context, const api::ReturnRequest* in, api::ReturnResponse*) override {
     return visit(context, "Return", [in](Visit& visit) -> Status {
-      if (in->has_error() && in->error().code() != 0) return visit.gateway().finish(from_proto(in->error()));
+      if (in->has_error() && in->error().code() != 0) {
+        Status failure = from_proto(in->error());
+        set_detail(failure, kDetailCodeIsMeant, "1");
+        return visit.gateway().finish(std::move(failure));
+      }
       KILN_ASSIGN_OR_RETURN(frontend::SolveResult result, from_message(in->result(), visit.gateway()));
       return visit.gateway().finish(std::move(result));
     });

@@ -63,7 +63,7 @@ class ControlService final : public ControlServer, private Base {
                             if (response.ok())
                               out->mutable_exporterresponse()->insert(response->exporter_response.begin(),
                                                                       response->exporter_response.end());
-                            call->finish(response.status());
+                            call->finish(without_code(response.status()));
                             if (ground_.after_build) ground_.after_build();
                           });
     return call;

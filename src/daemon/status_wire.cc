@@ -127,6 +127,21 @@ grpc::Status to_grpc(const Status& status) {
   return grpc::Status(static_cast<grpc::StatusCode>(message.code()), message.message(), std::move(details));
 }
 
+Status without_code(const Status& status) {
+  switch (wire_code(status)) {
+    case Code::kOk:
+    case Code::kCancelled:
+    case Code::kDeadlineExceeded:
+    case Code::kInternal:
+    case Code::kResourceExhausted: return status;
+    default: break;
+  }
+  if (get_detail(status, kDetailFrontendCap) || get_detail(status, kDetailCodeIsMeant)) return status;
+  Status out(Code::kUnknown, status.message());
+  status.ForEachPayload([&out](absl::string_view type, const absl::Cord& bytes) { out.SetPayload(type, bytes); });
+  return out;
+}
+
 Status from_grpc(const grpc::Status& status) {
   if (status.ok()) return ok();
   google::rpc::Status message;

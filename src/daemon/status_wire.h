@@ -45,6 +45,10 @@ void add_detail(Status& status, std::string_view type, std::string_view bytes);
 // Code mapping: an error caused by a failing machine (EIO, ENOMEM, ENOSPC, …) is Internal or
 // ResourceExhausted whatever its code; everything else keeps its code.
 grpc::Status to_grpc(const Status& status);
+// A failed build as BuildKit tells it: without a code, which Go's clients would write in front of the message, unless
+// the machine failed, the build was cancelled, a capability is missing, or a frontend gave the code.
+inline constexpr std::string_view kDetailCodeIsMeant = "kiln.code_is_meant";
+Status without_code(const Status& status);
 Status from_grpc(const grpc::Status& status);
 
 void to_proto(const Status& status, google::rpc::Status& out);

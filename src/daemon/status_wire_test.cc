@@ -86,6 +86,21 @@ TEST(StatusWire, AFailingMachineIsAnInternalErrorAndTextIsMadeValid) {
   EXPECT_EQ(to_grpc(user_error(Code::kUnknown, "a\xff")).error_message(), "a\xEF\xBF\xBD");
 }
 
+TEST(StatusWire, AFailedBuildHasNoCodeButThoseThatMeanSomething) {
+  auto code = [](const Status& status) { return to_grpc(without_code(status)).error_code(); };
+  Status failure = user_error(Code::kInvalidArgument, "unknown instruction: FORM");
+  set_detail(failure, kDetailSource, "\x12\x02\n\x00");
+  EXPECT_EQ(code(failure), grpc::StatusCode::UNKNOWN);
+  EXPECT_EQ(to_grpc(without_code(failure)).error_message(), "unknown instruction: FORM");
+  EXPECT_TRUE(get_detail(without_code(failure), kDetailSource));
+  EXPECT_EQ(code(user_error(Code::kNotFound, "x")), grpc::StatusCode::UNKNOWN);
+  EXPECT_EQ(code(cancelled()), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(code(errno_error(ENOSPC, "write")), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(code(ok()), grpc::StatusCode::OK);
+  set_detail(failure, kDetailCodeIsMeant, "1");
+  EXPECT_EQ(code(failure), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
 TEST(StatusWire, NonsenseFromAClientIsKeptAndDoesNoHarm) {
   google::rpc::Status in;
   in.set_code(13);
