@@ -35,8 +35,10 @@ TEST(Digest, OfAndParse) {
   Digest d = Digest::of("abc");
   EXPECT_EQ(d.str(), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(*Digest::parse(d.str()), d);
-  EXPECT_FALSE(Digest::parse("sha256:xyz").ok());
-  EXPECT_FALSE(Digest::parse("md5:aa").ok());
+  auto error = [](const char* text) { return std::string(message_of(Digest::parse(text).status())); };
+  EXPECT_EQ(error("sha256:xyz"),
+            "invalid digest 'sha256:xyz': invalid checksum digest length; expected 64 lower-case hex digits");
+  EXPECT_EQ(error("md5:aa"), "invalid digest 'md5:aa': unsupported digest algorithm");
   EXPECT_EQ(d.algorithm(), "sha256");
   EXPECT_EQ(d.hex().size(), 64u);
 }
@@ -46,10 +48,29 @@ TEST(Platform, ParsesAndNormalises) {
   EXPECT_EQ(Platform::parse("linux/arm")->str(), "linux/arm/v7");
   EXPECT_EQ(Platform::parse("linux/x86_64")->str(), "linux/amd64");
   EXPECT_EQ(Platform::parse("windows(10.0.17763)/amd64")->os_version, "10.0.17763");
-  EXPECT_FALSE(Platform::parse("a/b/c/d").ok());
+  EXPECT_EQ(message_of(Platform::parse("a/b/c/d").status()),
+            "\"a/b/c/d\": cannot parse platform specifier; expected os/architecture[/variant]: invalid argument");
+  EXPECT_EQ(message_of(Platform::parse("bogus").status()),
+            "\"bogus\": unknown operating system or architecture: invalid argument");
+  EXPECT_FALSE(Platform::parse("").ok());
   std::vector<Platform> have = {*Platform::parse("linux/arm/v6"), *Platform::parse("linux/amd64")};
   EXPECT_EQ(best_platform(have, *Platform::parse("linux/arm/v7")), 0);
   EXPECT_EQ(best_platform(have, *Platform::parse("linux/s390x")), -1);
+}
+
+TEST(Clock, ReadsDurationsAsGoDoes) {
+  using namespace std::chrono_literals;
+  EXPECT_EQ(*parse_duration("1h2m3.5s"), 1h + 2min + 3500ms);
+  EXPECT_EQ(*parse_duration("-.5ms"), -500us);
+  EXPECT_EQ(*parse_duration("+1us2\u00b5s3\u03bcs4ns"), 6004ns);
+  EXPECT_EQ(*parse_duration("0"), 0s);
+  EXPECT_EQ(*parse_duration("9223372036854775807ns"), std::chrono::nanoseconds::max());
+  EXPECT_EQ(*parse_duration("-9223372036854775808ns"), std::chrono::nanoseconds::min());
+  auto error = [](const char* text) { return std::string(message_of(parse_duration(text).status())); };
+  EXPECT_EQ(error("5"), "time: missing unit in duration \"5\"");
+  EXPECT_EQ(error("1d"), "time: unknown unit \"d\" in duration \"1d\"");
+  for (const char* text : {"", "-", "s", ".s", "1s.", "inf", "9999999999h", "9223372036854775808ns"})
+    EXPECT_EQ(error(text), fmt::format("time: invalid duration \"{}\"", text));
 }
 
 TEST(Pool, RunsEverythingAndDrains) {

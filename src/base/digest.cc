@@ -35,11 +35,14 @@ Result<Digest> Digest::parse(std::string_view text) {
   std::size_t length = hex_length(text.substr(0, colon));
   std::string_view hex = text.substr(colon + 1);
   if (length == 0) {
-    return user_error(Code::kInvalidArgument, fmt::format("invalid digest '{}': unsupported algorithm", text));
+    return user_error(Code::kInvalidArgument, fmt::format("invalid digest '{}': unsupported digest algorithm", text));
   }
   if (hex.size() != length || !is_lower_hex(hex)) {
-    return user_error(Code::kInvalidArgument,
-                      fmt::format("invalid digest '{}': expected {} lower-case hex digits", text, length));
+    return user_error(
+        Code::kInvalidArgument,
+        fmt::format("invalid digest '{}': {}; expected {} lower-case hex digits", text,
+                    hex.size() == length ? "invalid checksum digest format" : "invalid checksum digest length",
+                    length));
   }
   return trusted(std::string(text));
 }

@@ -6,6 +6,7 @@
 #include <array>
 #include <cctype>
 
+#include "base/quote.h"
 #include "base/text.h"
 
 namespace kiln {
@@ -55,7 +56,7 @@ void normalize_arch(std::string& arch, std::string& variant) {
 }
 
 Status invalid(std::string_view text, std::string_view why) {
-  return user_error(Code::kInvalidArgument, fmt::format("invalid platform '{}': {}", text, why));
+  return user_error(Code::kInvalidArgument, fmt::format("{}: {}: invalid argument", quote(text), why));
 }
 
 bool valid_component(std::string_view part) {
@@ -79,7 +80,7 @@ Status parse_os(std::string_view text, std::string_view part, Platform& out) {
         Code::kInvalidArgument,
         fmt::format(
             "\"{}\" is an invalid OS component of \"{}\": OSAndVersion specifier component must match "
-            "\"^([A-Za-z0-9_-]+)(?:\\\\(([A-Za-z0-9_.-]*)((?:\\\\+[A-Za-z0-9_.-]+)*)\\\\))?$\": invalid argument",
+            "\"^([A-Za-z0-9_-]+)(?:\\\\(([A-Za-z0-9_.%-]*)((?:\\\\+[A-Za-z0-9_.%-]+)*)\\\\))?$\": invalid argument",
             part, text));
   }
   out.os = name;
@@ -112,7 +113,7 @@ Platform Platform::normalized() const {
 
 Result<Platform> Platform::parse(std::string_view text) {
   std::vector<std::string_view> parts = split(text, '/');
-  if (text.empty() || text.find('*') != std::string_view::npos) return invalid(text, "wildcards are not supported");
+  if (text.find('*') != std::string_view::npos) return invalid(text, "wildcards not yet supported");
   Platform out;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (i > 0 && !valid_component(parts[i])) {
@@ -138,7 +139,7 @@ Result<Platform> Platform::parse(std::string_view text) {
     if (known_arch(arch.architecture)) return arch;
     return invalid(text, "unknown operating system or architecture");
   }
-  if (parts.size() > 3) return invalid(text, "expected os/architecture[/variant]");
+  if (parts.size() > 3) return invalid(text, "cannot parse platform specifier; expected os/architecture[/variant]");
   out.architecture = parts[1];
   if (parts.size() == 3) out.variant = parts[2];
   return out.normalized();

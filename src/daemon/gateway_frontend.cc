@@ -58,17 +58,18 @@ graph::Definition image_definition(const Reference& image) {
 
 Result<Program> load_program(BuildBridge& bridge, const std::string& source, std::stop_token stop) {
   KILN_ASSIGN_OR_RETURN(Reference named, Reference::parse(source));
-  KILN_ASSIGN_OR_RETURN(
-      frontend::ImageConfig config,
-      bridge.resolve_image_config(named.with_default_tag().str(), {.platform = Platform::host()}, stop));
+  const std::string ref = named.with_default_tag().str();
+  Result<frontend::ImageConfig> found = bridge.resolve_image_config(ref, {.platform = Platform::host()}, stop);
+  if (!found.ok()) return annotate(found.status(), "failed to resolve source metadata for " + ref);
+  const frontend::ImageConfig& config = *found;
   Program program;
   KILN_ASSIGN_OR_RETURN(program.image, content::parse_image_config(config.config));
   KILN_ASSIGN_OR_RETURN(Reference resolved, Reference::parse(config.ref));
   program.definition = image_definition(config.digest.empty() ? resolved : resolved.with_digest(config.digest));
   KILN_ASSIGN_OR_RETURN(frontend::SolveResult solved, bridge.solve({.definition = program.definition}, stop));
-  auto* ref = dynamic_cast<BuildRef*>(solved.ref.get());
-  if (ref == nullptr) return user_error(Code::kInvalidArgument, "gateway source didn't return default result");
-  KILN_ASSIGN_OR_RETURN(solve::Solved done, ref->solved(stop));
+  auto* tree = dynamic_cast<BuildRef*>(solved.ref.get());
+  if (tree == nullptr) return user_error(Code::kInvalidArgument, "gateway source didn't return default result");
+  KILN_ASSIGN_OR_RETURN(solve::Solved done, tree->solved(stop));
   program.tree = op::tree_of(done.output);
   return program;
 }

@@ -70,7 +70,8 @@ Result<std::string> read_file_in(int root, const frontend::ReadRequest& request)
   if (!file.ok()) return annotate(file.status(), fmt::format("open {}", request.path));
   struct stat st {};
   if (fstat(file->get(), &st) != 0) return errno_error(errno, request.path);
-  if (S_ISDIR(st.st_mode)) return errno_error(EISDIR, fmt::format("read {}", request.path));
+  if (!S_ISREG(st.st_mode))
+    return user_error(Code::kFailedPrecondition, fmt::format("{} is not a regular file", request.path));
   std::size_t size_max = kFileBytesMax;
   if (request.range) {
     if (lseek(file->get(), request.range->offset, SEEK_SET) < 0) return errno_error(errno, request.path);

@@ -1,5 +1,6 @@
 #include "export/internal/image_writer.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,6 +19,12 @@
 
 namespace kiln::exporter::internal {
 namespace {
+
+std::string rewriting_text(Time epoch) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(epoch);
+  return fmt::format("rewriting layers with source-date-epoch {} ({:%Y-%m-%d %H:%M:%S} +0000 UTC)", seconds,
+                     fmt::gmtime(seconds));
+}
 
 constexpr const char* kConfigKey = "containerimage.config";
 constexpr const char* kBaseConfigKey = "containerimage.base.config";
@@ -151,17 +158,21 @@ Result<std::vector<std::vector<store::LayerBlob>>> ImageWriter::make_layers(
   event::Phase phase(context_.reporter, "exporting layers");
   std::vector<std::vector<store::LayerBlob>> layers(platforms.size());
   std::vector<std::function<Status()>> jobs;
+  std::optional<Time> epoch;
   for (std::size_t i = 0; i < platforms.size(); ++i) {
     KILN_ASSIGN_OR_RETURN(store::TreeRef tree, tree_for(result, platforms[i].id));
     if (!tree) continue;
     KILN_ASSIGN_OR_RETURN(store::LayerOptions wanted, wanted_layers(result, platforms[i].id));
     wanted.told = told_;
+    if (wanted.clamp_mtime) epoch = wanted.clamp_mtime;
     jobs.push_back([this, tree, wanted, &out = layers[i]] {
       auto made = ports_.trees->layers(tree, wanted, context_.stop, &context_.reporter);
       if (made.ok()) out = *std::move(made);
       return made.status();
     });
   }
+  std::optional<event::Phase> rewriting;
+  if (epoch) rewriting.emplace(context_.reporter, rewriting_text(*epoch));
   KILN_RETURN_IF_ERROR(run_parallel(ports_.pool, std::move(jobs)));
   return layers;
 }

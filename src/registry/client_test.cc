@@ -148,6 +148,16 @@ TEST(Client, AsksMirrorsFirstForPullsAndNeverForPushes) {
   EXPECT_EQ(http.lines().back(), "PUT https://registry-1.docker.io/v2/library/busybox/manifests/new");
 }
 
+TEST(Client, BelievesAMirrorThatKnowsOfNothingWhenTheOriginIsOutOfReach) {
+  ScriptedTransport http([&](const Request& request) -> ScriptedAnswer {
+    if (request.url.starts_with("https://mirror.example")) return {.status = 404};
+    return {.error = peer_error(Code::kUnavailable, "no route")};
+  });
+  Registry registry(http, quick({{"docker.io", {.mirrors = {"mirror.example"}}}}));
+  EXPECT_EQ(message_of(registry.resolve(ref_of("nothing"), {}).status()),
+            "docker.io/library/nothing:latest: not found");
+}
+
 TEST(Client, MountsABlobFromAnotherRepository) {
   ScriptedTransport http([&](const Request& request) -> ScriptedAnswer {
     if (request.method == "HEAD") return {.status = 404};

@@ -16,7 +16,8 @@ std::string accept_manifests() {
   return fmt::format("{}, {}, {}, {}, */*", kDockerManifest, kDockerManifestList, kOciManifest, kOciIndex);
 }
 
-// Asks the endpoints in turn until one has an answer; the origin's error is the one to tell.
+// Asks the endpoints in turn until one has an answer; the origin's error is the one to tell, unless nothing but a
+// mirror could be reached and that one knows that there is no such thing.
 template <typename T, typename Ask>
 Result<T> first_of(std::vector<Endpoint> endpoints, Ask ask) {
   Status error = ok();
@@ -24,7 +25,7 @@ Result<T> first_of(std::vector<Endpoint> endpoints, Ask ask) {
     Result<T> got = ask(at);
     if (got.ok() || is_cancelled(got.status())) return got;
     if (at.mirror) log_debug("mirror '{}': {}", at.host, message_of(got.status()));
-    error = got.status();
+    if (error.code() != Code::kNotFound || got.status().code() != Code::kUnavailable) error = got.status();
   }
   return error;
 }

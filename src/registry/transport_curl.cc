@@ -268,6 +268,7 @@ class CurlResponse final : public Response {
 
   void configure() {
     set(CURLOPT_URL, request_.url.c_str());
+    set(CURLOPT_PATH_AS_IS, 1L);
     set(CURLOPT_NOSIGNAL, 1L);
     set(CURLOPT_ERRORBUFFER, error_text_);
     set(CURLOPT_SHARE, pool_->share());

@@ -76,8 +76,9 @@ Result<std::string> plain_subdir(const std::string& root, std::string_view subdi
           fmt::format("invalid subdir {}: failed to lstat \"{}\": no such file or directory", subdir, part));
     }
     if (!S_ISDIR(info.st_mode)) {
-      return user_error(Code::kInvalidArgument,
-                        fmt::format("git subpath \"{}\" contains non-directory \"{}\"", subdir, part));
+      return user_error(
+          Code::kInvalidArgument,
+          fmt::format("invalid subdir {0}: git subpath \"{0}\" contains non-directory \"{1}\"", subdir, part));
     }
   }
   return at;

@@ -276,8 +276,9 @@ Result<ImageDocuments> ImageSource::resolve(const ImagePlace& place, const Platf
     KILN_ASSIGN_OR_RETURN(content::Index parsed, content::parse_index(bytes));
     std::optional<content::Descriptor> chosen = choose(parsed, platform);
     if (!chosen || depth == kIndexDepthMax) {
-      return peer_error(Code::kNotFound, fmt::format("{}: no match for platform {} in manifest {}: not found",
-                                                     place.ref.str(), platform.str(), at.digest.str()));
+      return peer_error(Code::kNotFound,
+                        fmt::format("{} ({}) is not made for {}: no match for platform in manifest: not found",
+                                    place.ref.str(), at.digest.str(), platform.str()));
     }
     at = *std::move(chosen);
   }

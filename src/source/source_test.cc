@@ -144,7 +144,7 @@ TEST_F(SourceTest, SaysWhichPlatformAnImageLacks) {
                             Platform{.os = "linux", .architecture = "s390x"});
   Status status = (*fetch)->key(0, asker()).status();
   EXPECT_TRUE(is_not_found(status));
-  EXPECT_NE(message_of(status).find("no match for platform linux/s390x"), std::string::npos);
+  EXPECT_NE(message_of(status).find("linux/s390x: no match for platform in manifest: not found"), std::string::npos);
 }
 
 // ---- http -----------------------------------------------------------------------------------

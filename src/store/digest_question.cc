@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/gopath.h"
+#include "base/quote.h"
 #include "host/fs.h"
 #include "store/internal/parallel.h"
 
@@ -24,7 +25,9 @@ constexpr int kLinksMax = 255;
 // A name for *at calls below the root: never empty, never absolute.
 const char* below_root(const std::string& path) { return path.empty() ? "." : path.c_str() + 1; }
 
-Status not_found(std::string_view path) { return user_error(Code::kNotFound, fmt::format("\"{}\": not found", path)); }
+Status not_found(std::string_view path) {
+  return user_error(Code::kNotFound, fmt::format("{}: not found", quote(path)));
+}
 
 }  // namespace
 

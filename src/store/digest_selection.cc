@@ -4,6 +4,7 @@
 
 #include "base/glob.h"
 #include "base/gopath.h"
+#include "base/quote.h"
 #include "base/text.h"
 #include "store/internal/digest_question.h"
 
@@ -219,7 +220,7 @@ Result<Digest> DigestQuestion::answer(std::string_view path, const ChecksumOptio
   for (const std::string& required : options.required_paths) {
     bool found =
         std::any_of(selected.begin(), selected.end(), [&](const Selected& s) { return s.path.starts_with(required); });
-    if (!found) return user_error(Code::kNotFound, fmt::format("\"{}\": not found", required));
+    if (!found) return user_error(Code::kNotFound, fmt::format("{}: not found", quote(required)));
   }
   std::vector<Missing> missing;
   for (const Selected& s : selected) {
