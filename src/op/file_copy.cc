@@ -17,6 +17,11 @@
 namespace kiln::op {
 namespace {
 
+// Of folders that come to be on the way: what --chmod says, without the set-id and sticky bits.
+std::uint32_t folder_mode(const CopiedAttributes& attributes) {
+  return attributes.mode != -1 ? static_cast<std::uint32_t>(attributes.mode) & 0777 : 0755;
+}
+
 using host::Fd;
 using host::FollowLast;
 
@@ -55,10 +60,7 @@ Result<Target> prepare_target(int source_root, const std::string& followed, cons
   }
   std::string directory = action.dir_copy_contents && from_dir && !to ? target : parent_of(target);
   Target out{std::move(target), {}};
-  KILN_ASSIGN_OR_RETURN(
-      out.made,
-      make_missing_dirs(target_root, directory,
-                        attributes.mode != -1 ? static_cast<std::uint32_t>(attributes.mode) : 0755, attributes.stamp));
+  KILN_ASSIGN_OR_RETURN(out.made, make_missing_dirs(target_root, directory, folder_mode(attributes), attributes.stamp));
   return out;
 }
 
@@ -66,7 +68,7 @@ Result<Target> prepare_target(int source_root, const std::string& followed, cons
 Status copy_one(int source_root, const std::string& source, int target_root, const std::string& dest,
                 const graph::CopyAction& action, const CopiedAttributes& attributes, std::stop_token stop) {
   std::vector<std::string> made;
-  const std::uint32_t dir_mode = attributes.mode != -1 ? static_cast<std::uint32_t>(attributes.mode) : 0755;
+  const std::uint32_t dir_mode = folder_mode(attributes);
   // "/a/b/" and "/a/b/." must be directories; of "/a/b" only "/a".
   std::string_view end = std::string_view(dest).substr(dest.rfind('/') + 1);
   std::string ensured = end.empty() || end == "." ? dest : dest.substr(0, dest.size() - end.size());

@@ -6,6 +6,7 @@
 
 #include "base/digest.h"
 #include "base/gopath.h"
+#include "base/quote.h"
 #include "base/text.h"
 #include "content/json_text.h"
 
@@ -176,7 +177,8 @@ Status add_owner(const graph::FileAction& action, std::vector<FileInputView>& vi
     if (!named) return ok();
     if (!is_input(named->input, views.size())) {
       return user_error(Code::kInvalidArgument,
-                        fmt::format("invalid input index {} in file op with {} inputs", named->input, views.size()));
+                        fmt::format("invalid user index: {}: there is no {} to look {} up in; use a number",
+                                    named->input, file, quote(named->name)));
     }
     views[static_cast<std::size_t>(named->input)].selectors.push_back({file, {.follow_links = true}});
     return ok();

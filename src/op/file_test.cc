@@ -314,6 +314,11 @@ TEST_F(FileOpTest, CopyHonoursOwnersModesTimesAndPatterns) {
   octal.mode = 04711;
   octal.owner = graph::Chown{graph::UserRef(graph::NamedUser{"nobody-knows", 0}), std::nullopt};
   EXPECT_EQ(list(must(run({base, source}, {octal}))).back(), "r 4711 0:0 r");
+  // A folder that comes to be on the way takes no set-id bits.
+  octal.dest = "/x/r";
+  lines = list(must(run({base, source}, {octal})));
+  lines.erase(lines.begin(), lines.end() - 2);
+  EXPECT_EQ(lines, (Lines{"x 711 0:0 /", "x/r 4711 0:0 r"}));
 }
 
 TEST_F(FileOpTest, CopyReplacesWhatIsInTheWayWhenTold) {
