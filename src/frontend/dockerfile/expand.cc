@@ -80,6 +80,9 @@ class Walk {
     return std::move(out_);
   }
 
+  // What was asked for in vain, when whole() failed.
+  const VariableNames& unset() const { return out_.unset; }
+
  private:
   static constexpr char32_t kNoStop = 0xFFFFFFFF;
 
@@ -259,6 +262,7 @@ class Walk {
     bool strips = kind == "#" || kind == "%";
     bool known = strips || kind == "+" || kind == "-" || kind == "?";
     if (!known || (strips && modifier[0] == ':')) {
+      if (!known && modifier[0] == ':') (void)look_up(variable);
       return fault(fmt::format("unsupported modifier ({}) in substitution", modifier));
     }
     KILN_ASSIGN_OR_RETURN(std::string word, part('}', strips));
@@ -330,8 +334,11 @@ Result<Expansion> walked(Result<Expansion> out, std::string_view word) {
 
 }  // namespace
 
-Result<Expansion> WordLexer::expand(std::string_view word, const Environment& env) const {
-  return walked(Walk(word, escape_, options_, env).whole(Walk::Wanted::kTextAndWords), word);
+Result<Expansion> WordLexer::expand(std::string_view word, const Environment& env, VariableNames* unset) const {
+  Walk walk(word, escape_, options_, env);
+  Result<Expansion> out = walk.whole(Walk::Wanted::kTextAndWords);
+  if (unset) *unset = out.ok() ? out->unset : walk.unset();
+  return walked(std::move(out), word);
 }
 
 Result<std::string> WordLexer::expand_text(std::string_view word, const Environment& env) const {

@@ -56,11 +56,13 @@ class EnvironmentList final : public Environment {
   std::map<std::string, std::size_t, std::less<>> index_;
 };
 
+using VariableNames = std::set<std::string, std::less<>>;
+
 struct Expansion {
   std::string text;
-  std::vector<std::string> words;            // the same, split at unquoted blanks
-  std::set<std::string, std::less<>> used;   // names that were found
-  std::set<std::string, std::less<>> unset;  // names that were not
+  std::vector<std::string> words;  // the same, split at unquoted blanks
+  VariableNames used;              // names that were found
+  VariableNames unset;             // names that were not
 };
 
 class WordLexer {
@@ -74,8 +76,9 @@ class WordLexer {
   explicit WordLexer(char escape = '\\') : WordLexer(escape, Options{}) {}
   WordLexer(char escape, Options options) : escape_(escape), options_(options) {}
 
-  // InvalidArgument `failed to process "word": …` on a bad substitution or an open quote.
-  Result<Expansion> expand(std::string_view word, const Environment& env) const;
+  // InvalidArgument `failed to process "word": …` on a bad substitution or an open quote. What was not set until then
+  // is in `unset`, if given, also when it fails.
+  Result<Expansion> expand(std::string_view word, const Environment& env, VariableNames* unset = nullptr) const;
   // Only the text of it.
   Result<std::string> expand_text(std::string_view word, const Environment& env) const;
   // Only the words of it.

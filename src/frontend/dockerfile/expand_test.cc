@@ -79,6 +79,9 @@ TEST(WordLexer, accounts_for_used_and_unset_names) {
   ASSERT_TRUE(e.ok());
   EXPECT_EQ(join(e->used, ","), "EMPTY,HOME");
   EXPECT_EQ(join(e->unset, ","), "NO,OTHER");
+  VariableNames unset;
+  EXPECT_FALSE(WordLexer().expand("$NO${OTHER:?must}$HOME", environment(), &unset).ok());
+  EXPECT_EQ(join(unset, ","), "NO,OTHER");
 }
 
 TEST(WordLexer, keeps_quotes_and_unset_names_when_asked) {

@@ -100,7 +100,6 @@ class FileBuilder {
   }
 
   Result<Dockerfile> finish(char escape) {
-    if (file_.stages.empty()) return fault("dockerfile contains no stages to build");
     check_stage_names(file_.stages, linter_);
     check_keyword_casing(file_.stages, linter_);
     file_.escape = escape;
@@ -171,7 +170,7 @@ Result<Instruction> parse_trigger(std::string_view payload, const Ranges& ranges
   if (!keyword) {
     return with_ranges(unknown_instruction(statement.name), ranges);
   }
-  if (*keyword == Keyword::kFrom || *keyword == Keyword::kMaintainer || *keyword == Keyword::kOnbuild) {
+  if (*keyword == Keyword::kFrom) {
     return with_ranges(fault(fmt::format("{} isn't allowed as an ONBUILD trigger", keyword_name(*keyword))), ranges);
   }
   Result<Instruction> step = make_instruction(statement, *keyword);

@@ -75,9 +75,8 @@ Result<LintOptions> lint_options_for(std::string_view text, std::optional<std::s
     options = parse_lint_options(*build_arg);
   } else if (std::optional<Directive> check = find_directive("check", text)) {
     options = parse_lint_options(check->word);
-    if (!options.ok()) return with_ranges(annotate(options.status(), "failed to parse check options"), check->ranges);
+    if (!options.ok()) return with_ranges(options.status(), check->ranges);
   }
-  if (!options.ok()) return annotate(options.status(), "failed to parse check options");
   return options;
 }
 

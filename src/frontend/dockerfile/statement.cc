@@ -52,7 +52,8 @@ class Reader {
         continue;
       }
       if (is_comment(line)) {
-        std::string_view comment = trim_blanks(line.substr(1));
+        // Of an indented comment the mark stays, which makes it no description.
+        std::string_view comment = trim_blanks(line_.substr(1));
         if (comment.empty()) {
           comments.clear();
         } else {

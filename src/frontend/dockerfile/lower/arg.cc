@@ -24,9 +24,11 @@ Result<Origin> set_value(StepContext& at, ArgEntry& entry) {
     return Origin::kGlobal;
   }
   const StateEnvironment env(at.stage.state.settings().env);
-  KILN_ASSIGN_OR_RETURN(Expansion expansion, at.lowering.lexer().expand(*entry.value, env));
-  check_unset(at.ranges(), at.stage.build_args, env, expansion.unset, at.lint);
-  entry.value = std::move(expansion.text);
+  VariableNames unset;
+  auto expansion = at.lowering.lexer().expand(*entry.value, env, &unset);
+  check_unset(at.ranges(), at.stage.build_args, env, unset, at.lint);
+  if (!expansion.ok()) return expansion.status();
+  entry.value = std::move(expansion->text);
   return Origin::kOwn;
 }
 

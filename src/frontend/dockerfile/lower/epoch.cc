@@ -23,7 +23,12 @@ struct Origin {
 
 Status invalid(std::string_view text) { return user_error(Code::kInvalidArgument, text); }
 
-std::optional<Time> from_seconds(std::int64_t seconds) { return Time(std::chrono::seconds(seconds)); }
+// Nothing for what a Time cannot hold.
+std::optional<Time> from_seconds(std::int64_t seconds) {
+  constexpr auto kMax = std::chrono::duration_cast<std::chrono::seconds>(Time::max().time_since_epoch());
+  if (seconds > kMax.count() || seconds < -kMax.count()) return std::nullopt;
+  return Time(std::chrono::seconds(seconds));
+}
 
 // Time of the committer: "committer Name <mail> 1700000000 +0100".
 std::optional<Time> commit_time(const std::string& object) {
@@ -143,7 +148,11 @@ Result<Origin> origin_of(Lowering& lowering, const std::string& value, std::stop
 
 Result<std::optional<Time>> resolve_epoch(Lowering& lowering, const std::string& value, std::stop_token stop) {
   if (value.empty()) return std::optional<Time>();
-  if (auto seconds = parse_integer(value)) return from_seconds(*seconds);
+  if (auto seconds = parse_integer(value)) {
+    auto time = from_seconds(*seconds);
+    if (!time) return invalid(fmt::format("invalid SOURCE_DATE_EPOCH: {}: it lies beyond the year 2262", value));
+    return time;
+  }
   KILN_ASSIGN_OR_RETURN(Origin origin, origin_of(lowering, value, stop));
   return time_of_source(lowering.contexts().bridge(), origin, stop);
 }

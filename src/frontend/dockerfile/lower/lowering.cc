@@ -51,6 +51,7 @@ Status Lowering::read_text() {
   if (!lint.ok()) return annotate(lint.status(), "failed to parse check options");
   lint_ = std::make_unique<Linter>(*std::move(lint), options_.warn);
   KILN_ASSIGN_OR_RETURN(file_, parse_dockerfile(text, *lint_));
+  if (file_.stages.empty()) return user_error(Code::kInvalidArgument, "dockerfile contains no stages to build");
   lexer_ = std::make_unique<WordLexer>(file_.escape);
   const std::string target_stage = request().target.empty() ? file_.stages.back().name : request().target;
   gb::EnvList given = platform_args(build_platforms_.front(), target_platform_, build_args_, target_stage);
@@ -187,6 +188,7 @@ Status Lowering::finish(StageState& target, std::stop_token stop) {
     if (!same || !target_platform_.os_version.empty()) platform.os_version = target_platform_.os_version;
     if (!target_platform_.os_features.empty()) platform.os_features = target_platform_.os_features;
   }
+  if (platform.os.empty()) platform.os = "linux";
   platform = platform.normalized();
   return ok();
 }

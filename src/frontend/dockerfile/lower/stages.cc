@@ -86,9 +86,10 @@ Status Lowering::make_stages() {
 Status Lowering::make_stage(std::size_t index) {
   const Stage& given = file_.stages[index];
   Linter lint = lint_->with_comments(given.comments);
-  auto expanded = lexer_->expand(given.base, StateEnvironment(global_args_));
+  VariableNames unset;
+  auto expanded = lexer_->expand(given.base, StateEnvironment(global_args_), &unset);
+  check_args_of_from(global_args_, outline_, unset, given.ranges, lint);
   if (!expanded.ok()) return with_ranges(with_word(expanded.status(), given.base), given.ranges);
-  check_args_of_from(global_args_, outline_, expanded->unset, given.ranges, lint);
   if (expanded->text.empty()) {
     return with_ranges(word_fault(given.base, fmt::format("base name ({}) should not be blank", given.base)),
                        given.ranges);
@@ -118,16 +119,29 @@ Status Lowering::make_stage(std::size_t index) {
   return ok();
 }
 
+namespace {
+
+// FROM takes variants as they are written: none for arm, which means v7, and v8 for arm64, which is the usual one.
+Platform as_written(Platform platform, std::string_view text) {
+  const bool has_variant = std::count(text.begin(), text.end(), '/') == 2;
+  if (platform.architecture == "arm" && platform.variant == "v7" && !has_variant) platform.variant.clear();
+  if (platform.architecture == "arm64" && platform.variant.empty() && has_variant) platform.variant = "v8";
+  return platform;
+}
+
+}  // namespace
+
 Status Lowering::read_stage_platform(StageState& stage, Names& used, Linter& lint) {
   const Stage& given = stage.stage;
   const StateEnvironment env(global_args_);
-  auto expanded = lexer_->expand(given.platform, env);
+  VariableNames unset;
+  auto expanded = lexer_->expand(given.platform, env, &unset);
+  check_args_of_from(global_args_, outline_, unset, given.ranges, lint);
   if (!expanded.ok()) {
     return with_ranges(
         with_word(annotate(expanded.status(), "failed to process arguments for platform "), given.platform),
         given.ranges);
   }
-  check_args_of_from(global_args_, outline_, expanded->unset, given.ranges, lint);
   check_platform_flag(given, *expanded, env, lint);
   if (expanded->text.empty()) {
     auto status = word_fault(given.platform, "empty platform value from expression " + given.platform);
@@ -139,7 +153,7 @@ Status Lowering::read_stage_platform(StageState& stage, Names& used, Linter& lin
     return with_ranges(annotate(status, "failed to parse platform " + given.platform), given.ranges);
   }
   used.insert(expanded->used.begin(), expanded->used.end());
-  stage.platform = *platform;
+  stage.platform = as_written(*platform, expanded->text);
   return ok();
 }
 

@@ -31,10 +31,11 @@ struct Table {
 // An expander over the stage's environment that reports variables nobody defined.
 Expander expander(StepContext& at, const WordLexer& lexer, const StateEnvironment& env) {
   return [&at, &lexer, &env](std::string_view word) -> Result<std::string> {
-    auto expanded = lexer.expand(word, env);
+    VariableNames unset;
+    auto expanded = lexer.expand(word, env, &unset);
+    check_unset(at.ranges(), at.stage.build_args, env, unset, at.lint);
     if (!expanded.ok()) return expanded.status();
-    check_unset(at.ranges(), at.stage.build_args, env, expanded->unset, at.lint);
-    return expanded->text;
+    return std::move(expanded->text);
   };
 }
 

@@ -11,7 +11,8 @@ Result<SolveResult> list_targets(BuildRun& run) {
   std::vector<std::vector<std::string>> rows = {{"TARGET", "DESCRIPTION"}};
   json.begin_object();
   json.key("targets");
-  json.begin_array();
+  if (file.stages.empty()) json.null();
+  if (!file.stages.empty()) json.begin_array();
   for (const Stage& stage : file.stages) {
     const bool is_default = &stage == &file.stages.back();
     json.begin_object();
@@ -32,7 +33,7 @@ Result<SolveResult> list_targets(BuildRun& run) {
     if (is_default) shown += shown.empty() ? "(default)" : " (default)";
     rows.push_back({std::move(shown), stage.doc});
   }
-  json.end_array();
+  if (!file.stages.empty()) json.end_array();
   json.key("sources");
   json.begin_array();
   json.string(content::base64_encode(text));
