@@ -167,10 +167,9 @@ Builds::~Builds() {
 
 void Builds::solve(SolveRequest request, std::stop_token stop, std::function<void(Result<SolveResponse>)> done) {
   const std::string ref = request.ref;
-  auto log = StatusLog::open(options_.spool, LogLimits::from_environment(), *options_.clock);
-  if (!log.ok()) return done(log.status());
   auto entry = std::make_shared<Entry>();
-  entry->build = std::make_shared<RunningBuild>(std::move(request), std::move(log).value());
+  entry->build = std::make_shared<RunningBuild>(std::move(request),
+                                                StatusLog::make(LogLimits::from_environment(), *options_.clock));
   {
     std::lock_guard lock(mutex_);
     Status refused;
@@ -188,22 +187,31 @@ void Builds::solve(SolveRequest request, std::stop_token stop, std::function<voi
     changed_.notify_all();
   }
   options_.pool->submit([this, entry, stop = std::move(stop), done = std::move(done)] {
-    std::optional<std::stop_callback<std::function<void()>>> cancel;
-    cancel.emplace(stop, [entry] { entry->stop.request_stop(); });
-    run(entry->build, entry->stop.get_token(), [&](const Result<SolveResponse>& response) {
-      cancel.reset();
-      {
-        std::lock_guard lock(mutex_);
-        entries_.erase(entry->build->ref());
-        keep_ended_locked(*entry->build);
-      }
-      done(response);
-    });
+    live(*entry, std::move(stop), done);
     // Under the lock, so that wait_idle() cannot see the end before this thread is done with `this`.
     std::lock_guard lock(mutex_);
     --working_;
     changed_.notify_all();
   });
+}
+
+void Builds::live(Entry& entry, std::stop_token stop, const std::function<void(Result<SolveResponse>)>& done) {
+  std::optional<std::stop_callback<std::function<void()>>> cancel;
+  cancel.emplace(std::move(stop), [&entry] { entry.stop.request_stop(); });
+  const auto answer = [&](const Result<SolveResponse>& response) {
+    cancel.reset();
+    {
+      std::lock_guard lock(mutex_);
+      entries_.erase(entry.build->ref());
+      keep_ended_locked(*entry.build);
+    }
+    done(response);
+  };
+  Status opened = entry.build->status_log()->open_file(options_.spool);
+  if (opened.ok()) return run(entry.build, entry.stop.get_token(), answer);
+  entry.build->end();
+  entry.build->status_log()->close();
+  answer(opened);
 }
 
 // The record is written after the answer: what it needs beside the response is nothing to wait for.
@@ -214,7 +222,10 @@ void Builds::run(const std::shared_ptr<RunningBuild>& build, std::stop_token sto
   std::uint64_t watch = 0;
   if (recorded) {
     options_.history->started(record);
-    watch = build->status_log()->watch([this, build = build.get()] { tell_progress(*build); });
+    watch = build->status_log()->watch([this, build = build.get()] {
+      tell_progress(*build);
+      return true;
+    });
   }
   if (build->request().explain && options_.afterwords != nullptr) {
     build->explain_in_log([this](const event::CacheMiss& miss, const std::vector<Digest>& ran) {

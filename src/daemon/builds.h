@@ -185,6 +185,7 @@ class Builds {
 
  private:
   struct Entry;
+  void live(Entry& entry, std::stop_token stop, const std::function<void(Result<SolveResponse>)>& done);
   void run(const std::shared_ptr<RunningBuild>& build, std::stop_token stop,
            const std::function<void(const Result<SolveResponse>&)>& answer);
   void write_record(const std::shared_ptr<RunningBuild>& build, history::Record record,

@@ -99,6 +99,10 @@ Result<SolveRequest> from_message(const api::SolveRequest& in) {
   return out;
 }
 
+void to_message(const SolveResponse& response, moby::buildkit::v1::SolveResponse& out) {
+  out.mutable_exporterresponse()->insert(response.exporter_response.begin(), response.exporter_response.end());
+}
+
 store::PruneOptions from_message(const api::PruneRequest& in) {
   store::PruneOptions out;
   out.filters.assign(in.filter().begin(), in.filter().end());

@@ -9,6 +9,7 @@
 
 namespace moby::buildkit::v1 {
 class SolveRequest;
+class SolveResponse;
 class PruneRequest;
 class UsageRecord;
 class BuildHistoryEvent;
@@ -23,6 +24,7 @@ namespace kiln::daemon {
 // Older forms (one exporter, export and import references) become today's. InvalidArgument for
 // definitions that do not parse and for cache exports given twice.
 Result<SolveRequest> from_message(const moby::buildkit::v1::SolveRequest& in);
+void to_message(const SolveResponse& response, moby::buildkit::v1::SolveResponse& out);
 store::PruneOptions from_message(const moby::buildkit::v1::PruneRequest& in);
 void to_message(const store::Usage& usage, moby::buildkit::v1::UsageRecord& out);
 void to_message(const history::Event& event, moby::buildkit::v1::BuildHistoryEvent& out);

@@ -1,16 +1,16 @@
 #include <fmt/format.h>
 
-#include <chrono>
+#include <atomic>
 #include <future>
 #include <map>
 
 #include "base/filter.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "daemon/build_calls.h"
 #include "daemon/calls.h"
 #include "daemon/control_messages.h"
 #include "daemon/services.h"
-#include "daemon/status_stream.h"
 #include "session/tunnel.h"
 #include "wire/control.grpc.pb.h"
 
@@ -20,19 +20,55 @@ namespace {
 namespace api = moby::buildkit::v1;
 using Context = grpc::CallbackServerContext;
 
-// Sent by clients that want to read in each step's log why it runs.
-constexpr const char* kExplainMetadata = "kiln-explain";
-constexpr auto kBuildPatience = std::chrono::seconds(6);
-
 // Clients correct their clocks by it.
-void send_timestamp(Context* context) {
-  context->AddInitialMetadata("buildkit-current-timestamp", format_rfc3339(system_clock().now()));
+void send_timestamp(Context* context) { context->AddInitialMetadata(kTimestampField, timestamp()); }
+
+http2::Fields fields_of(const Context& context) {
+  http2::Fields fields;
+  for (const auto& [name, value] : context.client_metadata()) {
+    fields.emplace_back(std::string(name.data(), name.size()), std::string(value.data(), value.size()));
+  }
+  return fields;
 }
 
-std::string trace_parent(const Context& context) {
-  auto it = context.client_metadata().find("traceparent");
-  return it == context.client_metadata().end() ? std::string() : std::string(it->second.data(), it->second.size());
-}
+// The frames of a build's status, through gRPC's library. Owns itself; the feed's outlet knows it.
+class StatusReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
+ public:
+  StatusReactor() : feed_(std::make_shared<StatusFeed>(std::make_unique<Outlet>(*this))) {}
+  const std::shared_ptr<StatusFeed>& feed() const { return feed_; }
+
+  void OnWriteDone(bool sent) override {
+    const std::shared_ptr<StatusFeed> feed = feed_;
+    writing_ = false;
+    sent ? feed->go_on() : feed->cancel();
+  }
+  void OnCancel() override {
+    const std::shared_ptr<StatusFeed> feed = feed_;
+    feed->cancel();
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  class Outlet final : public StatusOutlet {
+   public:
+    explicit Outlet(StatusReactor& reactor) : reactor_(reactor) {}
+    bool writable() override { return !reactor_.writing_; }
+    void write(std::string frame) override {
+      grpc::Slice slice(frame);
+      reactor_.buffer_ = grpc::ByteBuffer(&slice, 1);
+      reactor_.writing_ = true;
+      reactor_.StartWrite(&reactor_.buffer_);
+    }
+    void end(const kiln::Status& status) override { reactor_.Finish(to_grpc(status)); }
+
+   private:
+    StatusReactor& reactor_;
+  };
+
+  std::shared_ptr<StatusFeed> feed_;
+  grpc::ByteBuffer buffer_;
+  std::atomic<bool> writing_{false};
+};
 
 using Base = api::Control::WithRawCallbackMethod_Session<api::Control::WithRawCallbackMethod_Status<
     api::Control::WithCallbackMethod_Solve<api::Control::WithCallbackMethod_DiskUsage<
@@ -53,64 +89,25 @@ class ControlService final : public ControlServer, private Base {
 
  private:
   grpc::ServerUnaryReactor* Solve(Context* context, const api::SolveRequest* in, api::SolveResponse* out) override {
-    Result<SolveRequest> request = from_message(*in);
-    if (!request.ok()) return answer(context, request.status());
-    request->trace_parent = trace_parent(*context);
-    request->explain |= context->client_metadata().contains(kExplainMetadata);
     auto* call = new LaterCall("Solve");
-    ground_.builds->solve(std::move(request).value(), call->stop_token(),
-                          [this, call, out](Result<SolveResponse> response) {
-                            if (response.ok())
-                              out->mutable_exporterresponse()->insert(response->exporter_response.begin(),
-                                                                      response->exporter_response.end());
-                            call->finish(without_code(response.status()));
-                            if (ground_.after_build) ground_.after_build();
-                          });
+    begin_solve(ground_, *in, fields_of(*context), call->stop_token(), [call, out](Result<SolveResponse> response) {
+      if (response.ok()) to_message(*response, *out);
+      call->finish(response.status());
+    });
     return call;
   }
 
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Status(Context* context, const grpc::ByteBuffer* in) override {
     send_timestamp(context);
-    auto* stream = new StatusStream();
+    auto* stream = new StatusReactor();
     api::StatusRequest request;
     grpc::ByteBuffer copy(*in);
     if (!grpc::SerializationTraits<api::StatusRequest>::Deserialize(&copy, &request).ok()) {
-      stream->fail(user_error(Code::kInvalidArgument, "the request does not parse"));
-    } else if (auto log = ground_.builds->status_log(request.ref())) {
-      stream->follow(std::move(log));
+      stream->feed()->fail(user_error(Code::kInvalidArgument, "the request does not parse"));
     } else {
-      ground_.pool->submit([this, stream, ref = request.ref()] { follow_other(ref, *stream); });
+      begin_status(ground_, request.ref(), stream->feed());
     }
     return stream;
-  }
-
-  // A build that ended, or one that is about to begin: clients ask for the status and for the solve
-  // at the same time.
-  void follow_other(const std::string& ref, StatusStream& stream) {
-    Result<std::shared_ptr<StatusLog>> log = user_error(Code::kNotFound, fmt::format("no such job {}", ref));
-    const kiln::Status status = guarded([&]() -> kiln::Status {
-      KILN_ASSIGN_OR_RETURN(std::optional<history::Record> record, ground_.history->find(ref));
-      if (record) {
-        log = recorded_log(*record);
-      } else if (auto late = ground_.builds->wait_for_status_log(ref, stream.stop_token(), kBuildPatience)) {
-        log = std::move(late);
-      }
-      return ok();
-    });
-    if (!status.ok()) log = status;
-    log_failure("Status", log.status());
-    if (log.ok()) {
-      stream.follow(std::move(log).value());
-    } else {
-      stream.fail(log.status());
-    }
-  }
-
-  Result<std::shared_ptr<StatusLog>> recorded_log(const history::Record& record) {
-    if (!record.logs) return StatusLog::recorded(nullptr);
-    KILN_ASSIGN_OR_RETURN(Digest digest, Digest::parse(record.logs->digest));
-    KILN_ASSIGN_OR_RETURN(auto reader, ground_.history->blobs().open(digest));
-    return StatusLog::recorded(std::move(reader));
   }
 
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Session(Context* context) override {

@@ -14,8 +14,9 @@ namespace kiln::daemon {
 // What belongs to one client's connection; kept by it.
 class Front::Guest {
  public:
-  Guest(session::Sessions& sessions, std::shared_ptr<const Backend> backend, std::shared_ptr<host::Poller> poller)
-      : sessions_(sessions), backend_(std::move(backend)), poller_(std::move(poller)) {}
+  Guest(session::Sessions& sessions, std::shared_ptr<FrontCalls> calls, std::shared_ptr<const Backend> backend,
+        std::shared_ptr<host::Poller> poller)
+      : sessions_(sessions), calls_(std::move(calls)), backend_(std::move(backend)), poller_(std::move(poller)) {}
   ~Guest() {
     if (behind_) behind_->end(cancelled("the client has left"));
   }
@@ -25,6 +26,7 @@ class Front::Guest {
     if (http2::field_of(fields, ":path") == session::kSessionMethod) {
       return session::serve_session(sessions_, std::move(stream));
     }
+    if (calls_->take(stream, fields)) return;
     Result<std::shared_ptr<http2::Connection>> to = behind();
     if (to.ok()) return http2::relay(std::move(stream), (*to)->open(fields));
     log_error("a call cannot be taken: {}", message_of(to.status()));
@@ -47,19 +49,22 @@ class Front::Guest {
   }
 
   session::Sessions& sessions_;
+  const std::shared_ptr<FrontCalls> calls_;
   const std::shared_ptr<const Backend> backend_;
   const std::shared_ptr<host::Poller> poller_;
   std::mutex mutex_;
   std::shared_ptr<http2::Connection> behind_;
 };
 
-Front::Front(session::Sessions& sessions, Backend backend)
-    : sessions_(sessions), backend_(std::make_shared<const Backend>(std::move(backend))) {}
+Front::Front(const ServiceGround& ground, Backend backend)
+    : sessions_(*ground.sessions),
+      calls_(std::make_shared<FrontCalls>(ground)),
+      backend_(std::make_shared<const Backend>(std::move(backend))) {}
 
 Front::~Front() { close(); }
 
 void Front::take(host::Fd socket) {
-  auto guest = std::make_shared<Guest>(sessions_, backend_, poller_);
+  auto guest = std::make_shared<Guest>(sessions_, calls_, backend_, poller_);
   auto connection =
       http2::Connection::server([guest](std::shared_ptr<http2::Stream> stream) { guest->accept(std::move(stream)); });
   {
@@ -72,7 +77,8 @@ void Front::take(host::Fd socket) {
   if (!started.ok()) log_error("a connection cannot be taken: {}", message_of(started));
 }
 
-void Front::close() {
+void Front::close(Duration patience) {
+  calls_->wait_idle(patience);
   std::vector<std::weak_ptr<http2::Connection>> connections;
   {
     std::lock_guard lock(mutex_);

@@ -1,8 +1,9 @@
 // Where clients' connections without TLS arrive: their HTTP/2 is taken apart here. Sessions, through which
-// whole build contexts pass in small messages, are served at once; every other call is passed on to gRPC's
-// library, on a connection of its own inside the process. (Connections with TLS go to gRPC as they are.)
+// whole build contexts pass in small messages, and the two calls of every build are served at once; every
+// other call is passed on to gRPC's library, on a connection of its own inside the process that the first
+// such call opens. (Connections with TLS go to gRPC as they are.)
 //
-//   Front front(sessions, [&](host::Fd socket) { acceptor->HandleNewConnection(…); });
+//   Front front(ground, [&](host::Fd socket) { acceptor->HandleNewConnection(…); });
 //   front.take(std::move(socket));
 #pragma once
 
@@ -11,6 +12,8 @@
 #include <mutex>
 #include <vector>
 
+#include "daemon/front_calls.h"
+#include "daemon/services.h"
 #include "host/fd.h"
 #include "host/poller.h"
 #include "http2/connection.h"
@@ -23,8 +26,8 @@ class Front {
  public:
   // `backend` gives one end of a connection to the server behind; called from the front's thread.
   using Backend = std::function<void(host::Fd socket)>;
-  // The sessions outlive it.
-  Front(session::Sessions& sessions, Backend backend);
+  // What `ground` names outlives it.
+  Front(const ServiceGround& ground, Backend backend);
   // Ends all connections.
   ~Front();
   Front(const Front&) = delete;
@@ -32,12 +35,13 @@ class Front {
 
   // A connected, non-blocking socket.
   void take(host::Fd socket);
-  // Ends all connections and takes no more.
-  void close();
+  // Ends all connections and takes no more, when the calls of builds have ended or `patience` has.
+  void close(Duration patience = Duration::zero());
 
  private:
   class Guest;
   session::Sessions& sessions_;
+  const std::shared_ptr<FrontCalls> calls_;
   const std::shared_ptr<const Backend> backend_;
   const std::shared_ptr<host::Poller> poller_ = std::make_shared<host::Poller>();
   std::mutex mutex_;

@@ -149,9 +149,8 @@ Result<std::unique_ptr<Server>> Server::start(const Config& config, const Servic
   state->server = builder.BuildAndStart();
   if (state->server == nullptr) return engine_error("the gRPC server does not start; are the TLS files right?");
 
-  state->front = std::make_unique<Front>(*ground.sessions, [raw = state.get()](host::Fd socket) {
-    State::give(*raw->local_acceptor, std::move(socket), -1);
-  });
+  state->front = std::make_unique<Front>(
+      ground, [raw = state.get()](host::Fd socket) { State::give(*raw->local_acceptor, std::move(socket), -1); });
   state->wake = host::Fd(::eventfd(0, EFD_CLOEXEC));
   state->accepting = std::jthread([raw = state.get()] { raw->accept_all(); });
   return std::unique_ptr<Server>(new Server(std::move(state)));
@@ -175,7 +174,7 @@ void Server::stop(Duration patience) {
   state_->server->Shutdown(std::chrono::system_clock::now() +
                            std::chrono::duration_cast<std::chrono::microseconds>(patience));
   state_->server->Wait();
-  state_->front->close();  // with what is not gRPC's: the sessions
+  state_->front->close(patience);  // with what is not gRPC's: the sessions, the calls of builds
   state_->server.reset();
 }
 

@@ -68,7 +68,7 @@ struct StatusLog::State {
   // Held while watchers are called, so that forget() can wait for them. Taken after `mutex` is free.
   std::mutex watch_mutex;
   std::uint64_t next_watch = 1;
-  std::map<std::uint64_t, std::function<void()>> watchers;
+  std::map<std::uint64_t, std::function<bool()>> watchers;
 
   // The methods below run under `mutex`.
   void add_log(const event::VertexLog& log, std::string data);
@@ -132,24 +132,37 @@ StatusLog::StatusLog(std::unique_ptr<State> state) : state_(std::move(state)) {}
 StatusLog::~StatusLog() = default;
 
 Result<std::shared_ptr<StatusLog>> StatusLog::open(const std::string& directory, LogLimits limits, Clock& clock) {
+  std::shared_ptr<StatusLog> log = make(limits, clock);
+  KILN_RETURN_IF_ERROR(log->open_file(directory));
+  return log;
+}
+
+std::shared_ptr<StatusLog> StatusLog::make(LogLimits limits, Clock& clock) {
   auto state = std::make_unique<State>();
   state->limits = limits;
   state->clock = &clock;
+  return std::shared_ptr<StatusLog>(new StatusLog(std::move(state)));
+}
+
+Status StatusLog::open_file(const std::string& directory) {
+  host::Fd file;
   if (directory.empty()) {
-    state->file = host::Fd(::memfd_create("kiln-status", MFD_CLOEXEC));
-    if (!state->file.valid()) return errno_error(errno, "make a log for the build");
+    file = host::Fd(::memfd_create("kiln-status", MFD_CLOEXEC));
+    if (!file.valid()) return errno_error(errno, "make a log for the build");
   } else {
     // Unnamed: it goes with its last reader, a killed daemon leaves nothing.
-    state->file = host::Fd(::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-    if (!state->file.valid()) {
+    file = host::Fd(::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    if (!file.valid()) {
       // Some file systems cannot make unnamed files.
       std::string path = directory + "/status-XXXXXX";
-      state->file = host::Fd(::mkostemp(path.data(), O_CLOEXEC));
-      if (state->file.valid()) ::unlink(path.c_str());
+      file = host::Fd(::mkostemp(path.data(), O_CLOEXEC));
+      if (file.valid()) ::unlink(path.c_str());
     }
-    if (!state->file.valid()) return errno_error(errno, fmt::format("make a log for the build in '{}'", directory));
+    if (!file.valid()) return errno_error(errno, fmt::format("make a log for the build in '{}'", directory));
   }
-  return std::shared_ptr<StatusLog>(new StatusLog(std::move(state)));
+  std::lock_guard lock(state_->mutex);
+  state_->file = std::move(file);
+  return ok();
 }
 
 std::shared_ptr<StatusLog> StatusLog::recorded(std::unique_ptr<content::BlobReader> frames) {
@@ -174,7 +187,7 @@ void StatusLog::tell(Append append) {
 
 void StatusLog::wake_watchers() {
   std::lock_guard lock(state_->watch_mutex);
-  for (auto& [id, wake] : state_->watchers) wake();
+  std::erase_if(state_->watchers, [](const auto& watcher) { return !watcher.second(); });
 }
 
 void StatusLog::on(const event::Vertex& vertex) {
@@ -263,12 +276,17 @@ bool StatusLog::has_frame(std::uint64_t cursor) const {
   return cursor < state_->size;
 }
 
+bool StatusLog::has_news(std::uint64_t cursor) const {
+  std::lock_guard lock(state_->mutex);
+  return cursor < state_->size || state_->pending_bytes > 0;
+}
+
 bool StatusLog::closed() const {
   std::lock_guard lock(state_->mutex);
   return state_->closed;
 }
 
-std::uint64_t StatusLog::watch(std::function<void()> wake) {
+std::uint64_t StatusLog::watch(std::function<bool()> wake) {
   std::lock_guard lock(state_->watch_mutex);
   const std::uint64_t id = state_->next_watch++;
   state_->watchers.emplace(id, std::move(wake));

@@ -38,6 +38,10 @@ class StatusLog final : public event::EventSink {
   // `directory` holds the unnamed file; "" keeps the frames in memory (tests).
   static Result<std::shared_ptr<StatusLog>> open(const std::string& directory, LogLimits limits = {},
                                                  Clock& clock = system_clock());
+  // The same in two parts, of which the first does not touch the disk: watchers may come after it, what
+  // happens may be told after the second.
+  static std::shared_ptr<StatusLog> make(LogLimits limits, Clock& clock);
+  Status open_file(const std::string& directory);
   // The log of a build that ended, closed; null: nothing was kept.
   static std::shared_ptr<StatusLog> recorded(std::unique_ptr<content::BlobReader> frames);
   ~StatusLog() override;
@@ -58,12 +62,14 @@ class StatusLog final : public event::EventSink {
   Chunk read(std::uint64_t cursor);
   // Whether a whole frame lies at the cursor; what was told last may lie in none yet.
   bool has_frame(std::uint64_t cursor) const;
+  // Whether read() would give something.
+  bool has_news(std::uint64_t cursor) const;
   bool closed() const;
 
-  // Calls `wake` from the telling thread, under no lock of the log, each time something was told or
-  // the log was closed; must not block. Forget by the returned id; after forget() returns no call is
-  // running.
-  std::uint64_t watch(std::function<void()> wake);
+  // Calls `wake` from the telling thread, each time something was told or the log was closed, until it
+  // gives false; must not block, nor watch or forget. Forget by the returned id; after forget() returns
+  // no call is running.
+  std::uint64_t watch(std::function<bool()> wake);
   void forget(std::uint64_t id);
 
   StepCounts counts() const;

@@ -57,14 +57,16 @@ TEST(StatusLog, AWatcherWhoComesLateReadsEverythingFromTheStart) {
   EXPECT_EQ(std::tuple(counts.total, counts.completed, counts.cached, counts.warnings), std::tuple(1, 1, 1, 1));
 }
 
-TEST(StatusLog, AWatcherIsWokenUntilItForgets) {
+TEST(StatusLog, AWatcherIsWokenUntilItForgetsOrHasEnough) {
   auto log = StatusLog::open("").value();
-  int woken = 0;
-  const auto id = log->watch([&] { ++woken; });
+  int woken = 0, woken_once = 0;
+  const auto id = log->watch([&] { return ++woken; });
+  log->watch([&] { return ++woken_once > 1; });
   log->on(vertex("a"));
   log->close();
   log->forget(id);
   EXPECT_EQ(woken, 2);
+  EXPECT_EQ(woken_once, 1);
 }
 
 TEST(StatusLog, ManyTellersLoseNothing) {

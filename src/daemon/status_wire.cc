@@ -12,6 +12,7 @@
 #include "base/value.h"
 #include "daemon/detail_size.h"
 #include "daemon/message_json.h"
+#include "http2/call.h"
 #include "wire/errdefs.pb.h"
 #include "wire/gateway.pb.h"
 #include "wire/policysession.pb.h"
@@ -118,13 +119,19 @@ std::string to_bytes(const Status& status) {
   return message.SerializeAsString();
 }
 
-grpc::Status to_grpc(const Status& status) {
-  if (status.ok()) return grpc::Status::OK;
+http2::Outcome to_outcome(const Status& status) {
+  if (status.ok()) return {};
   google::rpc::Status message;
   to_proto(fit_on_the_wire(status), message);
   // Without details the trailer would only repeat code and message.
   std::string details = message.details_size() > 0 ? message.SerializeAsString() : std::string();
-  return grpc::Status(static_cast<grpc::StatusCode>(message.code()), message.message(), std::move(details));
+  return {message.code(), message.message(), std::move(details)};
+}
+
+grpc::Status to_grpc(const Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  http2::Outcome outcome = to_outcome(status);
+  return grpc::Status(static_cast<grpc::StatusCode>(outcome.code), outcome.message, std::move(outcome.details));
 }
 
 Status without_code(const Status& status) {

@@ -22,6 +22,9 @@ class Status;
 namespace google::rpc {
 class Status;
 }
+namespace kiln::http2 {
+struct Outcome;
+}
 
 namespace kiln::daemon {
 
@@ -45,6 +48,7 @@ void add_detail(Status& status, std::string_view type, std::string_view bytes);
 // Code mapping: an error caused by a failing machine (EIO, ENOMEM, ENOSPC, …) is Internal or
 // ResourceExhausted whatever its code; everything else keeps its code.
 grpc::Status to_grpc(const Status& status);
+http2::Outcome to_outcome(const Status& status);
 // A failed build as BuildKit tells it: without a code, which Go's clients would write in front of the message, unless
 // the machine failed, the build was cancelled, a capability is missing, or a frontend gave the code.
 inline constexpr std::string_view kDetailCodeIsMeant = "kiln.code_is_meant";

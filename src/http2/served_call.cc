@@ -31,7 +31,11 @@ bool ServedCall::write(std::string_view head, const Bytes& body, Flush flush) {
   return stream_->write(first, body, flush);
 }
 
-void ServedCall::begin() { stream_->respond({{":status", "200"}, {"content-type", "application/grpc"}}); }
+void ServedCall::begin(const Fields& metadata) {
+  Fields fields = {{":status", "200"}, {"content-type", "application/grpc"}};
+  fields.insert(fields.end(), metadata.begin(), metadata.end());
+  stream_->respond(fields);
+}
 
 void ServedCall::finish(const Outcome& outcome) {
   if (std::exchange(finished_, true)) return;

@@ -32,12 +32,14 @@ class ServedCall {
 
   // The next message, good until the next read; false at the end, and when the call broke.
   bool read(Pieces& message);
+  // The same without waiting: kNothing when it has not come.
+  MessageReader::Got read_at_hand(Pieces& message) { return reader_.read(message, kNoWait); }
   bool more_at_hand() const { return reader_.more_at_hand(); }
   // Whether the asking end said, before read() gave false, that this was all.
   bool complete() const;
   bool write(std::string_view head, const Bytes& body, Flush flush);
-  // What begins an answer goes before the first message: at once, if flushed.
-  void begin();
+  // What begins an answer goes before the first message: at once, if flushed. Only the first time.
+  void begin(const Fields& metadata = {});
   void cancel() { stream_->reset(kCancel); }
   // Ends the call. Once.
   void finish(const Outcome& outcome);
