@@ -82,34 +82,39 @@ struct Parts {
   Json environment = Json::object();
 };
 
-Json predicate_v1(const Parts& parts, const ProvenanceOptions& options, const ProvenanceRun& run) {
-  Json internal = parts.environment;
+// Steps may be many: whole parts are moved into their places, never copied.
+Json predicate_v1(Parts parts, const ProvenanceOptions& options, const ProvenanceRun& run) {
+  Json internal = std::move(parts.environment);
   internal["builderPlatform"] = Platform::host().normalized().str();
-  if (!parts.build_config.is_null()) internal["buildConfig"] = parts.build_config;
-  Json definition = {
-      {"buildType", kBuildTypeV1},
-      {"externalParameters", {{"configSource", parts.request.config_source}, {"request", parts.request.parameters}}},
-      {"internalParameters", std::move(internal)}};
-  if (!parts.materials.empty()) definition["resolvedDependencies"] = parts.materials;
+  if (!parts.build_config.is_null()) internal["buildConfig"] = std::move(parts.build_config);
+  Json definition = {{"buildType", kBuildTypeV1}};
+  Json& external = definition["externalParameters"];
+  external["configSource"] = std::move(parts.request.config_source);
+  external["request"] = std::move(parts.request.parameters);
+  definition["internalParameters"] = std::move(internal);
+  if (!parts.materials.empty()) definition["resolvedDependencies"] = std::move(parts.materials);
   Json metadata = {{"invocationId", run.invocation_id},
                    {"startedOn", format_rfc3339(run.started)},
                    {"finishedOn", format_rfc3339(run.finished)},
-                   {"buildkit_metadata", parts.metadata},
                    {"buildkit_completeness",
                     {{"request", parts.request_complete}, {"resolvedDependencies", parts.materials_complete}}}};
+  metadata["buildkit_metadata"] = std::move(parts.metadata);
   if (parts.hermetic) metadata["buildkit_hermetic"] = true;
   if (options.reproducible) metadata["buildkit_reproducible"] = true;
-  return {{"buildDefinition", std::move(definition)},
-          {"runDetails", {{"builder", {{"id", options.builder_id}}}, {"metadata", std::move(metadata)}}}};
+  Json out;
+  out["buildDefinition"] = std::move(definition);
+  out["runDetails"] = {{"builder", {{"id", options.builder_id}}}};
+  out["runDetails"]["metadata"] = std::move(metadata);
+  return out;
 }
 
-Json predicate_v02(const Parts& parts, const ProvenanceOptions& options, const ProvenanceRun& run) {
-  Json source = parts.request.config_source;
+Json predicate_v02(Parts parts, const ProvenanceOptions& options, const ProvenanceRun& run) {
+  Json source = std::move(parts.request.config_source);
   if (source.contains("path")) {
     source["entryPoint"] = source["path"];
     source.erase("path");
   }
-  Json environment = parts.environment;
+  Json environment = std::move(parts.environment);
   environment["platform"] = Platform::host().normalized().str();
   Json metadata = {
       {"buildInvocationID", run.invocation_id},
@@ -117,18 +122,17 @@ Json predicate_v02(const Parts& parts, const ProvenanceOptions& options, const P
       {"buildFinishedOn", format_rfc3339(run.finished)},
       {"completeness",
        {{"parameters", parts.request_complete}, {"environment", true}, {"materials", parts.materials_complete}}},
-      {"reproducible", options.reproducible},
-      {"https://mobyproject.org/buildkit@v1#metadata", parts.metadata}};
+      {"reproducible", options.reproducible}};
+  metadata["https://mobyproject.org/buildkit@v1#metadata"] = std::move(parts.metadata);
   if (parts.hermetic) metadata["https://mobyproject.org/buildkit@v1#hermetic"] = true;
-  Json out = {{"builder", {{"id", options.builder_id}}},
-              {"buildType", kBuildTypeV02},
-              {"invocation",
-               {{"configSource", std::move(source)},
-                {"parameters", parts.request.parameters},
-                {"environment", std::move(environment)}}},
-              {"metadata", std::move(metadata)}};
-  if (!parts.materials.empty()) out["materials"] = parts.materials;
-  if (!parts.build_config.is_null()) out["buildConfig"] = parts.build_config;
+  Json out = {{"builder", {{"id", options.builder_id}}}, {"buildType", kBuildTypeV02}};
+  Json& invocation = out["invocation"];
+  invocation["configSource"] = std::move(source);
+  invocation["parameters"] = std::move(parts.request.parameters);
+  invocation["environment"] = std::move(environment);
+  out["metadata"] = std::move(metadata);
+  if (!parts.materials.empty()) out["materials"] = std::move(parts.materials);
+  if (!parts.build_config.is_null()) out["buildConfig"] = std::move(parts.build_config);
   return out;
 }
 
@@ -224,7 +228,7 @@ std::string predicate(const Capture& capture, const graph::Definition& definitio
   if (capture.proxied) parts.metadata["network"] = network_json(capture);
   if (!parts.request.vcs.empty()) parts.metadata["vcs"] = parts.request.vcs;
   if (options.mode == ProvenanceMode::kMax) {
-    const Steps steps = steps_of(definition, options.capture_usage ? run.usage : std::map<std::string, std::string>());
+    Steps steps = steps_of(definition, options.capture_usage ? run.usage : std::map<std::string, std::string>());
     parts.build_config = build_config_json(steps);
     if (Json source = source_json(definition, steps); !source.is_null()) parts.metadata["source"] = std::move(source);
     if (Json layers = layers_json(run.layers, steps); !layers.empty()) parts.metadata["layers"] = std::move(layers);
@@ -235,8 +239,8 @@ std::string predicate(const Capture& capture, const graph::Definition& definitio
   if (!run.environment_json.empty()) parts.environment = Json::parse(run.environment_json, nullptr, false);
   if (!parts.environment.is_object()) parts.environment = Json::object();
   if (frontend == "dockerfile.v0") parts.environment["dockerfileVersion"] = kDockerfileVersion;
-  const Json out =
-      options.version == SlsaVersion::kV1 ? predicate_v1(parts, options, run) : predicate_v02(parts, options, run);
+  const Json out = options.version == SlsaVersion::kV1 ? predicate_v1(std::move(parts), options, run)
+                                                       : predicate_v02(std::move(parts), options, run);
   return out.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 

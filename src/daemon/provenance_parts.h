@@ -38,8 +38,8 @@ struct Steps {
 };
 // `usage`: JSON of what steps used, by digest.
 Steps steps_of(const graph::Definition& definition, const std::map<std::string, std::string>& usage);
-// {"llbDefinition": …, "digestMapping": …}
-nlohmann::json build_config_json(const Steps& steps);
+// {"llbDefinition": …, "digestMapping": …}; takes the list out of the steps.
+nlohmann::json build_config_json(Steps& steps);
 // {"infos": …, "locations": …}; null when the definition has no texts.
 nlohmann::json source_json(const graph::Definition& definition, const Steps& steps);
 // {"step0:0": [[descriptor, …], …]}

@@ -56,16 +56,16 @@ Steps steps_of(const graph::Definition& definition, const std::map<std::string, 
   return out;
 }
 
-Json build_config_json(const Steps& steps) {
+Json build_config_json(Steps& steps) {
   Json out = Json::object();
-  if (!steps.list.empty()) out["llbDefinition"] = steps.list;
+  if (!steps.list.empty()) out["llbDefinition"] = std::exchange(steps.list, Json::array());
   if (!steps.ids.empty()) out["digestMapping"] = steps.ids;
   return out;
 }
 
 Json source_json(const graph::Definition& definition, const Steps& steps) {
   pb::Definition message;
-  message.ParseFromString(graph::encode_definition(definition));
+  message.ParseFromString(graph::encode_definition({.source = definition.source}));
   Json infos = Json::array(), locations = Json::object();
   for (const pb::SourceInfo& info : message.source().infos()) {
     Json one = {{"filename", info.filename()}};
@@ -74,7 +74,8 @@ Json source_json(const graph::Definition& definition, const Steps& steps) {
     only_data.set_data(info.data());
     one.update(to_json(only_data, JsonStyle::kLlb));
     if (auto inner = graph::decode_definition(info.definition().SerializeAsString()); inner.ok()) {
-      one.update(build_config_json(steps_of(*inner, {})));
+      Steps inner_steps = steps_of(*inner, {});
+      one.update(build_config_json(inner_steps));
     }
     infos.push_back(std::move(one));
   }

@@ -95,7 +95,7 @@ ssize_t DirectPipe::receive(char* to, std::size_t size) {
 
 // Until the buffer holds that much.
 bool DirectPipe::fill(std::size_t wanted) {
-  if (!buffer_) buffer_ = std::make_unique<char[]>(kBufferBytes);
+  if (!buffer_) buffer_ = std::make_unique_for_overwrite<char[]>(kBufferBytes);
   while (filled_ - at_ < wanted) {
     if (at_ == filled_) at_ = filled_ = 0;
     if (kBufferBytes - at_ < wanted) {
