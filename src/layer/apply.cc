@@ -77,6 +77,10 @@ class Unpacking {
     std::uint32_t id = options_.owner_gid.value_or(e.gid);
     return options_.map_gid ? options_.map_gid(id) : id;
   }
+  // Archives that are no layers are unpacked as in a chroot.
+  internal::Climb climb() const {
+    return options_.whiteouts ? internal::Climb::kRefused : internal::Climb::kStaysAtRoot;
+  }
   bool overlay() const { return options_.target == ApplyTarget::kOverlayUpper; }
 
   TarReader& tar_;
@@ -92,7 +96,7 @@ class Unpacking {
 timespec spec_of(const FileTime& time) { return {time.seconds, time.nanoseconds}; }
 
 Status Unpacking::one(const TarEntry& entry) {
-  auto path = internal::clean_path(entry.name);
+  auto path = internal::clean_path(entry.name, climb());
   if (!path) return hostile(entry, "leaves the root");
   if (path->empty()) return ok();  // the root itself keeps its attributes
   if (options_.accept && !options_.accept(*path, entry)) return ok();
@@ -247,7 +251,7 @@ Status Unpacking::make_node(const TarEntry& entry, int parent, const std::string
 }
 
 Status Unpacking::make_link(const TarEntry& entry, int parent, const PathParts& place) {
-  auto target = internal::clean_path(entry.link);
+  auto target = internal::clean_path(entry.link, climb());
   if (!target || target->empty())
     return hostile(entry, fmt::format("is a hard link to '{}' outside the root", entry.link));
   PathParts parts = internal::part_path(*target);

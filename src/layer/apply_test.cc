@@ -165,6 +165,11 @@ TEST_F(ApplyTest, WhiteoutsDeleteInAPlainTree) {
   EXPECT_TRUE(there("e/s/new"));
   EXPECT_FALSE(there("d/.wh.old"));
   ASSERT_TRUE(apply({{".wh.kept", EntryType::kFile, "k"}}, {.whiteouts = false}).ok());
+  // What is no layer is unpacked as in a chroot, whose root is above itself.
+  ASSERT_TRUE(
+      apply({{"../../up", EntryType::kFile, "u"}, {"link", EntryType::kHardLink, "../up"}}, {.whiteouts = false}).ok());
+  EXPECT_EQ(read("up"), "u");
+  EXPECT_EQ(read("link"), "u");
   EXPECT_EQ(read(".wh.kept"), "k");
 }
 

@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kFoldersMax = 100;
 }
 
-std::optional<std::string> clean_path(std::string_view name) {
+std::optional<std::string> clean_path(std::string_view name, Climb climb) {
   if (name.find('\0') != std::string_view::npos) return std::nullopt;
   std::string out;
   while (!name.empty()) {
@@ -25,6 +25,7 @@ std::optional<std::string> clean_path(std::string_view name) {
     name.remove_prefix(slash == std::string_view::npos ? name.size() : slash + 1);
     if (part.empty() || part == ".") continue;
     if (part == "..") {
+      if (out.empty() && climb == Climb::kStaysAtRoot) continue;
       if (out.empty()) return std::nullopt;
       auto last = out.rfind('/');
       out.resize(last == std::string::npos ? 0 : last);

@@ -14,9 +14,11 @@
 
 namespace kiln::layer::internal {
 
+// What ".." is above the root: a fault, as in layers, or the root, as in a chroot.
+enum class Climb { kRefused, kStaysAtRoot };
 // "a/b" from "/a/./b/": relative and clean; "" for the root itself. Absent when ".." climbs above the
-// root or the name holds a zero byte.
-std::optional<std::string> clean_path(std::string_view name);
+// root though it must not, or the name holds a zero byte.
+std::optional<std::string> clean_path(std::string_view name, Climb climb = Climb::kRefused);
 
 struct PathParts {
   std::string parent, base;
