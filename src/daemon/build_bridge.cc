@@ -260,7 +260,7 @@ Result<frontend::ImageConfig> BuildBridge::resolve_image_config(const std::strin
   }
   const std::string name = decided.substr(scheme.size());
   InternalStep step(context_->build->events(),
-                    options.log_name.empty() ? "resolve image config for " + name : options.log_name);
+                    options.log_name.empty() ? "resolve image config for " + decided : options.log_name);
   auto meta = context_->meta->resolve_image(name, options.platform, to_meta_options(options), asker(step, stop));
   step.done(meta.status());
   if (!meta.ok()) return meta.status();

@@ -32,8 +32,7 @@ Result<cache::Record> TreeOutputs::save(const solve::OutputRef& output) {
 
 Status content_key_error(const store::TreeRef& tree, const Status& cause) {
   if (is_cancelled(cause)) return cause;
-  const std::string context =
-      fmt::format("failed to compute cache key: failed to calculate checksum of ref {}", tree ? tree->id() : "scratch");
+  const std::string context = fmt::format("failed to calculate checksum of ref {}", tree ? tree->id() : "scratch");
   if (!is_not_found(cause) || get_detail(cause, store::kLostTreeDetail)) return annotate(cause, context);
   return user_error(Code::kUnknown, fmt::format("{}: {}", context, message_of(cause)));
 }

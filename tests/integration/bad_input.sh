@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What users do wrong gives one clear sentence with its place, a failing exit code and the gRPC code that
-# fits, and the next build works. Full disks, killed steps, odd contexts and unreliable registries have
-# scripts of their own.
+# What users do wrong gives one clear sentence with its place, a failing exit code and, from the daemon, no
+# gRPC code, as with BuildKit; and the next build works. Full disks, killed steps, odd contexts and
+# unreliable registries have scripts of their own.
 . "$(dirname "$0")/lib.sh"
 [[ $(id -u) == 0 ]] || skip "needs root"
 start_faulty_registry
@@ -30,23 +30,24 @@ busybox=$faulty/library/busybox
 
 refused NOT_FOUND "there is no Dockerfile at '$work/ctx/Dockerfile'" ""
 mkdir "$work/ctx/Dockerfile"; refused INVALID_ARGUMENT "is a directory" ""
-dockerfile ''; refused INVALID_ARGUMENT "the Dockerfile cannot be empty" ""
-dockerfile 'FROM scratch\nRUNN true\n'; refused INVALID_ARGUMENT "line 2: unknown instruction: RUNN" "RUNN true"
-dockerfile 'FROM scratch\nCOPY --form=x a /\n'; refused INVALID_ARGUMENT "line 2: unknown flag: --form" "COPY --form=x"
-dockerfile 'FROM scratch\nCOPY a\n'; refused INVALID_ARGUMENT "COPY requires at least two arguments" "COPY a"
-dockerfile 'FROM scratch AS a\nCOPY --from=b x /\nFROM a AS b\n'; refused INVALID_ARGUMENT 'cannot copy from stage "b"' "COPY --from=b"
-dockerfile 'FROM 127.0.0.1:1/none:latest\nRUN true\n'; refused UNAVAILABLE "127.0.0.1:1" "FROM 127.0.0.1:1"
-dockerfile 'FROM registry.invalid/none:latest\nRUN true\n'; refused UNAVAILABLE "registry.invalid" "FROM registry.invalid"
-dockerfile 'FROM %s:missing\n' "$busybox"; refused NOT_FOUND "busybox:missing: not found" "FROM $faulty"
-dockerfile 'FROM %s@sha256:%064d\n' "$busybox" 0; refused NOT_FOUND "not found" "FROM $faulty"
-dockerfile 'FROM %s@sha256:12\n' "$busybox"; refused INVALID_ARGUMENT "invalid" "FROM $faulty"
+dockerfile ''; refused UNKNOWN "the Dockerfile cannot be empty" ""
+dockerfile 'FROM scratch\nRUNN true\n'; refused UNKNOWN "line 2: unknown instruction: RUNN" "RUNN true"
+dockerfile 'FROM scratch\nCOPY --form=x a /\n'; refused UNKNOWN "line 2: unknown flag: --form" "COPY --form=x"
+dockerfile 'FROM scratch\nCOPY a\n'; refused UNKNOWN "COPY requires at least two arguments" "COPY a"
+dockerfile 'FROM scratch AS a\nCOPY --from=b x /\nFROM a AS b\n'; refused UNKNOWN 'cannot copy from stage "b"' "COPY --from=b"
+dockerfile 'FROM 127.0.0.1:1/none:latest\nRUN true\n'; refused UNKNOWN "127.0.0.1:1" "FROM 127.0.0.1:1"
+dockerfile 'FROM registry.invalid/none:latest\nRUN true\n'; refused UNKNOWN "registry.invalid" "FROM registry.invalid"
+dockerfile 'FROM %s:missing\n' "$busybox"; refused UNKNOWN "busybox:missing: not found" "FROM $faulty"
+dockerfile 'FROM %s@sha256:%064d\n' "$busybox" 0; refused UNKNOWN "not found" "FROM $faulty"
+dockerfile 'FROM %s@sha256:12\n' "$busybox"; refused UNKNOWN "invalid" "FROM $faulty"
 dockerfile 'FROM %s:latest\nRUN exit 7\n' "$busybox"; refused UNKNOWN "exit code: 7" "RUN exit 7"
 dockerfile 'FROM %s:latest\nRUN ["/no/such/program"]\n' "$busybox"; refused UNKNOWN "/no/such/program" 'RUN ["/no/such'
-dockerfile 'FROM %s:latest\nUSER nobody-of-that-name\nRUN true\n' "$busybox"; refused INVALID_ARGUMENT "nobody-of-that-name" "RUN true"
+dockerfile 'FROM %s:latest\nUSER nobody-of-that-name\nRUN true\n' "$busybox"; refused UNKNOWN "nobody-of-that-name" "RUN true"
 dockerfile 'FROM scratch\nCOPY missing /\n'; refused "" '"/missing": not found' "COPY missing /"
-head -c 2000 /dev/urandom > "$work/ctx/Dockerfile"; refused INVALID_ARGUMENT "" ""
+contains "$(grep -a 'ERROR: ' "$work/log")" 'ERROR: failed to calculate checksum of ref'
+head -c 2000 /dev/urandom > "$work/ctx/Dockerfile"; refused UNKNOWN "" ""
 /usr/bin/python3 -c 'print("FROM scratch\n" + "#" * 50000 + "\n" * 2000 + "NOPE x")' > "$work/ctx/Dockerfile"
-refused INVALID_ARGUMENT "unknown instruction: NOPE" "NOPE x"
+refused UNKNOWN "unknown instruction: NOPE" "NOPE x"
 
 # The client's own mistakes.
 told() { # told PART ARGS…

@@ -261,13 +261,12 @@ class Walk {
     std::string_view kind = std::string_view(modifier).substr(modifier.size() > 1 && modifier[0] == ':' ? 1 : 0);
     bool strips = kind == "#" || kind == "%";
     bool known = strips || kind == "+" || kind == "-" || kind == "?";
-    if (!known || (strips && modifier[0] == ':')) {
-      if (!known && modifier[0] == ':') (void)look_up(variable);
-      return fault(fmt::format("unsupported modifier ({}) in substitution", modifier));
-    }
+    const Status unsupported = fault(fmt::format("unsupported modifier ({}) in substitution", modifier));
+    if (modifier[0] == ':' ? strips : !known) return unsupported;
     KILN_ASSIGN_OR_RETURN(std::string word, part('}', strips));
     std::optional<std::string> value = look_up(variable);
     if (!value && options_.keep_unset) return fmt::format("${{{}{}{}}}", variable, modifier, word);
+    if (!known) return unsupported;
     if (strips) return stripped(value.value_or(""), kind[0], word);
     return chosen(variable, value, kind[0], modifier[0] == ':', word);
   }

@@ -82,6 +82,8 @@ TEST(WordLexer, accounts_for_used_and_unset_names) {
   VariableNames unset;
   EXPECT_FALSE(WordLexer().expand("$NO${OTHER:?must}$HOME", environment(), &unset).ok());
   EXPECT_EQ(join(unset, ","), "NO,OTHER");
+  EXPECT_FALSE(WordLexer().expand("${NO:=$OTHER}", environment(), &unset).ok());
+  EXPECT_EQ(join(unset, ","), "NO,OTHER");
 }
 
 TEST(WordLexer, keeps_quotes_and_unset_names_when_asked) {

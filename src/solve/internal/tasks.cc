@@ -111,7 +111,10 @@ void Loop::start_digest(EdgeState& edge, std::size_t input) {
         step.events->completed(StepEvents::Cached::kNo, digest.status());
       }
       step.digesting[input] = digest.ok() ? Activity::kDone : Activity::kFailed;
-      if (!digest.ok()) step.digest_error = digest.status();
+      if (!digest.ok()) {
+        step.digest_error =
+            is_cancelled(digest.status()) ? digest.status() : annotate(digest.status(), "failed to compute cache key");
+      }
       if (digest.ok() && !digest->empty()) step.content_keys[input] = cache::content_key(*digest);
       if (step.digests == 0 || !digest.ok()) wake(step);
     };
