@@ -2,6 +2,8 @@
 // flows; a test compares the headings.
 #include "daemon/build.h"
 
+#include <future>
+
 #include "base/log.h"
 #include "base/parallel.h"
 #include "daemon/egress.h"
@@ -62,6 +64,7 @@ class BuildLife {
   Status begin();
   void import_cache(const frontend::CacheImport& import);
   void import_caches();
+  void read_imports();
   Status ask_frontend();
   Status solve_result();
   Platform scanner_platform() const;
@@ -103,6 +106,8 @@ class BuildLife {
   std::mutex imports_mutex_;
   std::map<std::string, std::shared_ptr<std::once_flag>> imports_;  // by type and attributes
   std::vector<solve::CacheSource> imported_;
+  std::shared_ptr<std::promise<void>> imports_told_;  // until they begin to be read
+  std::shared_future<void> importing_;
   std::unique_ptr<BuildBridge> bridge_;
   std::shared_ptr<Gateway> gateway_;  // while the frontend runs at the client
   frontend::SolveResult result_;
@@ -177,6 +182,9 @@ Status BuildLife::begin() {
   auto refs = std::make_shared<RefContext>();
   refs->job = job_;
   refs->trees = parts_.ops.trees;
+  imports_told_ = std::make_shared<std::promise<void>>();
+  refs->imports = imports_told_->get_future().share();
+  importing_ = refs->imports;
   context_ = std::make_shared<BridgeContext>();
   context_->build = &build_;
   context_->refs = std::move(refs);
@@ -253,8 +261,18 @@ void BuildLife::import_cache(const frontend::CacheImport& import) {
   });
 }
 
-// 3. Import caches: further places to look for records. All are read at once.
+// 3. Import caches: further places to look for records. All are read at once, while the frontend reads its
+// files; what it wants made waits for them.
 void BuildLife::import_caches() {
+  auto told = std::exchange(imports_told_, nullptr);
+  if (request_.cache_imports.empty()) return told->set_value();
+  parts_.pool->submit([this, told] {
+    read_imports();
+    told->set_value();
+  });
+}
+
+void BuildLife::read_imports() {
   std::vector<std::function<Status()>> tasks;
   for (const auto& spec : request_.cache_imports) {
     tasks.push_back([this, &spec] {
@@ -290,6 +308,8 @@ Result<frontend::SolveResult> BuildLife::wait_for_client() {
 }
 
 BuildLife::~BuildLife() {
+  imports_told_.reset();  // nobody waits for what does not begin
+  if (importing_.valid()) importing_.wait();
   if (!gateway_) return;
   build_.serve(nullptr);
   gateway_->close();

@@ -1,5 +1,7 @@
 #include "daemon/build_ref.h"
 
+#include <algorithm>
+
 #include "daemon/status_wire.h"
 #include "daemon/tree_files.h"
 #include "op/tree_output.h"
@@ -25,11 +27,24 @@ Status with_source(const Status& status, const graph::Graph& graph) {
   return out;
 }
 
+namespace {
+
+// A client's files are never looked for in a cache: the Dockerfile comes while caches are read.
+bool may_be_cached(const graph::Graph& graph) {
+  return !std::all_of(graph.vertices.begin(), graph.vertices.end(), [](const auto& vertex) {
+    const auto* source = std::get_if<graph::SourceOp>(&vertex->op.kind);
+    return source != nullptr && source->identifier.starts_with("local://");
+  });
+}
+
+}  // namespace
+
 Result<solve::Solved> BuildRef::solved(std::stop_token stop) {
   {
     std::lock_guard lock(mutex_);
     if (solved_) return *solved_;
   }
+  if (context_->imports.valid() && may_be_cached(*graph_)) context_->imports.wait();
   auto answer = context_->job->solve(edge_, stop);
   if (!answer.ok()) return with_source(answer.status(), *graph_);
   scope_->add_graph(graph_);

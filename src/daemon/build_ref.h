@@ -1,6 +1,7 @@
 // A tree of a build as its frontend holds it: a vertex of a graph, solved when first looked into.
 #pragma once
 
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -23,6 +24,9 @@ Result<graph::Definition> result_definition(const graph::Graph& graph);
 struct RefContext {
   std::shared_ptr<solve::Job> job;
   store::Trees* trees = nullptr;
+  // Ready once the caches that the build imports were read; not valid: there are none. A graph that a
+  // cache may answer waits for it.
+  std::shared_future<void> imports;
 };
 
 // Any thread.
