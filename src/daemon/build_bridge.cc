@@ -177,8 +177,9 @@ BuildBridge::BuildBridge(std::shared_ptr<BridgeContext> context, std::map<std::s
   options_.session_id = context_->build->request().session;
   options_.product = context_->product;
   options_.workers = context_->workers;
-  options_.llb_caps = graph::CapSet(graph::llb_caps());
-  options_.caps = graph::CapSet(graph::gateway_caps());
+  static const graph::CapSet llb_caps(graph::llb_caps()), gateway_caps(graph::gateway_caps());
+  options_.llb_caps = llb_caps;
+  options_.caps = gateway_caps;
 }
 
 source::Asker BuildBridge::asker(event::Reporter& reporter, std::stop_token stop) const {

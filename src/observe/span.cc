@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/digest.h"
 #include "base/id.h"
 
 namespace kiln::observe {
@@ -20,11 +21,7 @@ bool is_hex(std::string_view text, std::size_t length) {
          std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
-std::string random_hex(std::size_t bytes) {
-  std::string out;
-  for (unsigned char c : random_bytes(bytes)) out += fmt::format("{:02x}", c);
-  return out;
-}
+std::string random_hex(std::size_t bytes) { return hex_encode(random_bytes(bytes)); }
 
 Json context_json(const std::string& trace_id, const std::string& span_id) {
   const bool none = span_id.empty();
