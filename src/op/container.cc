@@ -68,6 +68,7 @@ Status Container::prepare(solve::RunContext& context) {
 
 Result<sandbox::ExitStatus> Container::run(const ContainerProcessRequest& request, sandbox::ProcessIo& io,
                                            solve::RunContext& context) {
+  if (request.meta.args.empty()) return user_error(Code::kInvalidArgument, "no command to run");
   graph::Meta meta = request.meta;
   const bool has_term =
       std::any_of(meta.env.begin(), meta.env.end(), [](const std::string& e) { return e.starts_with("TERM="); });

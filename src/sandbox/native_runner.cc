@@ -319,6 +319,7 @@ Result<ExitStatus> NativeRunner::run(const ContainerSpec& container, const Proce
 
 Result<ExitStatus> NativeRunner::exec(const std::string& container_id, const ProcessSpec& process, ProcessIo& io,
                                       std::stop_token stop) {
+  if (process.args.empty()) return user_error(Code::kInvalidArgument, "no command to run");
   KILN_ASSIGN_OR_RETURN(std::shared_ptr<const RunningContainer> container, running_.find(container_id, stop));
   KILN_ASSIGN_OR_RETURN(host::Fd root,
                         host::open_file(fmt::format("/proc/{}/root", container->pid), O_PATH | O_DIRECTORY));

@@ -115,6 +115,7 @@ class OciRuntime final : public Runtime {
 
   Result<ExitStatus> exec(const std::string& id, const ProcessSpec& process, ProcessIo& io,
                           std::stop_token stop) override {
+    if (process.args.empty()) return user_error(Code::kInvalidArgument, "no command to run");
     KILN_ASSIGN_OR_RETURN(std::shared_ptr<const RunningContainer> container, running_.find(id, stop));
     const std::string bundle = options_.state_root + "/" + id;
     KILN_RETURN_IF_ERROR(await_runtime(bundle, stop));

@@ -217,7 +217,9 @@ TEST_P(RuntimeContract, RunsSecondProcessesInARunningContainer) {
             "cat /shared; echo $A; cat /proc/sys/kernel/hostname; grep -E 'CapEff|Seccomp:' /proc/self/status; exit 5"},
        .cwd = "/bin"},
       io, {});
+  Result<ExitStatus> nothing = runtime->exec(container.id, {}, io, {});
   control.write_stdin("done\n");
+  EXPECT_EQ(nothing.status().code(), Code::kInvalidArgument) << nothing.status();
   ASSERT_TRUE(exit.ok()) << message_of(exit.status());
   EXPECT_EQ(exit->code, 5) << err;
   EXPECT_EQ(out, "x\nb\nbuildkitsandbox\nCapEff:\t00000000a80425fb\nSeccomp:\t2\n") << err;
