@@ -32,11 +32,6 @@ Status make_parent(const std::string& path, SocketOwner owner) {
   return ok();
 }
 
-bool somebody_answers(const sockaddr_un& address) {
-  host::Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  return probe.valid() && ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-}
-
 Result<Listener> open_unix(const std::string& path, SocketOwner owner) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -50,7 +45,7 @@ Result<Listener> open_unix(const std::string& path, SocketOwner owner) {
   listener.fd = host::Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!listener.fd.valid()) return errno_error(errno, "make a socket");
   if (host::exists(path)) {
-    if (somebody_answers(address)) {
+    if (somebody_answers(path)) {
       return environment_error(Code::kAlreadyExists, fmt::format("another daemon listens on '{}'", path));
     }
     ::unlink(path.c_str());
@@ -150,6 +145,15 @@ Result<Listener> take_activated(const std::string& which) {
 }
 
 }  // namespace
+
+bool somebody_answers(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return false;
+  path.copy(address.sun_path, path.size());
+  const host::Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  return probe.valid() && ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+}
 
 Listener::~Listener() {
   if (fd.valid() && !path.empty()) ::unlink(path.c_str());

@@ -28,6 +28,9 @@ struct Listener {
   std::string path;      // of the unix socket made; "" = none
 };
 
+// Whether a program listens on the unix socket of that path.
+bool somebody_answers(const std::string& path);
+
 // unix:///path, tcp://host:port, fd://[number or name]. A stale unix socket is replaced; one that
 // somebody answers on is AlreadyExists.
 Result<Listener> open_listener(const std::string& address, SocketOwner owner);

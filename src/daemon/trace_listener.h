@@ -5,10 +5,12 @@
 //   std::string path = listener.path();   // "" when it cannot be had
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 namespace grpc {
 class Server;
@@ -23,7 +25,9 @@ class TraceListener {
   using MakeService = std::function<std::unique_ptr<grpc::Service>()>;
   TraceListener(std::string path, MakeService make_service);
   ~TraceListener();
-  // Opens the socket when this is the first call; a failure is logged once.
+  // Opens the socket when this is the first call, under another name when a daemon listens there already; a
+  // failure is logged once. "" also when somebody removed the socket, or put another in its place: a step is not
+  // worth failing for its trace, and its spans are nobody else's business.
   std::string path();
   // Ends calls under way and takes the socket away. The last call.
   void close();
@@ -31,10 +35,13 @@ class TraceListener {
  private:
   bool open();
 
-  const std::string path_;
+  bool is_ours() const;
+
+  std::string path_;
   const MakeService make_service_;
   std::once_flag once_;
   bool open_ = false;
+  std::pair<std::uint64_t, std::uint64_t> identity_;  // device and number of the socket
   std::unique_ptr<grpc::Service> service_;
   std::unique_ptr<grpc::Server> server_;
 };
