@@ -31,6 +31,10 @@ Status add_cache_exports(const api::CacheOptions& in, SolveRequest& out) {
   for (const auto& entry : in.exports()) {
     if (entry.type() == "inline" && std::exchange(has_inline, has_inline || entry.type() == "inline")) continue;
     CacheSpec spec{entry.type(), attrs(entry.attrs())};
+    if (spec.type == "local" && out.session.empty()) {
+      return user_error(Code::kInvalidArgument,
+                        "failed to configure local cache exporter: local cache exporter/importer requires session");
+    }
     std::string key = spec.type;
     if (spec.type == "registry" && !spec.attrs["ref"].empty()) {
       key = spec.attrs["ref"];
@@ -74,6 +78,9 @@ void add_exporters(const api::SolveRequest& in, SolveRequest& out) {
 
 Result<SolveRequest> from_message(const api::SolveRequest& in) {
   SolveRequest out;
+  // It is the key of the build's record, and of its status.
+  if (in.ref().empty())
+    return user_error(Code::kInvalidArgument, "the request has no ref, by which the build is known");
   out.ref = in.ref();
   if (in.has_definition()) {
     KILN_ASSIGN_OR_RETURN(out.definition, definition(in.definition()));
@@ -84,8 +91,8 @@ Result<SolveRequest> from_message(const api::SolveRequest& in) {
     KILN_ASSIGN_OR_RETURN(out.frontend_inputs[name], definition(input));
   }
   add_exporters(in, out);
-  KILN_RETURN_IF_ERROR(add_cache(in.cache(), out));
   out.session = in.session();
+  KILN_RETURN_IF_ERROR(add_cache(in.cache(), out));
   out.entitlements.assign(in.entitlements().begin(), in.entitlements().end());
   out.internal = in.internal();
   if (in.has_sourcepolicy()) out.source_policy = in.sourcepolicy().SerializeAsString();

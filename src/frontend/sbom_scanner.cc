@@ -23,11 +23,11 @@ Result<SbomScanner> SbomScanner::make(Bridge& bridge, const SbomScannerOptions& 
   SbomScanner out;
   out.platform_ = options.platform;
   out.parameters_ = options.parameters;
-  KILN_ASSIGN_OR_RETURN(
-      auto found, bridge.resolve_image_config(options.image,
-                                              {.platform = out.platform_, .resolve_mode = options.resolve_mode}, stop));
-  out.image_ = found.ref.empty() ? options.image : found.ref;
-  KILN_ASSIGN_OR_RETURN(out.config_, content::parse_image_config(found.config));
+  auto found = bridge.resolve_image_config(options.image,
+                                           {.platform = out.platform_, .resolve_mode = options.resolve_mode}, stop);
+  if (!found.ok()) return annotate(found.status(), "failed to resolve source metadata for " + options.image);
+  out.image_ = found->ref.empty() ? options.image : found->ref;
+  KILN_ASSIGN_OR_RETURN(out.config_, content::parse_image_config(found->config));
   if (out.config_.config.entrypoint.empty() && out.config_.config.cmd.empty()) {
     return user_error(Code::kInvalidArgument, fmt::format("scanner {} does not have cmd", out.image_));
   }
