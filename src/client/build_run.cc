@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -109,6 +111,9 @@ class Preparation {
 
   Status offer_outputs() {
     int id = 0;
+    const auto to_stdout = [](const OutputEntry& output) { return output.to_stdout; };
+    if (std::count_if(request_.outputs.begin(), request_.outputs.end(), to_stdout) > 1)
+      return fault("only one output can go to standard output: give the others a dest");
     for (const OutputEntry& output : request_.outputs) {
       bool layout = !output.dir.empty() && output.type != "local";
       if (layout) {

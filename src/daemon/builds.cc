@@ -283,10 +283,11 @@ void Builds::write_record(const std::shared_ptr<RunningBuild>& build, history::R
     log_error("record build '{}': {}", build->ref(), message_of(status));
     return;
   }
-  // Whoever asks from now on is answered from the record; a kept log is an open file.
+  // Whoever asks from now on is answered from the record; a kept log is an open file. That the build was here
+  // stays known for a while: nobody need wait for it.
   std::lock_guard lock(mutex_);
   if (auto it = ended_.find(build->ref()); it != ended_.end() && it->second.log == build->status_log())
-    ended_.erase(it);
+    it->second.log = nullptr;
 }
 
 void Builds::tell_progress(RunningBuild& build) {

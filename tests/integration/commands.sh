@@ -28,6 +28,7 @@ refuses "output directory is required for local exporter" build --frontend x --o
 refuses "not supported for --output, you meant dest=x?" build --frontend x --output type=local,output=x
 refuses "destination file is a directory" build --frontend x --output type=tar,dest=/tmp
 refuses "invalid output option: output" "${build[@]}" --output type=tar,dest=no/such/folder
+refuses "only one output can go to standard output" "${build[@]}" --output type=tar --output type=oci,dest=-
 refuses "output x is not supported by image exporter" build --frontend x --output type=image,dest=x
 refuses "secret missing ID" build --frontend x --secret src=f
 refuses "unsupported secret type \"foo\"" build --frontend x --secret id=a,type=foo
