@@ -2,17 +2,19 @@
 // others do to it is no step's trouble.
 #include "daemon/trace_listener.h"
 
-#include <grpcpp/impl/service_type.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include "host/fs.h"
+#include "wire/otlp_trace_service.grpc.pb.h"
 
 namespace kiln::daemon {
 namespace {
 
 std::unique_ptr<TraceListener> listener_at(const std::string& path) {
-  return std::make_unique<TraceListener>(path, [] { return std::make_unique<grpc::Service>(); });
+  return std::make_unique<TraceListener>(path, [] {
+    return std::make_unique<opentelemetry::proto::collector::trace::v1::TraceService::CallbackService>();
+  });
 }
 
 TEST(TraceListenerTest, DaemonsOfOneMachineLeaveEachOthersSocketsAlone) {

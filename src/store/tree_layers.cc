@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "layer/compression.h"
@@ -84,19 +85,40 @@ class EncodingSlot {
 // How many layers are remembered to be made of files.
 constexpr std::size_t kEncodedMax = 10'000;
 
-// Whoever reads learns which layer it was that nobody can give.
-class LayerSourceOfBytes final : public ByteSource {
+// The bytes of a layer from elsewhere. Whoever reads learns which layer it was that nobody can give, and gets none
+// of its end when it is not what it should be.
+class LayerBytes final : public ByteSource {
  public:
-  LayerSourceOfBytes(std::unique_ptr<ByteSource> inner, TreeRef unit)
-      : inner_(std::move(inner)), unit_(std::move(unit)) {}
+  LayerBytes(std::unique_ptr<ByteSource> inner, TreeRef unit, const content::Descriptor& blob, std::int64_t offset)
+      : inner_(std::move(inner)), unit_(std::move(unit)), blob_(blob), at_(offset) {
+    if (offset == 0) hasher_.emplace(blob.digest.algorithm());
+  }
   Result<std::size_t> read(std::span<char> buffer) override {
+    if (!failed_.ok()) return failed_;
     Result<std::size_t> got = inner_->read(buffer);
-    return got.ok() ? got : TreesState::lost(unit_, got.status());
+    failed_ = got.ok() ? check({buffer.data(), *got}) : got.status();
+    if (failed_.ok()) return got;
+    return failed_ = TreesState::lost(unit_, failed_);
   }
 
  private:
+  // `bytes` are the next; none at the end.
+  Status check(std::string_view bytes) {
+    at_ += static_cast<std::int64_t>(bytes.size());
+    if (hasher_) hasher_->update(bytes);
+    const bool ends = at_ == blob_.size;
+    const bool right = ends ? !hasher_ || std::exchange(hasher_, std::nullopt)->finish() == blob_.digest
+                            : at_ < blob_.size && !bytes.empty();
+    if (right) return ok();
+    return peer_error(Code::kFailedPrecondition, fmt::format("layer {} is damaged where it lies", blob_.digest.str()));
+  }
+
   const std::unique_ptr<ByteSource> inner_;
   const TreeRef unit_;
+  const content::Descriptor blob_;
+  std::int64_t at_;
+  std::optional<Hasher> hasher_;  // none when the beginning was left out, or all is checked
+  Status failed_;
 };
 
 class LayerProvider final : public content::BlobProvider {
@@ -110,7 +132,7 @@ class LayerProvider final : public content::BlobProvider {
     if (remote_) source = remote_->open(blob, offset, stop);
     if (!unit_) return source;
     if (!source.ok()) return TreesState::lost(unit_, source.status());
-    return std::make_unique<LayerSourceOfBytes>(*std::move(source), unit_);
+    return std::make_unique<LayerBytes>(*std::move(source), unit_, blob, offset);
   }
 
  private:

@@ -208,6 +208,8 @@ TEST_P(TreesTest, ALayerFromElsewhereBreaksOffOrIsPackedAnew) {
   zstd.force_compression = true;
   const LayerBlob packed = layers(tree, zstd)[0];
   const std::string bytes = *content::read_blob(*trees_->provider_for(layer), layer.blob, {});
+  std::string damaged = bytes;
+  damaged.back() ^= 1;
   for (std::size_t at : {std::size_t{0}, std::size_t{100}, std::size_t{700'000}, bytes.size() - 1, bytes.size()}) {
     auto blobs = content::FileBlobStore::open(fmt::format("{}/content-{}", dir_.path(), at));
     ASSERT_TRUE(blobs.ok());
@@ -227,6 +229,17 @@ TEST_P(TreesTest, ALayerFromElsewhereBreaksOffOrIsPackedAnew) {
       EXPECT_EQ(anew->front().blob.digest, packed.blob.digest);
       EXPECT_EQ(anew->front().diff_id, layer.diff_id);
     } else {
+      // Whoever passes it on is told whose bytes they are, and of damage before the last of them.
+      LayerBlob far = (*(*other)->existing_layers(lazy))->front();
+      for (bool damage : {false, true}) {
+        if (damage) far.provider = std::make_shared<Cut>(damaged, bytes.size());
+        auto source = (*other)->provider_for(far)->open(layer.blob, 0, {});
+        ASSERT_TRUE(source.ok()) << source.status();
+        StringSink passed_on;
+        Status moved = copy_stream(**source, passed_on).status();
+        EXPECT_EQ(get_detail(moved, kLostTreeDetail), lazy->id()) << moved;
+        EXPECT_LT(passed_on.text().size(), bytes.size());
+      }
       EXPECT_NE(message_of(open.status()).find("the line is down"), std::string::npos) << open.status();
       EXPECT_NE(message_of(anew.status()).find("the line is down"), std::string::npos) << anew.status();
       EXPECT_FALSE(*(*blobs)->info(layer.blob.digest));

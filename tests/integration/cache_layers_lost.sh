@@ -85,7 +85,39 @@ for wanted in "push --output type=image,name=$registry/it/from-known:latest,push
   read -ra output <<< "${wanted#* }"
   out=$(kiln build --progress plain "${output[@]}" "$work/ctx" 2>&1) || fail "late ${wanted%% *} of lost layers: $out"
 done
-tar -tf "$work/e.tar" | grep -q blobs/sha256/ || fail "the layout has no blobs"
+contains "$(tar -tf "$work/e.tar")" blobs/sha256/
 out=$(kiln build --progress plain --output type=tar,dest="$work/f.tar" "$work/ctx" 2>&1) || fail "the last build: $out"
 contains "$(tar -xOf "$work/f.tar" both version | tr '\n' ' ')" "one two late cache"
+
+# A layer that answers when it is asked for, and is gone, or damaged, when it is wanted while the result leaves.
+start_faulty_registry
+faulty_ref=$faulty/it/cache:latest
+write_on_faulty() {
+  cat > "$work/ctx/Dockerfile" <<D
+FROM scratch AS base
+COPY --from=$registry/library/busybox:latest / /
+RUN echo one > /one
+FROM base
+RUN echo $1 > /version
+D
+}
+for fault in "status 404" "status 403" flip; do
+  forget
+  write_on_faulty "$fault"
+  out=$(kiln build --progress plain --cache-to "type=registry,ref=$faulty_ref,mode=max" "$work/ctx" 2>&1) || fail "cache for '$fault': $out"
+  forget
+  # The cache's configuration is no layer.
+  config=$(curl -sf "http://$faulty/v2/it/cache/manifests/latest" | grep -o '"config":{[^}]*' | grep -o 'sha256:[0-9a-f]*')
+  [[ $config ]] || fail "the cache has no manifest"
+  fault GET "/v2/it/cache/blobs/(?!$config)" $fault
+  out=$(kiln build --progress plain --cache-from "type=registry,ref=$faulty_ref" \
+    --output "type=image,name=$registry/it/in-flight:1,push=true" --output "type=oci,dest=$work/g.tar" "$work/ctx" 2>&1) ||
+    fail "'$fault' while it leaves: $out"
+  clear_faults
+  forget
+  printf 'FROM %s/it/in-flight:1\nRUN cat /one /version > /all\n' "$registry" > "$work/ctx/Dockerfile"
+  out=$(kiln build --progress plain --output "type=tar,dest=$work/h.tar" "$work/ctx" 2>&1) || fail "the pushed image: $out"
+  contains "$(tar -xOf "$work/h.tar" all | tr '\n' ' ')" "one $fault"
+  contains "$(tar -tf "$work/g.tar")" index.json
+done
 echo "lost layers were made again"
