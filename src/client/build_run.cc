@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
 
 #include "base/text.h"
@@ -423,14 +424,15 @@ Result<BuildOutcome> run_build(const Connection& connection, const BuildRequest&
       std::unique_ptr<session::ClientSession> session,
       session::ClientSession::open(connection.wire(), "kiln", request.shared_key, std::move(prepared.offers)));
   prepared.solve.set_session(session->id());
-  StatusFollower follower(connection, request.ref, hooks);
+  std::optional<StatusFollower> follower;
+  if (hooks.told) follower.emplace(connection, request.ref, hooks);
   BuildOutcome outcome;
   bool asks = request.frontend_attributes.contains("requestid");
   Status solved = asks ? solve_subrequest(connection, prepared.solve, outcome, stop)
                        : call_solve(connection, prepared.solve, outcome.response,
                                     request.explain ? Explain::kYes : Explain::kNo, stop);
   session->close();
-  Status followed = follower.drain();
+  Status followed = follower ? follower->drain() : ok();
   if (!solved.ok()) {
     if (stop.stop_requested()) return cancelled();
     return solved;

@@ -24,7 +24,7 @@ struct BuildOutcome {
 };
 
 struct BuildHooks {
-  std::function<void(ProgressUpdate)> told;  // from another thread, one call at a time
+  std::function<void(ProgressUpdate)> told;  // from another thread, one call at a time; empty: not asked for
   std::function<void(const std::string&)> warned;
   EnvironmentLookup environment;
 };

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/id.h"
 #include "base/text.h"
@@ -22,6 +23,7 @@ class TraceFile {
     KILN_ASSIGN_OR_RETURN(out->file_, host::open_file(path, O_WRONLY | O_CREAT | O_APPEND, 0600));
     return out;
   }
+  bool wanted() const { return file_.valid(); }
   void write(const ProgressUpdate& update) {
     if (file_.valid()) (void)host::write_all(file_.get(), progress_json(update) + "\n");
   }
@@ -127,17 +129,19 @@ Status build_and_report(const Invocation& call, BuildRequest request, const Buil
   KILN_ASSIGN_OR_RETURN(std::unique_ptr<ProgressView> view, make_view(files.progress, STDERR_FILENO, call.environment));
   request.ref = new_id();
   auto metrics = std::make_shared<CacheMetrics>();
-  ViewPump pump(std::move(view), tick_of(call.environment));
-  BuildHooks hooks{.told =
-                       [&pump, trace, metrics](ProgressUpdate update) {
-                         trace->write(update);
-                         metrics->add(update);
-                         pump.push(std::move(update));
-                       },
-                   .warned = [](const std::string& text) { warn(text); },
-                   .environment = call.environment};
+  std::optional<ViewPump> pump;
+  if (view->looks()) pump.emplace(std::move(view), tick_of(call.environment));
+  const bool counted = !files.cache_metrics.empty();
+  BuildHooks hooks{.told = {}, .warned = [](const std::string& text) { warn(text); }, .environment = call.environment};
+  if (pump || trace->wanted() || counted) {
+    hooks.told = [&pump, trace, metrics, counted](ProgressUpdate update) {
+      trace->write(update);
+      if (counted) metrics->add(update);
+      if (pump) pump->push(std::move(update));
+    };
+  }
   Result<BuildOutcome> outcome = run_build(*connection, request, hooks, call.stop);
-  pump.finish();
+  if (pump) pump->finish();
   if (!files.ref.empty()) KILN_RETURN_IF_ERROR(host::replace_file(files.ref, request.ref, 0666));
   KILN_RETURN_IF_ERROR(outcome.status());
   KILN_RETURN_IF_ERROR(write_results(files, *outcome));

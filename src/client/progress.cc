@@ -38,6 +38,7 @@ class QuietView final : public ProgressView {
   void update(const ProgressUpdate&) override {}
   void refresh() override {}
   void finish() override {}
+  bool looks() const override { return false; }
 };
 
 // The unit and the number in it; nothing below a thousand.

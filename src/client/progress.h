@@ -35,6 +35,8 @@ class ProgressView {
   virtual void refresh() = 0;
   // The last words: what is pending, the logs of failed steps. Once.
   virtual void finish() = 0;
+  // Whether it shows anything; else it need not be told.
+  virtual bool looks() const { return true; }
 };
 
 using EnvironmentLookup = std::function<std::optional<std::string>(std::string_view name)>;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/afterwords.h"
@@ -248,6 +250,7 @@ void Builds::run(const std::shared_ptr<RunningBuild>& build, std::stop_token sto
   // Before the answer: the next build of the same client is compared with this one.
   if (options_.afterwords != nullptr) options_.afterwords->add({build, response.status(), recorded});
   answer(response);
+  std::this_thread::yield();  // the client, if it waits for this processor
   if (recorded) write_record(build, std::move(record), response);
 }
 
