@@ -189,9 +189,8 @@ TEST_P(TreesTest, ALayerFromElsewhereBreaksOffOrIsPackedAnew) {
         Source(const std::string& bytes, std::size_t at) : bytes(bytes), at(at) {}
         Result<std::size_t> read(std::span<char> buffer) override {
           if (done == at && at < bytes.size()) return peer_error(Code::kUnavailable, "the line is down");
-          std::size_t n = bytes.copy(buffer.data(), std::min(buffer.size(), at - done), done);
-          done += n;
-          return n;
+          const std::size_t n = bytes.copy(buffer.data(), std::min(buffer.size(), at - done), done);
+          return done += n, n;
         }
         const std::string& bytes;
         std::size_t at, done = 0;
@@ -201,28 +200,24 @@ TEST_P(TreesTest, ALayerFromElsewhereBreaksOffOrIsPackedAnew) {
     std::string bytes_;
     std::size_t at_;
   };
-  TreeRef tree = with_file(nullptr, "big", random_bytes(3 << 20));
+  const TreeRef tree = with_file(nullptr, "big", random_bytes(3 << 20));
   const LayerBlob layer = layers(tree)[0];
-  LayerOptions zstd;
-  zstd.compression.type = layer::Compression::kZstd;
-  zstd.force_compression = true;
+  const LayerOptions zstd{.compression = {.type = layer::Compression::kZstd}, .force_compression = true};
   const LayerBlob packed = layers(tree, zstd)[0];
   const std::string bytes = *content::read_blob(*trees_->provider_for(layer), layer.blob, {});
   std::string damaged = bytes;
   damaged.back() ^= 1;
   for (std::size_t at : {std::size_t{0}, std::size_t{100}, std::size_t{700'000}, bytes.size() - 1, bytes.size()}) {
-    auto blobs = content::FileBlobStore::open(fmt::format("{}/content-{}", dir_.path(), at));
-    ASSERT_TRUE(blobs.ok());
+    auto blobs = *content::FileBlobStore::open(fmt::format("{}/content-{}", dir_.path(), at));
     TreesOptions options;
     options.root = fmt::format("{}/store-{}", dir_.path(), at);
-    options.blobs = blobs->get();
+    options.blobs = blobs.get();
     options.snapshotter = GetParam();
-    auto other = Trees::open(options);
-    ASSERT_TRUE(other.ok());
+    auto other = *Trees::open(options);
     TreeRef lazy =
-        *(*other)->from_blob(nullptr, {layer.blob, layer.diff_id, std::make_shared<Cut>(bytes, at), nullptr}, {});
-    auto open = (*other)->open(lazy);
-    auto anew = (*other)->layers(lazy, zstd, {});
+        *other->from_blob(nullptr, {layer.blob, layer.diff_id, std::make_shared<Cut>(bytes, at), nullptr}, {});
+    auto open = other->open(lazy);
+    auto anew = other->layers(lazy, zstd, {});
     if (at == bytes.size()) {
       ASSERT_TRUE(open.ok()) << open.status();
       ASSERT_TRUE(anew.ok()) << anew.status();
@@ -230,19 +225,17 @@ TEST_P(TreesTest, ALayerFromElsewhereBreaksOffOrIsPackedAnew) {
       EXPECT_EQ(anew->front().diff_id, layer.diff_id);
     } else {
       // Whoever passes it on is told whose bytes they are, and of damage before the last of them.
-      LayerBlob far = (*(*other)->existing_layers(lazy))->front();
+      LayerBlob far = (*other->existing_layers(lazy))->front();
       for (bool damage : {false, true}) {
         if (damage) far.provider = std::make_shared<Cut>(damaged, bytes.size());
-        auto source = (*other)->provider_for(far)->open(layer.blob, 0, {});
-        ASSERT_TRUE(source.ok()) << source.status();
         StringSink passed_on;
-        Status moved = copy_stream(**source, passed_on).status();
+        Status moved = copy_stream(**other->provider_for(far)->open(layer.blob, 0, {}), passed_on).status();
         EXPECT_EQ(get_detail(moved, kLostTreeDetail), lazy->id()) << moved;
         EXPECT_LT(passed_on.text().size(), bytes.size());
       }
       EXPECT_NE(message_of(open.status()).find("the line is down"), std::string::npos) << open.status();
       EXPECT_NE(message_of(anew.status()).find("the line is down"), std::string::npos) << anew.status();
-      EXPECT_FALSE(*(*blobs)->info(layer.blob.digest));
+      EXPECT_FALSE(*blobs->info(layer.blob.digest));
     }
   }
 }
