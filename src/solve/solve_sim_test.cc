@@ -78,7 +78,8 @@ struct Node {
   std::vector<int> inputs;
   bool content_keyed = false;
   bool fails = false;
-  std::string key = "";  // instead of the name: what is there for one session only
+  bool lacks_last = false;  // the content of the last input cannot be told: what is to be copied is not there
+  std::string key = "";     // instead of the name: what is there for one session only
   const std::string& key_name() const { return key.empty() ? name : key; }
 };
 
@@ -108,6 +109,8 @@ class NumberOp final : public Op {
   bool quick_cache_map() const override { return node_.name.size() % 2 == 0; }
   Result<Digest> content_key(int input, const OutputRef& output, RunContext&) override {
     if (is_lost(output)) return lost_error({input});
+    if (node_.lacks_last && input + 1 == static_cast<int>(node_.inputs.size()))
+      return user_error(Code::kUnknown, "not found");
     return Digest::of(value_of(output));
   }
   Result<std::vector<OutputRef>> run(const std::vector<OutputRef>& inputs, RunContext& context) override {
@@ -322,6 +325,26 @@ TEST(SolverSim, WhatIsKnownByContentFarBelowIsFoundWithoutRunning) {
   }
   const auto values = evaluate(graph("two"));
   for (int i : {2, 3, 4}) EXPECT_EQ(world.runs[*values[static_cast<std::size_t>(i)]], 1) << i;
+}
+
+// A long chain, and a copy of what is not there on top of it.
+TEST(SolverSim, WhatIsMissingIsToldBeforeAllOtherInputsAreMade) {
+  std::vector<Node> nodes(302);
+  nodes[0] = {.name = "first", .inputs = {}};
+  for (int i = 1; i < 300; ++i)
+    nodes[static_cast<std::size_t>(i)] = {.name = "chain" + std::to_string(i), .inputs = {i - 1}};
+  nodes[300] = {.name = "context", .inputs = {}};
+  nodes[301] = {.name = "copy", .inputs = {299, 300}, .content_keyed = true, .lacks_last = true};
+  Sim sim(7);
+  World world;
+  NullSink sink;
+  auto job = sim.solver->new_job({&sink, {}, {}});
+  std::optional<Result<Solved>> got;
+  job->solve({to_vertices(nodes, world).back(), 0}, [&](Result<Solved> r) { got = std::move(r); });
+  sim.run();
+  ASSERT_TRUE(got && !got->ok());
+  EXPECT_EQ(message_of(got->status()), "failed to compute cache key: not found");
+  EXPECT_LT(world.runs.size(), 250u);
 }
 
 // Solves the last node twice, new and found; each runs once.

@@ -65,11 +65,23 @@ void Loop::want(EdgeState& edge, EdgeState& input, Wanters& wanters) {
   if (wanters.all.insert(&edge).second) queue(input);
 }
 
+namespace {
+
+// Of those with more inputs, none is looked at before all are there: it would be looked at for every one of them.
+constexpr std::size_t kEarlyInputsMax = 64;
+
+bool may_fail_early(const EdgeState& edge) {
+  return edge.phase == Phase::kSolvingInputs && (edge.dug || edge.solve_all) &&
+         edge.step->inputs.size() <= kEarlyInputsMax;
+}
+
+}  // namespace
+
 void Loop::tell(EdgeState& edge, Wanters& wanters) {
   for (EdgeState* wanter : std::exchange(wanters.untold, {})) {
     --wanter->awaited;
     wanter->input_failed |= edge.phase == Phase::kFailed;
-    if (!wanter->waits()) queue(*wanter);
+    if (!wanter->waits() || may_fail_early(*wanter)) queue(*wanter);
   }
 }
 
@@ -110,7 +122,7 @@ bool Loop::on_keyed(EdgeState& edge) {
 // The content-keyed inputs come first when the others have keys, because then their content alone
 // may decide. Otherwise nothing but running can help, and all inputs are solved at once.
 bool Loop::on_solving_inputs(EdgeState& edge) {
-  if (edge.waits()) return false;
+  if (edge.waits()) return fails_early(edge);
   if (!edge.solve_all && !edge.dug) {
     if (!dig_below(edge)) return false;
     if (!edge.candidates.empty()) {
@@ -131,6 +143,22 @@ bool Loop::on_solving_inputs(EdgeState& edge) {
   if (edge.solve_all) edge.phase = Phase::kRunning;
   edge.solve_all = true;
   return true;
+}
+
+// While other inputs are still made, possibly for long: a file that is not there to be copied is told at once. Whether
+// the edge failed.
+bool Loop::fails_early(EdgeState& edge) {
+  if (!may_fail_early(edge)) return false;
+  Step& step = *edge.step;
+  for (std::size_t i = 0; i < step.inputs.size(); ++i) {
+    if (!step.maps.front().inputs[i].content_keyed || input_edge(edge, i).phase != Phase::kDone) continue;
+    if (step.digesting[i] == Activity::kNone) start_digest(edge, i);
+    if (step.digesting[i] == Activity::kFailed) {
+      fail(edge, step.digest_error);
+      return true;
+    }
+  }
+  return false;
 }
 
 bool Loop::content_may_decide(EdgeState& edge) {

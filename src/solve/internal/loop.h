@@ -71,6 +71,7 @@ class Loop : public std::enable_shared_from_this<Loop> {
   bool on_asking_keys(EdgeState& edge);
   bool on_keyed(EdgeState& edge);
   bool on_solving_inputs(EdgeState& edge);
+  bool fails_early(EdgeState& edge);
   bool content_may_decide(EdgeState& edge);
   bool inputs_solved(EdgeState& edge);
   bool inputs_digested(EdgeState& edge);
