@@ -44,13 +44,19 @@ std::string key_path(std::string_view path) {
 // Walks the part of the tree that the question is about, in the order of BuildKit's keys: a directory,
 // its header, its entries by name.
 class DigestQuestion::Selection {
+  static Result<PatternMatcher> matcher_of(std::string_view what, const std::vector<std::string>& patterns) {
+    Result<PatternMatcher> made = PatternMatcher::make(patterns);
+    if (!made.ok()) return annotate(made.status(), fmt::format("invalid {}: [{}]", what, join(patterns, " ")));
+    return made;
+  }
+
  public:
   Selection(DigestQuestion& question, const ChecksumOptions& options, std::string pattern, bool ends_in_slash)
       : q_(question), options_(options), pattern_(std::move(pattern)), ends_in_slash_(ends_in_slash) {}
 
   Status run() {
-    KILN_ASSIGN_OR_RETURN(include_, PatternMatcher::make(options_.include_patterns));
-    KILN_ASSIGN_OR_RETURN(exclude_, PatternMatcher::make(options_.exclude_patterns));
+    KILN_ASSIGN_OR_RETURN(include_, matcher_of("includepatterns", options_.include_patterns));
+    KILN_ASSIGN_OR_RETURN(exclude_, matcher_of("excludepatterns", options_.exclude_patterns));
     bool more = false;
     if (options_.wildcard) {
       std::tie(prefix_, more) = literal_prefix(pattern_);

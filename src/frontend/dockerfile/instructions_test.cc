@@ -58,6 +58,7 @@ TEST(Instructions, are_refused_with_a_sentence_that_helps) {
             "start with a number or contain symbols");
   EXPECT_EQ(step_error("FROM"), "FROM requires either one or three arguments: FROM <image> [AS <name>]");
   EXPECT_EQ(step_error("FROM --platform=a"), "FROM requires either one or three arguments: FROM <image> [AS <name>]");
+  EXPECT_EQ(step_error("RUN \u00a0--mount=type=nothing x"), "");
   EXPECT_EQ(step_error("RUN --mount= x"), "failed to parse csv mounts: EOF");
   EXPECT_EQ(step_error("RUN --device= x"), "failed to parse csv devices: EOF");
   EXPECT_EQ(step_error("HEALTHCHECK --interval=5 CMD x"), "time: missing unit in duration \"5\"");

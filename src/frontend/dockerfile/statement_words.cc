@@ -30,7 +30,8 @@ std::pair<std::string_view, std::optional<std::string_view>> cut_at_blanks(std::
 std::vector<std::string> take_flags(std::string_view& text, char escape) {
   std::vector<std::string> flags;
   while (true) {
-    std::string_view rest = trim_leading_blanks(text);
+    std::string_view rest = text;
+    while (!rest.empty() && narrow_blank(rest[0])) rest.remove_prefix(1);
     if (!rest.starts_with("--")) {
       text = rest;
       return flags;
