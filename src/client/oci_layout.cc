@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <set>
@@ -37,15 +38,8 @@ class UnlabeledWriter final : public content::BlobWriter {
 
 class UnlabeledStore final : public content::BlobStore {
  public:
-  UnlabeledStore(std::unique_ptr<content::BlobStore> inner, std::string dir, Committed committed)
-      : inner_(std::move(inner)), dir_(std::move(dir)), committed_(std::move(committed)) {}
-  ~UnlabeledStore() override {
-    inner_.reset();
-    // What holds nothing goes.
-    for (const char* folder :
-         {"/labels/sha256", "/labels/sha384", "/labels/sha512", "/labels", "/blobs/sha384", "/blobs/sha512"})
-      rmdir((dir_ + folder).c_str());
-  }
+  UnlabeledStore(std::unique_ptr<content::BlobStore> inner, Committed committed)
+      : inner_(std::move(inner)), committed_(std::move(committed)) {}
   Result<std::optional<content::BlobInfo>> info(const Digest& digest) override { return inner_->info(digest); }
   Result<std::unique_ptr<content::BlobReader>> open(const Digest& digest, std::int64_t offset) override {
     return inner_->open(digest, offset);
@@ -60,19 +54,24 @@ class UnlabeledStore final : public content::BlobStore {
 
  private:
   std::unique_ptr<content::BlobStore> inner_;
-  std::string dir_;
   Committed committed_;
 };
 
-// Holds the lock file while it lives.
+// Holds the lock file while it lives. Whoever had it takes it away: a lock on a file that has gone meanwhile is none.
 class IndexLock {
  public:
   static Result<IndexLock> take(const std::string& dir) {
     IndexLock lock;
     lock.path_ = dir + "/index.json.lock";
-    KILN_ASSIGN_OR_RETURN(lock.file_, host::open_file(lock.path_, O_RDWR | O_CREAT, 0600));
-    if (flock(lock.file_.get(), LOCK_EX) != 0) return errno_error(errno, fmt::format("lock '{}'", lock.path_));
-    return lock;
+    for (;;) {
+      KILN_ASSIGN_OR_RETURN(lock.file_, host::open_file(lock.path_, O_RDWR | O_CREAT, 0600));
+      if (flock(lock.file_.get(), LOCK_EX) != 0) return errno_error(errno, fmt::format("lock '{}'", lock.path_));
+      struct stat held {
+      }, there{};
+      if (fstat(lock.file_.get(), &held) != 0) return errno_error(errno, fmt::format("stat '{}'", lock.path_));
+      if (stat(lock.path_.c_str(), &there) == 0 && held.st_ino == there.st_ino && held.st_dev == there.st_dev)
+        return lock;
+    }
   }
   IndexLock() = default;
   IndexLock(IndexLock&&) = default;
@@ -130,13 +129,15 @@ Result<std::shared_ptr<content::BlobStore>> open_layout(const std::string& dir, 
   } else if (!host::exists(dir)) {
     return user_error(Code::kNotFound, fmt::format("directory '{}' does not exist", dir));
   }
-  KILN_ASSIGN_OR_RETURN(std::unique_ptr<content::FileBlobStore> store, content::FileBlobStore::open(dir));
-  return std::make_shared<UnlabeledStore>(std::move(store), dir, std::move(committed));
+  KILN_ASSIGN_OR_RETURN(std::unique_ptr<content::FileBlobStore> store,
+                        content::FileBlobStore::open(dir, content::FileBlobStore::Owner::kOneOfMany));
+  return std::make_shared<UnlabeledStore>(std::move(store), std::move(committed));
 }
 
 Result<std::optional<content::Descriptor>> describe_manifest(const std::string& dir, const Digest& digest) {
   std::optional<content::Descriptor> out;
-  KILN_ASSIGN_OR_RETURN(std::unique_ptr<content::FileBlobStore> store, content::FileBlobStore::open(dir));
+  KILN_ASSIGN_OR_RETURN(std::unique_ptr<content::FileBlobStore> store,
+                        content::FileBlobStore::open(dir, content::FileBlobStore::Owner::kOneOfMany));
   KILN_ASSIGN_OR_RETURN(std::optional<content::BlobInfo> there, store->info(digest));
   if (!there || there->size > kManifestBytesMax) return out;
   KILN_ASSIGN_OR_RETURN(std::string text, content::read_blob(*store, digest));

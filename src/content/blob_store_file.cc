@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "base/clock.h"
 #include "base/id.h"
 #include "content/internal/json_read.h"
 #include "content/json_text.h"
@@ -146,18 +147,30 @@ class FileBlobWriter final : public BlobWriter {
   std::int64_t written_ = 0;
 };
 
+namespace {
+
+// Written to for the last time so long ago that its writer has gone.
+bool is_abandoned(const std::string& path) {
+  constexpr auto kIngestAgeMax = std::chrono::hours(24);
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && system_clock().now() - time_of(info.st_mtim) > kIngestAgeMax;
+}
+
+}  // namespace
+
 FileBlobStore::~FileBlobStore() = default;
 
-Result<std::unique_ptr<FileBlobStore>> FileBlobStore::open(std::string root) {
+Result<std::unique_ptr<FileBlobStore>> FileBlobStore::open(std::string root, Owner owner) {
   KILN_RETURN_IF_ERROR(make_folder(root));
-  for (const char* folder : {"/blobs", "/labels", "/ingest"}) KILN_RETURN_IF_ERROR(make_folder(root + folder));
-  for (const char* algorithm : {"sha256", "sha384", "sha512"}) {
-    KILN_RETURN_IF_ERROR(make_folder(root + "/blobs/" + algorithm));
-    KILN_RETURN_IF_ERROR(make_folder(root + "/labels/" + algorithm));
+  for (const char* folder : {"/blobs", "/blobs/sha256", "/ingest"}) KILN_RETURN_IF_ERROR(make_folder(root + folder));
+  if (owner == Owner::kAlone) {
+    for (const char* folder : {"/labels", "/labels/sha256", "/labels/sha384", "/labels/sha512"})
+      KILN_RETURN_IF_ERROR(make_folder(root + folder));
   }
   std::string ingest = root + "/ingest";
   KILN_RETURN_IF_ERROR(for_each_name(ingest, [&](std::string_view name) {
-    ::unlink(fmt::format("{}/{}", ingest, name).c_str());
+    const std::string path = fmt::format("{}/{}", ingest, name);
+    if (owner == Owner::kAlone || is_abandoned(path)) ::unlink(path.c_str());
     return ok();
   }));
   return std::unique_ptr<FileBlobStore>(new FileBlobStore(std::move(root)));
@@ -219,6 +232,7 @@ Result<std::unique_ptr<BlobWriter>> FileBlobStore::ingest(std::string_view algor
   if (algorithm != "sha256" && algorithm != "sha384" && algorithm != "sha512") {
     return user_error(Code::kInvalidArgument, fmt::format("unknown digest algorithm '{}'", algorithm));
   }
+  if (algorithm != "sha256") KILN_RETURN_IF_ERROR(make_folder(fmt::format("{}/blobs/{}", root_, algorithm)));
   std::string path = fmt::format("{}/ingest/{}", root_, new_id());
   int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
   if (fd < 0) return errno_error(errno, fmt::format("create '{}'", path));

@@ -18,11 +18,14 @@
 
 namespace kiln::content {
 
-// Any thread. Owner of the folder: one process at a time.
+// Any thread.
 class FileBlobStore final : public BlobStore {
  public:
-  // Makes the folders when missing, removes leftovers of ingests.
-  static Result<std::unique_ptr<FileBlobStore>> open(std::string root);
+  // Whether other processes may write into the folder at the same time; then it has no place for labels.
+  enum class Owner { kAlone, kOneOfMany };
+  // Makes the folders when missing, removes leftovers of ingests: all of them, or those that nobody can be writing
+  // any more.
+  static Result<std::unique_ptr<FileBlobStore>> open(std::string root, Owner owner = Owner::kAlone);
   ~FileBlobStore() override;
 
   Result<std::optional<BlobInfo>> info(const Digest& digest) override;

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <chrono>
 #include <filesystem>
+#include <fstream>
 
 #include "content/blob_provider.h"
 #include "content/blob_store_file.h"
@@ -36,6 +38,21 @@ TEST(FileBlobStore, AnAbandonedIngestLeavesNoFile) {
   auto store = *content::FileBlobStore::open(folder.path);
   { ASSERT_TRUE((*store->ingest())->write("lost").ok()); }
   EXPECT_TRUE(std::filesystem::is_empty(folder.path + "/ingest"));
+}
+
+TEST(FileBlobStore, ProcessesThatShareAFolderLeaveEachOthersIngestsAlone) {
+  Folder folder;
+  using Owner = content::FileBlobStore::Owner;
+  auto store = *content::FileBlobStore::open(folder.path, Owner::kOneOfMany);
+  auto writer = *store->ingest();
+  ASSERT_TRUE(writer->write("slow").ok());
+  const std::string old = folder.path + "/ingest/old";
+  std::ofstream(old) << "left";
+  std::filesystem::last_write_time(old, std::filesystem::file_time_type::clock::now() - std::chrono::hours(25));
+  auto other = *content::FileBlobStore::open(folder.path, Owner::kOneOfMany);
+  EXPECT_FALSE(std::filesystem::exists(old));
+  EXPECT_TRUE(writer->commit({}).ok());
+  EXPECT_TRUE(*other->info(Digest::of("slow")));
 }
 
 TEST(BlobProvider, ChainFallsThroughAndFetchVerifies) {

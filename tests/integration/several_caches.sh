@@ -52,6 +52,15 @@ for one in a b; do
   found "registry $one" 2 --cache-from "type=registry,ref=$ref:$one"
 done
 found "inline" 2 --cache-from "type=registry,ref=$ref:image"
+# Many builds into one directory at once: nobody takes away what another writes, and no name is lost.
+builders=()
+for i in 1 2 3 4 5 6; do
+  mkdir "$work/c$i"
+  sed "s/echo one/echo one-$i/" "$work/ctx/Dockerfile" > "$work/c$i/Dockerfile"
+  kiln build --progress plain --cache-to "type=local,dest=$work/shared,mode=max,tag=t$i" "$work/c$i" > "$work/c$i.log" 2>&1 & builders+=($!)
+done
+for i in 1 2 3 4 5 6; do wait "${builders[$((i - 1))]}" || fail "one of many: $(tail -3 "$work/c$i.log")"; done
+[[ $(grep -o '"t[1-6]"' "$work/shared/index.json" | sort -u | wc -l) == 6 ]] || fail "a name is lost: $(cat "$work/shared/index.json")"
 out=$(build --cache-to "type=local,dest=$work/x" --cache-to "type=local,dest=$work/x" || true)
 contains "$out" "duplicate cache exports [local]"
 echo "several caches of one build stand by themselves"
