@@ -1,8 +1,10 @@
 // An imported cache: its configuration becomes a record store in memory, its layers trees that are
 // fetched when needed.
+#include <chrono>
+#include <future>
+#include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "base/log.h"
 #include "base/parallel.h"
@@ -22,6 +24,7 @@ using LayersByDigest = std::map<Digest, content::Descriptor>;
 // Layer chains by record id: "0", "1", …
 struct Results {
   std::vector<std::vector<content::Descriptor>> chains;
+  std::vector<std::size_t> last;  // those of records on which no other one builds
 };
 
 // Whose logins serve an imported layer: those who want the steps that were found, and the client that
@@ -55,7 +58,7 @@ class Servers {
   std::vector<session::SessionGroup::Ids> wanting_;
 };
 
-class ImportedOutputs final : public solve::OutputStore {
+class ImportedOutputs final : public solve::OutputStore, public std::enable_shared_from_this<ImportedOutputs> {
  public:
   ImportedOutputs(Results results, std::shared_ptr<content::BlobProvider> provider, BlobCheck has,
                   std::shared_ptr<Servers> servers, Ports ports)
@@ -87,31 +90,67 @@ class ImportedOutputs final : public solve::OutputStore {
     return engine_error("an imported cache takes no records");
   }
 
+  // A build in which nothing changed wants what the exporting one ended with: its layers are looked for while
+  // the keys are still being told.
+  void look_ahead(std::stop_token stop) {
+    if (ports_.pool == nullptr || results_.last.empty() || results_.last.size() > kLastMax) return;
+    ports_.pool->submit([self = shared_from_this(), stop = std::move(stop)] {
+      for (std::size_t index : self->results_.last) {
+        const auto& chain = self->results_.chains[index];
+        if (chain.size() <= kLayersAheadMax) (void)self->look_for_all(chain, stop);
+      }
+    });
+  }
+
  private:
   // Layers are fetched when they are needed, and then it is too late for a miss: so each is looked for
   // before it is promised, once.
   bool all_there(const std::vector<content::Descriptor>& layers, std::stop_token stop) {
-    std::vector<std::function<Status()>> jobs;
-    for (const auto& layer : layers) {
-      jobs.push_back([this, &layer, stop] { return look_for(layer, stop); });
-    }
-    Status status = run_parallel(ports_.pool, std::move(jobs), kLookupsMax);
+    Status status = look_for_all(layers, stop);
     if (!status.ok() && !is_cancelled(status)) log_warn("imported cache: {}", message_of(status));
     return status.ok();
   }
 
+  Status look_for_all(const std::vector<content::Descriptor>& layers, std::stop_token stop) {
+    std::vector<std::function<Status()>> jobs;
+    for (const auto& layer : layers) {
+      jobs.push_back([this, &layer, stop] { return look_for(layer, stop); });
+    }
+    return run_parallel(ports_.pool, std::move(jobs), kLookupsMax);
+  }
+
+  // Whoever comes second waits for the first, and asks himself when that one got no good answer.
   Status look_for(const content::Descriptor& layer, std::stop_token stop) {
+    std::promise<Status> told;
+    std::shared_future<Status> answer;
     {
       std::lock_guard lock(mutex_);
-      if (seen_.contains(layer.digest)) return ok();
+      auto [it, first] = looked_for_.try_emplace(layer.digest);
+      if (first) {
+        it->second = told.get_future().share();
+      } else {
+        answer = it->second;
+      }
     }
-    if (auto mine = ports_.blobs->info(layer.digest); !mine.ok() || !*mine) {
-      KILN_ASSIGN_OR_RETURN(bool there, has_(layer, stop));
-      if (!there) return peer_error(Code::kNotFound, fmt::format("layer {} is gone", layer.digest.str()));
+    if (answer.valid()) {
+      while (answer.wait_for(kStopInterval) != std::future_status::ready) {
+        if (stop.stop_requested()) return cancelled();
+      }
+      return answer.get().ok() ? ok() : ask_for(layer, stop);
     }
-    std::lock_guard lock(mutex_);
-    seen_.insert(layer.digest);
-    return ok();
+    Status found = ask_for(layer, stop);
+    if (!found.ok()) {
+      std::lock_guard lock(mutex_);
+      looked_for_.erase(layer.digest);
+    }
+    told.set_value(found);
+    return found;
+  }
+
+  Status ask_for(const content::Descriptor& layer, std::stop_token stop) {
+    if (auto mine = ports_.blobs->info(layer.digest); mine.ok() && *mine) return ok();
+    KILN_ASSIGN_OR_RETURN(bool there, has_(layer, stop));
+    return there ? ok() : peer_error(Code::kNotFound, fmt::format("layer {} is gone", layer.digest.str()));
   }
 
   store::LayerSource source_of(const content::Descriptor& layer, solve::RunContext& context) const {
@@ -138,6 +177,8 @@ class ImportedOutputs final : public solve::OutputStore {
   }
 
   static constexpr std::size_t kLookupsMax = 8;
+  static constexpr std::size_t kLastMax = 4, kLayersAheadMax = 64;
+  static constexpr auto kStopInterval = std::chrono::milliseconds(50);
 
   Results results_;
   std::shared_ptr<content::BlobProvider> provider_;
@@ -145,7 +186,7 @@ class ImportedOutputs final : public solve::OutputStore {
   std::shared_ptr<Servers> servers_;
   Ports ports_;
   std::mutex mutex_;
-  std::set<Digest> seen_;  // layers known to be there
+  std::map<Digest, std::shared_future<Status>> looked_for_;  // layers known to be there, or asked for now
 };
 
 // Fills a record store from a configuration. Keys of records with inputs are made of their inputs'
@@ -153,9 +194,19 @@ class ImportedOutputs final : public solve::OutputStore {
 class Filler {
  public:
   Filler(const CacheConfig& config, const LayersByDigest& layers, cache::RecordStore& records, Results& results)
-      : config_(config), layers_(layers), records_(records), results_(results), keys_(config.records.size()) {}
+      : config_(config),
+        layers_(layers),
+        records_(records),
+        results_(results),
+        keys_(config.records.size()),
+        built_on_(config.records.size()) {}
 
   void fill() {
+    for (const auto& record : config_.records) {
+      for (const auto& input : record.inputs) {
+        for (const auto& link : input) built_on_[static_cast<std::size_t>(link.link)] = true;
+      }
+    }
     for (std::size_t i = 0; i < config_.records.size(); ++i) add(static_cast<int>(i));
   }
 
@@ -207,8 +258,11 @@ class Filler {
     }
     key.id = record.inputs.empty() ? record.digest : cache::derived_key(record.digest, primary);
     cache::link_inputs(records_, record.digest, alternatives, key.id);
+    const std::size_t before = results_.chains.size();
     for (const auto& result : record.results) add_result(key.id, chain_of(result.layer), result.created);
     for (const auto& chain : record.chains) add_result(key.id, chain.layers, chain.created);
+    if (built_on_[static_cast<std::size_t>(index)]) return;
+    for (std::size_t i = before; i < results_.chains.size(); ++i) results_.last.push_back(i);
   }
 
   std::vector<int> chain_of(int layer) const {
@@ -234,6 +288,7 @@ class Filler {
   cache::RecordStore& records_;
   Results& results_;
   std::vector<Key> keys_;
+  std::vector<bool> built_on_;  // whether a record is an input of another
 };
 
 class Reader {
@@ -397,6 +452,7 @@ Result<solve::CacheSource> import_known(const Spec& spec, const Ports& ports, Im
   }
   auto outputs = std::make_shared<ImportedOutputs>(std::move(results), std::move(provider), std::move(has),
                                                    std::move(servers), ports);
+  if (spec.type == "registry") outputs->look_ahead(context.stop);
   return solve::CacheSource{std::move(records), std::move(outputs)};
 }
 
