@@ -2,7 +2,8 @@
 // Private to the room's client.
 //
 // A manifest that this client pushed, and that still stands at its reference, keeps what it names from
-// being collected; and each of its blobs was seen in the repository by us, not longer ago than an hour.
+// being collected; and each of its blobs was seen in the repository by us, not longer ago than five minutes:
+// whoever pushes the same again after that finds out what the registry lost, though its manifest stands.
 #pragma once
 
 #include <list>
@@ -17,7 +18,7 @@ namespace kiln::registry {
 // Any thread. Holds at most `kBlobsMax` digests; the oldest pushes are forgotten first.
 class PushMemory {
  public:
-  static constexpr Duration kAgeMax = std::chrono::hours(1);
+  static constexpr Duration kAgeMax = std::chrono::minutes(5);
   static constexpr std::size_t kBlobsMax = 10'000;
 
   explicit PushMemory(Clock& clock) : clock_(clock) {}

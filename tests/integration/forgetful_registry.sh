@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A registry loses what was pushed to it, blob by blob or with its whole folder, within the hour in which the daemon
+# A registry loses what was pushed to it, blob by blob or with its whole folder, within the minutes in which the daemon
 # remembers its pushes: the next push of an image, and of a cache, is complete again.
 . "$(dirname "$0")/lib.sh"
 [[ $(id -u) == 0 ]] || skip "needs root"
