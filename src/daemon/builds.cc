@@ -20,6 +20,8 @@ namespace {
 
 // Long enough for a client that asks late, short enough to hold little.
 constexpr auto kEndedKept = std::chrono::seconds(10);
+// What follows an answer takes longer than a client's end: where they share a processor, the client goes first.
+constexpr auto kCourtesy = std::chrono::milliseconds(1);
 
 history::Record record_of(const SolveRequest& request, Time now) {
   history::Record record;
@@ -250,7 +252,7 @@ void Builds::run(const std::shared_ptr<RunningBuild>& build, std::stop_token sto
   // Before the answer: the next build of the same client is compared with this one.
   if (options_.afterwords != nullptr) options_.afterwords->add({build, response.status(), recorded});
   answer(response);
-  std::this_thread::yield();  // the client, if it waits for this processor
+  std::this_thread::sleep_for(kCourtesy);
   if (recorded) write_record(build, std::move(record), response);
 }
 
