@@ -11,6 +11,7 @@
 #include "base/pool.h"
 #include "base/status.h"
 #include "base/stream.h"
+#include "base/timestamp.h"
 
 namespace kiln {
 namespace {
@@ -101,6 +102,13 @@ TEST(Stream, ReadAllRefusesTheOversized) {
 TEST(Id, IsLongAndDifferent) {
   EXPECT_EQ(new_id().size(), 25u);
   EXPECT_NE(new_id(), new_id());
+}
+
+TEST(Timestamp, TakesTheNearestTimeThatThereIs) {
+  EXPECT_EQ(format_rfc3339(timestamp(0)), "1970-01-01T00:00:00Z");
+  EXPECT_EQ(format_rfc3339(timestamp(-1, 500'000'000)), "1969-12-31T23:59:59.5Z");
+  EXPECT_EQ(format_rfc3339(timestamp(INT64_MAX, INT64_MAX)), "2262-04-11T23:47:15.999999999Z");
+  EXPECT_EQ(format_rfc3339(timestamp(INT64_MIN, INT64_MIN)), "1677-09-21T00:12:45Z");
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "base/timestamp.h"
 #include "client/go_template.h"
 #include "content/base64.h"
 #include "wire/control.pb.h"
@@ -94,10 +95,7 @@ Json to_json(const pbuf::Message& message, Unset unset) {
   return out;
 }
 
-Time time_of(const pbuf::Timestamp& stamp) {
-  return Time(std::chrono::duration_cast<Time::duration>(std::chrono::seconds(stamp.seconds()) +
-                                                         std::chrono::nanoseconds(stamp.nanos())));
-}
+Time time_of(const pbuf::Timestamp& stamp) { return timestamp(stamp.seconds(), stamp.nanos()); }
 
 }  // namespace
 

@@ -2,15 +2,13 @@
 
 #include <google/protobuf/timestamp.pb.h>
 
+#include "base/timestamp.h"
 #include "wire/control.pb.h"
 
 namespace kiln::client {
 namespace {
 
-Time time_of(const google::protobuf::Timestamp& stamp) {
-  return Time(std::chrono::duration_cast<Time::duration>(std::chrono::seconds(stamp.seconds()) +
-                                                         std::chrono::nanoseconds(stamp.nanos())));
-}
+Time time_of(const google::protobuf::Timestamp& stamp) { return timestamp(stamp.seconds(), stamp.nanos()); }
 
 template <typename Message>
 void set_span(const Message& from, auto& to) {

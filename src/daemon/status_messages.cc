@@ -1,5 +1,6 @@
 #include "daemon/status_messages.h"
 
+#include "base/timestamp.h"
 #include "base/utf8_text.h"
 #include "wire/control.pb.h"
 
@@ -12,10 +13,7 @@ void to_message(Time time, google::protobuf::Timestamp& out) {
   out.set_nanos(static_cast<std::int32_t>((since - seconds).count()));
 }
 
-Time from_message(const google::protobuf::Timestamp& in) {
-  return Time(std::chrono::duration_cast<Time::duration>(std::chrono::seconds(in.seconds()) +
-                                                         std::chrono::nanoseconds(in.nanos())));
-}
+Time from_message(const google::protobuf::Timestamp& in) { return timestamp(in.seconds(), in.nanos()); }
 
 void to_message(const event::Vertex& vertex, moby::buildkit::v1::Vertex& out) {
   out.set_digest(vertex.digest.str());

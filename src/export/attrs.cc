@@ -1,4 +1,5 @@
 #include "export/internal/attrs.h"
+#include "base/timestamp.h"
 
 #include <fmt/format.h>
 
@@ -17,7 +18,7 @@ Result<std::optional<Time>> parse_epoch(std::string_view key, std::string_view v
     return user_error(Code::kInvalidArgument,
                       fmt::format("invalid {}: strconv.ParseInt: parsing \"{}\": invalid syntax", key, value));
   }
-  return std::optional<Time>(Time(std::chrono::seconds(seconds)));
+  return std::optional<Time>(timestamp(seconds));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/support/status.h>
 
+#include "base/timestamp.h"
 #include "graph/definition.h"
 #include "wire/errdefs.pb.h"
 #include "wire/gateway.pb.h"
@@ -172,8 +173,7 @@ frontend::SourceMeta read(const api::ResolveSourceMetaResponse& from) {
     frontend::HttpMeta http{.checksum = Digest::trusted(from.http().checksum()), .filename = from.http().filename()};
     if (from.http().has_lastmodified()) {
       const auto& stamp = from.http().lastmodified();
-      http.last_modified = Time(std::chrono::duration_cast<Time::duration>(std::chrono::seconds(stamp.seconds()) +
-                                                                           std::chrono::nanoseconds(stamp.nanos())));
+      http.last_modified = timestamp(stamp.seconds(), stamp.nanos());
     }
     if (from.http().has_checksumresponse()) {
       http.checksum_response = {from.http().checksumresponse().digest(), from.http().checksumresponse().suffix()};

@@ -1,3 +1,4 @@
+#include "base/timestamp.h"
 #include "base/utf8_text.h"
 #include "history/history.h"
 #include "wire/control.pb.h"
@@ -13,10 +14,7 @@ void put_time(Time time, google::protobuf::Timestamp& out) {
   out.set_seconds(seconds.count());
   out.set_nanos(static_cast<std::int32_t>((since - seconds).count()));
 }
-Time get_time(const google::protobuf::Timestamp& in) {
-  return Time(std::chrono::duration_cast<Time::duration>(std::chrono::seconds(in.seconds()) +
-                                                         std::chrono::nanoseconds(in.nanos())));
-}
+Time get_time(const google::protobuf::Timestamp& in) { return timestamp(in.seconds(), in.nanos()); }
 
 void put(const std::map<std::string, std::string>& from, google::protobuf::Map<std::string, std::string>& to) {
   for (const auto& [key, value] : from) to[to_valid_utf8(key)] = to_valid_utf8(value);

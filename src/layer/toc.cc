@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/json_text.h"
+#include "base/timestamp.h"
 
 namespace kiln::layer::internal {
 namespace {
@@ -35,9 +36,8 @@ std::string_view type_name(EntryType type) {
 }
 
 std::string modtime(const FileTime& time) {
-  std::int64_t seconds = time.seconds + (time.nanoseconds >= 500'000'000 ? 1 : 0);
   if (time.seconds == 0) return {};
-  return format_rfc3339(Time(std::chrono::seconds(seconds)));
+  return format_rfc3339(timestamp(time.seconds) + std::chrono::seconds(time.nanoseconds >= 500'000'000 ? 1 : 0));
 }
 
 // Fields of one object, left out when empty.

@@ -2,12 +2,13 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "base/timestamp.h"
 #include "registry/token.h"
 
 namespace kiln::registry {
 namespace {
 
-constexpr std::int64_t kDefaultExpirySeconds = 60;
+constexpr std::int64_t kDefaultExpirySeconds = 60, kExpirySecondsMax = 365 * 24 * 3600;
 constexpr std::size_t kTokensMax = 4096;
 constexpr std::string_view kClientId = "buildkit-client";
 
@@ -186,8 +187,9 @@ Result<std::string> Authorizer::bearer(const std::string& host, const Tls& tls, 
   fetching_.erase(key);
   fetched_.notify_all();
   KILN_ASSIGN_OR_RETURN(Token token, std::move(fetched));
-  auto issued = token.issued_at_s == 0 ? clock_.now() : Time(std::chrono::seconds(token.issued_at_s));
-  auto lifetime = std::chrono::seconds(token.expires_in_s == 0 ? kDefaultExpirySeconds : token.expires_in_s);
+  auto issued = token.issued_at_s == 0 ? clock_.now() : timestamp(token.issued_at_s);
+  std::chrono::seconds lifetime(std::clamp<std::int64_t>(token.expires_in_s, 0, kExpirySecondsMax));
+  if (token.expires_in_s == 0) lifetime = std::chrono::seconds(kDefaultExpirySeconds);
   // A tenth is left as margin for the request that is about to use it.
   CachedToken cached{.header = "Bearer " + token.token, .expires = issued + lifetime * 9 / 10};
   if (tokens_.size() >= kTokensMax) {

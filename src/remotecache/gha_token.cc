@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "base/timestamp.h"
 #include "content/base64.h"
 
 namespace kiln::remotecache {
@@ -33,7 +34,7 @@ Result<Json> claims_of(std::string_view token) {
 Result<Time> time_claim(const Json& claims, const char* name) {
   auto it = claims.find(name);
   if (it == claims.end() || !it->is_number()) return bad(fmt::format("the token has no claim \"{}\"", name));
-  return std::chrono::system_clock::from_time_t(static_cast<std::time_t>(it->get<double>()));
+  return timestamp(static_cast<std::int64_t>(std::clamp(it->get<double>(), -1e15, 1e15)));
 }
 
 }  // namespace

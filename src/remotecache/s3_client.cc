@@ -2,6 +2,7 @@
 
 #include "base/digest.h"
 #include "base/text.h"
+#include "base/timestamp.h"
 #include "base/value.h"
 
 namespace kiln::remotecache {
@@ -24,7 +25,7 @@ std::optional<Time> http_date(std::string_view text) {
   std::tm tm{};
   const std::string copy(text);
   if (::strptime(copy.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &tm) == nullptr) return std::nullopt;
-  return std::chrono::system_clock::from_time_t(::timegm(&tm));
+  return timestamp(::timegm(&tm));
 }
 
 // Hash of what a source gives to its end.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/timestamp.h"
 #include "session/internal/call.h"
 #include "wire/content.pb.h"
 
@@ -25,8 +26,7 @@ content::BlobInfo info_of(const api::Info& info) {
   content::BlobInfo out;
   out.digest = Digest::trusted(info.digest());
   out.size = info.size();
-  out.created = Time(std::chrono::duration_cast<Time::duration>(std::chrono::seconds(info.created_at().seconds()) +
-                                                                std::chrono::nanoseconds(info.created_at().nanos())));
+  out.created = timestamp(info.created_at().seconds(), info.created_at().nanos());
   out.labels.insert(info.labels().begin(), info.labels().end());
   return out;
 }

@@ -2,6 +2,7 @@
 #include <ctime>
 
 #include "base/text.h"
+#include "base/timestamp.h"
 #include "source/http_source.h"
 
 namespace kiln::source {
@@ -13,7 +14,7 @@ std::optional<Time> parse_http_time(std::string_view text) {
                            "%a %b %e %H:%M:%S %Y"}) {
     std::tm parts{};
     const char* end = ::strptime(value.c_str(), form, &parts);
-    if (end != nullptr && *end == '\0') return std::chrono::system_clock::from_time_t(::timegm(&parts));
+    if (end != nullptr && *end == '\0') return timestamp(::timegm(&parts));
   }
   return std::nullopt;
 }

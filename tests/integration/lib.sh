@@ -25,6 +25,10 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
 contains() { [[ $1 == *"$2"* ]] || fail "expected '$2' in: $1"; }
 skip() { echo "SKIPPED: $*"; exit 77; }
 
+# Whether the programs carry a sanitizer, which keeps freed memory and makes frames several times as large.
+sanitized() { grep -qa __asan_init "$bin/kilnd" 2>/dev/null; }
+sanitized && ulimit -s 65536
+
 start_registry() {
   command -v docker-registry >/dev/null || skip "docker-registry is not installed"
   cat > "$work/registry.yml" <<R

@@ -1,4 +1,5 @@
 #include "frontend/dockerfile/archive_time.h"
+#include "base/timestamp.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -19,9 +20,7 @@ std::optional<Time> newest_in_archive(std::string_view bytes) {
     if (result == ARCHIVE_EOF) return newest;
     if (result < ARCHIVE_WARN) return std::nullopt;
     if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != nullptr) continue;
-    const auto time =
-        Time(std::chrono::seconds(archive_entry_mtime(entry))) +
-        std::chrono::duration_cast<Time::duration>(std::chrono::nanoseconds(archive_entry_mtime_nsec(entry)));
+    const Time time = timestamp(archive_entry_mtime(entry), archive_entry_mtime_nsec(entry));
     if (!newest || time > *newest) newest = time;
   }
 }
