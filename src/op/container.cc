@@ -99,8 +99,8 @@ Result<sandbox::ExitStatus> Container::run(const ContainerProcessRequest& reques
   } else {
     exit = ports_.runtime->exec(id_, process, io, either.get_token());
   }
-  // Stopped from outside: by its caller, or with the container.
-  if (!exit.ok() && is_cancelled(exit.status())) exit = cancelled("context canceled");
+  // Stopped from outside: by its caller, or with the container. What fails meanwhile fails for that.
+  if (!exit.ok() && (is_cancelled(exit.status()) || either.stop_requested())) exit = cancelled("context canceled");
   Status ended = exit.status();
   if (exit.ok() && !is_valid_exit(meta, exit->code)) ended = sandbox::exit_error({}, *exit);
   std::lock_guard lock(mutex_);

@@ -1,6 +1,7 @@
 #include "sandbox/native_runner.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -317,23 +318,42 @@ Result<ExitStatus> NativeRunner::run(const ContainerSpec& container, const Proce
   return run_step(step, io, stop);
 }
 
+namespace {
+
+bool has_ended(int pidfd) {
+  pollfd wait{pidfd, POLLIN, 0};
+  return ::poll(&wait, 1, 0) > 0;
+}
+
+}  // namespace
+
 Result<ExitStatus> NativeRunner::exec(const std::string& container_id, const ProcessSpec& process, ProcessIo& io,
                                       std::stop_token stop) {
   if (process.args.empty()) return user_error(Code::kInvalidArgument, "no command to run");
   KILN_ASSIGN_OR_RETURN(std::shared_ptr<const RunningContainer> container, running_.find(container_id, stop));
+  Result<ExitStatus> exit = exec_in(*container, process, io, stop);
+  // What fails in a container that has ended meanwhile (no such process, no such cgroup) says nothing else.
+  if (!exit.ok() && !is_cancelled(exit.status()) && has_ended(container->pidfd)) {
+    return user_error(Code::kFailedPrecondition, fmt::format("container {} has stopped", container_id));
+  }
+  return exit;
+}
+
+Result<ExitStatus> NativeRunner::exec_in(const RunningContainer& container, const ProcessSpec& process, ProcessIo& io,
+                                         std::stop_token stop) {
   KILN_ASSIGN_OR_RETURN(host::Fd root,
-                        host::open_file(fmt::format("/proc/{}/root", container->pid), O_PATH | O_DIRECTORY));
+                        host::open_file(fmt::format("/proc/{}/root", container.pid), O_PATH | O_DIRECTORY));
   KILN_ASSIGN_OR_RETURN(const User user, find_user(root.get(), process.user));
   KILN_ASSIGN_OR_RETURN(const std::string home, home_of(root.get(), user.uid));
-  const Program program(process.args, process.env.empty() ? container->env : process.env, home);
+  const Program program(process.args, process.env.empty() ? container.env : process.env, home);
   KILN_ASSIGN_OR_RETURN(const std::vector<ChildLimit> limits, child_limits(process.ulimits));
   KILN_ASSIGN_OR_RETURN(ProcessStreams streams, ProcessStreams::open(process.tty, io));
   streams.give_to(user.uid);
 
   ChildPlan plan;
-  plan.join_pidfd = container->pidfd;
-  plan.cgroup_fds = container->cgroup_fds.data();
-  plan.cgroup_count = container->cgroup_fds.size();
+  plan.join_pidfd = container.pidfd;
+  plan.cgroup_fds = container.cgroup_fds.data();
+  plan.cgroup_count = container.cgroup_fds.size();
   plan.stdio[0] = streams.child_stdin();
   plan.stdio[1] = streams.child_stdout();
   plan.stdio[2] = streams.child_stderr();
@@ -341,14 +361,14 @@ Result<ExitStatus> NativeRunner::exec(const std::string& container_id, const Pro
   plan.argv = program.argv();
   plan.envp = program.envp();
   plan.candidates = program.candidates();
-  plan.cwd = process.cwd.empty() ? container->cwd.c_str() : process.cwd.c_str();
+  plan.cwd = process.cwd.empty() ? container.cwd.c_str() : process.cwd.c_str();
   plan.uid = user.uid;
   plan.gid = user.gid;
   plan.groups = user.groups.data();
   plan.group_count = user.groups.size();
   plan.limits = limits.data();
   plan.limit_count = limits.size();
-  plan.keep_capabilities = container->security == SecurityMode::kInsecure;
+  plan.keep_capabilities = container.security == SecurityMode::kInsecure;
   plan.capabilities = plan.keep_capabilities ? own_capabilities() : default_capabilities();
   const std::shared_ptr<const SeccompFilter> filter = filter_for(plan.capabilities);
   const sock_fprog filter_program{static_cast<unsigned short>(filter->code.size()),

@@ -39,6 +39,8 @@ class NativeRunner final : public Runtime {
   struct Step;  // everything one run holds, in the order of its making
 
   explicit NativeRunner(RuntimeOptions options);
+  Result<ExitStatus> exec_in(const RunningContainer& container, const ProcessSpec& process, ProcessIo& io,
+                             std::stop_token stop);
   Status prepare_tree(Step& step);
   Status choose_launcher(Step& step);
   Status prepare_surroundings(Step& step, std::stop_token stop);

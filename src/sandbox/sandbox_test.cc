@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <future>
 #include <thread>
 
 #include "base/id.h"
@@ -223,6 +224,30 @@ TEST_P(RuntimeContract, RunsSecondProcessesInARunningContainer) {
   ASSERT_TRUE(exit.ok()) << message_of(exit.status());
   EXPECT_EQ(exit->code, 5) << err;
   EXPECT_EQ(out, "x\nb\nbuildkitsandbox\nCapEff:\t00000000a80425fb\nSeccomp:\t2\n") << err;
+}
+
+TEST_P(RuntimeContract, SaysThatAContainerHasStoppedToWhoComesWithItsEnd) {
+  if (runtime->name() != "native") GTEST_SKIP() << "other runtimes word it themselves";
+  for (int round = 0; round < 20; ++round) {
+    ContainerSpec container = box.container();
+    std::stop_source end;
+    std::promise<void> started;
+    std::jthread first([&] {
+      ProcessIo io{.on_started = [&] { started.set_value(); }};
+      (void)runtime->run(container, shell("sleep 100"), io, end.get_token());
+    });
+    started.get_future().wait();
+    std::jthread ender([&, round] {
+      std::this_thread::sleep_for(round * 500us);
+      end.request_stop();
+    });
+    ProcessIo io;
+    Result<ExitStatus> exit = ExitStatus{};
+    while (exit.ok()) exit = runtime->exec(container.id, shell("exit 0"), io, {});
+    // Not found: when it was gone already.
+    EXPECT_TRUE(exit.status().code() == Code::kNotFound || exit.status().code() == Code::kFailedPrecondition)
+        << exit.status();
+  }
 }
 
 TEST_P(RuntimeContract, OffersATerminal) {
