@@ -97,8 +97,8 @@ fuzz:
 
 tsan:
 	cmake --preset tsan >/dev/null
-	cmake --build build/tsan -j $(JOBS) --target kiln_solve_test kiln_session_test kiln_store_test kiln_event_test
-	ctest --test-dir build/tsan --output-on-failure -R 'unit.(solve|session|store|event)'
+	cmake --build build/tsan -j $(JOBS) --target kiln_solve_test kiln_session_test kiln_http2_test kiln_store_test kiln_event_test
+	ctest --test-dir build/tsan --output-on-failure -R 'unit.(solve|session|http2|store|event)'
 
 install: build
 	packaging/install "$(DESTDIR)" "$(PREFIX)"
