@@ -111,7 +111,7 @@ class SolveCall final : public std::enable_shared_from_this<SolveCall> {
         return user_error(Code::kInvalidArgument, "the request does not parse");
       }
       begin_solve(counted_.ground(), message, call_.metadata(), stop_.get_token(),
-                  [self = shared_from_this()](Result<SolveResponse> response) { self->answer(std::move(response)); });
+                  [self = shared_from_this()](const Result<SolveResponse>& response) { self->answer(response); });
       return ok();
     });
     if (!status.ok()) answer(status);
@@ -196,7 +196,7 @@ void serve(const std::shared_ptr<FrontCalls::State>& state, const std::shared_pt
 FrontCalls::FrontCalls(const ServiceGround& ground) : state_(std::make_shared<State>(ground)) {}
 FrontCalls::~FrontCalls() = default;
 
-bool FrontCalls::take(std::shared_ptr<http2::Stream> stream, const http2::Fields& fields) {
+bool FrontCalls::take(const std::shared_ptr<http2::Stream>& stream, const http2::Fields& fields) {
   const std::string_view method = http2::field_of(fields, ":path").value_or("");
   if (method != kSolve && method != kStatus) return false;
   if (http2::field_of(fields, "grpc-timeout")) return false;

@@ -24,7 +24,7 @@ class FrontCalls {
 
   // Serves the call; false for any other method, and for calls that ask for more than a message as it is
   // (packed messages, a deadline of the server's).
-  bool take(std::shared_ptr<http2::Stream> stream, const http2::Fields& fields);
+  bool take(const std::shared_ptr<http2::Stream>& stream, const http2::Fields& fields);
   // Waits until none is under way, at most for that long.
   void wait_idle(Duration patience);
 

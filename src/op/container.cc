@@ -1,5 +1,7 @@
 #include "op/container.h"
 
+#include <fmt/format.h>
+
 #include <fcntl.h>
 
 #include <algorithm>

@@ -1,4 +1,6 @@
 // Dates of HTTP headers.
+#include <fmt/format.h>
+
 #include <ctime>
 
 #include "base/text.h"
