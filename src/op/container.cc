@@ -75,8 +75,8 @@ Result<sandbox::ExitStatus> Container::run(const ContainerProcessRequest& reques
   const bool has_term =
       std::any_of(meta.env.begin(), meta.env.end(), [](const std::string& e) { return e.starts_with("TERM="); });
   if (request.tty && !has_term) meta.env.push_back("TERM=xterm");
-  sandbox::ProcessSpec process{.args = meta.args, .cwd = meta.cwd, .user = meta.user, .tty = request.tty};
-  for (const graph::Ulimit& ulimit : meta.ulimits) process.ulimits.push_back({ulimit.name, ulimit.soft, ulimit.hard});
+  sandbox::ProcessSpec process = process_of(meta);
+  process.tty = request.tty;
   KILN_ASSIGN_OR_RETURN(process.env, exec_environment(meta, request.secret_env, platform_, ports_, context));
   if (process.cwd.empty()) process.cwd = "/";
 

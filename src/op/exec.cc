@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/digest.h"
-#include "base/gopath.h"
 #include "base/id.h"
 #include "base/quote.h"
 #include "base/text.h"
@@ -23,9 +22,6 @@
 
 namespace kiln::op {
 namespace {
-
-// Some images give their working directory with a slash too many.
-std::string clean_cwd(const std::string& cwd) { return cwd.empty() ? cwd : clean_path(cwd); }
 
 class ExecOp final : public solve::Op {
  public:
@@ -108,8 +104,7 @@ class ExecOp final : public solve::Op {
     const graph::Meta& meta = op().meta;
     sandbox::ContainerSpec container = container_of(mounts);
     KILN_ASSIGN_OR_RETURN(container.extra_hosts, extra_hosts_of(meta.extra_hosts));
-    sandbox::ProcessSpec process{.args = meta.args, .cwd = clean_cwd(meta.cwd), .user = meta.user};
-    for (const graph::Ulimit& ulimit : meta.ulimits) process.ulimits.push_back({ulimit.name, ulimit.soft, ulimit.hard});
+    sandbox::ProcessSpec process = process_of(meta);
     KILN_ASSIGN_OR_RETURN(process.env, exec_environment(meta, op().secret_env, vertex_->op.platform, ports_, context));
     KILN_RETURN_IF_ERROR(inject_devices(container, process));
     KILN_ASSIGN_OR_RETURN(const std::optional<std::string> emulator,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/gopath.h"
 #include "base/quote.h"
 #include "base/text.h"
 #include "session/secrets.h"
@@ -55,6 +56,13 @@ Result<std::vector<std::string>> exec_environment(const graph::Meta& meta, const
     env.push_back(fmt::format("{}={}", secret.name, text.value_or("")));
   }
   return env;
+}
+
+sandbox::ProcessSpec process_of(const graph::Meta& meta) {
+  sandbox::ProcessSpec out{
+      .args = meta.args, .cwd = meta.cwd.empty() ? std::string() : clean_path(meta.cwd), .user = meta.user};
+  for (const graph::Ulimit& ulimit : meta.ulimits) out.ulimits.push_back({ulimit.name, ulimit.soft, ulimit.hard});
+  return out;
 }
 
 Result<std::vector<sandbox::ExtraHost>> extra_hosts_of(const std::vector<graph::HostIp>& hosts) {

@@ -21,6 +21,9 @@ namespace kiln::op {
 Result<std::vector<std::string>> exec_environment(const graph::Meta& meta, const std::vector<graph::SecretEnv>& secrets,
                                                   const std::optional<Platform>& platform, const OpPorts& ports,
                                                   const solve::RunContext& context);
+// What is run, where, as whom, within which limits; the environment is not in it. Some images give their working
+// directory with a slash too many: it is clean.
+sandbox::ProcessSpec process_of(const graph::Meta& meta);
 // InvalidArgument for what is no address.
 Result<std::vector<sandbox::ExtraHost>> extra_hosts_of(const std::vector<graph::HostIp>& hosts);
 sandbox::ResourceLimits limits_of(const std::optional<graph::LinuxResources>& resources);

@@ -1,6 +1,7 @@
 // The key of an exec step is compared with the bytes that BuildKit hashes for the same step.
 #include <gtest/gtest.h>
 
+#include "op/exec_environment.h"
 #include "op/exec_key.h"
 
 namespace kiln::op {
@@ -80,6 +81,11 @@ TEST(ExecKey, KeysByContentOnlyWhatCannotLeakIntoAnOutput) {
   EXPECT_EQ(distinct_selectors(views[2].selectors), std::vector<std::string>{"/part"});
   op.mounts[1].content_cache = graph::ContentCache::kOn;
   EXPECT_FALSE(input_views(op, 3).ok());
+}
+
+TEST(ProcessOf, GivesAWorkingDirectoryThatIsAPlainPath) {
+  EXPECT_EQ(process_of({.cwd = "/a/../b//c/"}).cwd, "/b/c");
+  EXPECT_EQ(process_of({}).cwd, "");
 }
 
 }  // namespace
