@@ -50,10 +50,10 @@ struct Command {
   Completion completion = Completion::kNone;  // of the arguments
 };
 
-// A parsed line; refers to the table, which must live longer. Immutable; any thread.
 // Detail of an error: the word that is no command.
 inline constexpr std::string_view kUnknownCommandDetail = "kiln/unknown-command";
 
+// A parsed line; refers to the table, which must live longer. Immutable; any thread.
 class CommandLine {
  public:
   // `arguments` without the program's name. InvalidArgument with the flag or command named and a

@@ -107,7 +107,6 @@ class BuildLife {
   std::map<std::string, std::shared_ptr<std::once_flag>> imports_;  // by type and attributes
   std::vector<solve::CacheSource> imported_;
   std::shared_ptr<std::promise<void>> imports_told_;  // until they begin to be read
-  std::shared_future<void> importing_;
   std::unique_ptr<BuildBridge> bridge_;
   std::shared_ptr<Gateway> gateway_;  // while the frontend runs at the client
   frontend::SolveResult result_;
@@ -184,7 +183,6 @@ Status BuildLife::begin() {
   refs->trees = parts_.ops.trees;
   imports_told_ = std::make_shared<std::promise<void>>();
   refs->imports = imports_told_->get_future().share();
-  importing_ = refs->imports;
   context_ = std::make_shared<BridgeContext>();
   context_->build = &build_;
   context_->refs = std::move(refs);
@@ -309,7 +307,7 @@ Result<frontend::SolveResult> BuildLife::wait_for_client() {
 
 BuildLife::~BuildLife() {
   imports_told_.reset();  // nobody waits for what does not begin
-  if (importing_.valid()) importing_.wait();
+  if (context_ && context_->refs->imports.valid()) context_->refs->imports.wait();
   if (!gateway_) return;
   build_.serve(nullptr);
   gateway_->close();

@@ -36,7 +36,7 @@ Result<std::shared_ptr<StatusLog>> other_log(const ServiceGround& ground, const 
 
 }  // namespace
 
-std::string timestamp() { return format_rfc3339(system_clock().now()); }
+std::string current_timestamp() { return format_rfc3339(system_clock().now()); }
 
 void begin_solve(const ServiceGround& ground, const moby::buildkit::v1::SolveRequest& message,
                  const http2::Fields& fields, std::stop_token stop, std::function<void(Result<SolveResponse>)> done) {

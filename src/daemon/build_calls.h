@@ -20,7 +20,7 @@ namespace kiln::daemon {
 
 // What an answer to Status begins with: clients correct their clocks by it.
 inline constexpr const char* kTimestampField = "buildkit-current-timestamp";
-std::string timestamp();
+std::string current_timestamp();
 
 // Starts the build and calls `done` once, from any thread. `fields` came with the call. Never blocks.
 void begin_solve(const ServiceGround& ground, const moby::buildkit::v1::SolveRequest& message,

@@ -21,7 +21,7 @@ namespace api = moby::buildkit::v1;
 using Context = grpc::CallbackServerContext;
 
 // Clients correct their clocks by it.
-void send_timestamp(Context* context) { context->AddInitialMetadata(kTimestampField, timestamp()); }
+void send_timestamp(Context* context) { context->AddInitialMetadata(kTimestampField, current_timestamp()); }
 
 http2::Fields fields_of(const Context& context) {
   http2::Fields fields;

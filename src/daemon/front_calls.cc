@@ -57,26 +57,21 @@ class Counted {
   const std::shared_ptr<FrontCalls::State> state_;
 };
 
-// The one question of a call.
-class Question {
- public:
-  // Nothing while it has not come.
-  std::optional<Result<std::string>> come(http2::ServedCall& call) {
-    http2::Pieces message;
-    switch (call.read_at_hand(message)) {
-      case Got::kNothing: return std::nullopt;
-      case Got::kMessage: break;
-      case Got::kEnd:
-      case Got::kBroken: return Result<std::string>(peer_error(Code::kInternal, "the call ended before its question"));
-    }
-    if (const std::size_t size = http2::size_of(message); size > kMessageBytesMax) {
-      return Result<std::string>(
-          user_error(Code::kResourceExhausted,
-                     fmt::format("Received message larger than max ({} vs. {})", size, kMessageBytesMax)));
-    }
-    return Result<std::string>(http2::flat(message));
+// The one question of a call; nothing while it has not come.
+std::optional<Result<std::string>> question_of(http2::ServedCall& call) {
+  http2::Pieces message;
+  switch (call.read_at_hand(message)) {
+    case Got::kNothing: return std::nullopt;
+    case Got::kMessage: break;
+    case Got::kEnd:
+    case Got::kBroken: return Result<std::string>(peer_error(Code::kInternal, "the call ended before its question"));
   }
-};
+  if (const std::size_t size = http2::size_of(message); size > kMessageBytesMax) {
+    return Result<std::string>(user_error(
+        Code::kResourceExhausted, fmt::format("Received message larger than max ({} vs. {})", size, kMessageBytesMax)));
+  }
+  return Result<std::string>(http2::flat(message));
+}
 
 // Kept by its stream's callback until the stream has closed, and by the build until it has ended.
 class SolveCall final : public std::enable_shared_from_this<SolveCall> {
@@ -96,7 +91,7 @@ class SolveCall final : public std::enable_shared_from_this<SolveCall> {
 
  private:
   void listen() {
-    std::optional<Result<std::string>> question = question_.come(call_);
+    std::optional<Result<std::string>> question = question_of(call_);
     if (!question) return;
     asked_ = true;
     if (!question->ok()) return answer(question->status());
@@ -131,7 +126,6 @@ class SolveCall final : public std::enable_shared_from_this<SolveCall> {
   const Counted counted_;
   http2::ServedCall call_;
   http2::OneAtATime turns_;
-  Question question_;
   bool asked_ = false, cancelled_ = false;  // in turns
   std::atomic<bool> answered_{false};
   std::stop_source stop_;
@@ -165,7 +159,7 @@ class StatusCall final {
   };
 
   void listen() {
-    std::optional<Result<std::string>> question = question_.come(*call_);
+    std::optional<Result<std::string>> question = question_of(*call_);
     if (!question) return;
     asked_ = true;
     api::StatusRequest request;
@@ -173,7 +167,7 @@ class StatusCall final {
     if (!request.ParseFromString(**question)) {
       return feed_->fail(user_error(Code::kInvalidArgument, "the request does not parse"));
     }
-    call_->begin({{kTimestampField, timestamp()}});
+    call_->begin({{kTimestampField, current_timestamp()}});
     begin_status(counted_.ground(), request.ref(), feed_);
   }
 
@@ -181,7 +175,6 @@ class StatusCall final {
   const std::shared_ptr<http2::ServedCall> call_;
   const std::shared_ptr<StatusFeed> feed_;
   http2::OneAtATime turns_;
-  Question question_;
   bool asked_ = false;  // in turns
 };
 
