@@ -4,11 +4,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "base/digest.h"
 #include "base/text.h"
 #include "base/value.h"
 #include "client/build_request.h"
-#include "content/base64.h"
 #include "wire/ops.pb.h"
 #include "wire/policy.pb.h"
 
@@ -266,7 +266,7 @@ Result<std::string> without_cache(const std::string& bytes) {
 std::string metadata_json(const Attributes& response) {
   nlohmann::ordered_json out = nlohmann::ordered_json::object();
   for (const auto& [key, value] : response) {
-    std::optional<std::string> decoded = content::base64_decode(value);
+    std::optional<std::string> decoded = base64_decode(value);
     nlohmann::ordered_json object =
         decoded ? nlohmann::ordered_json::parse(*decoded, nullptr, false) : nlohmann::ordered_json();
     if (object.is_object() && !object.empty()) {

@@ -9,13 +9,13 @@
 #include <optional>
 #include <thread>
 
+#include "base/base64.h"
 #include "base/text.h"
 #include "base/value.h"
 #include "client/oci_layout.h"
 #include "client/offers.h"
 #include "client/rpc.h"
 #include "client/status_stream.h"
-#include "content/base64.h"
 #include "host/fd.h"
 #include "http2/connection.h"
 #include "wire/control.pb.h"
@@ -30,7 +30,6 @@ namespace gateway = moby::buildkit::v1::frontend;
 
 Status fault(std::string message) { return user_error(Code::kInvalidArgument, message); }
 
-// What remains to be done with directories once the build is through.
 // A directory that takes a cache.
 struct CacheLayout {
   std::string tag;
@@ -38,6 +37,7 @@ struct CacheLayout {
   Digest last;  // the blob that was written last: of a cache, its manifest
 };
 
+// What remains to be done with directories once the build is through.
 struct Aftermath {
   std::map<std::string, std::shared_ptr<CacheLayout>> cache_layouts;  // by directory
   std::vector<std::string> cache_resets;
@@ -354,7 +354,7 @@ Status finish(const Aftermath& aftermath, const Attributes& response) {
     for (const auto& [dir, layout] : aftermath.cache_layouts)
       KILN_RETURN_IF_ERROR(name_cache(dir, *layout, descriptor));
   }
-  std::optional<std::string> image = content::base64_decode(attribute(response, "containerimage.descriptor"));
+  std::optional<std::string> image = base64_decode(attribute(response, "containerimage.descriptor"));
   if (image && !image->empty()) {
     KILN_ASSIGN_OR_RETURN(content::Descriptor descriptor, content::parse_descriptor(*image));
     std::vector<IndexName> names = {{"latest", NameKind::kTag}};

@@ -3,9 +3,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "base/text.h"
 #include "client/rpc.h"
-#include "content/base64.h"
 #include "wire/rpc_status.pb.h"
 
 namespace kiln::client {
@@ -90,7 +90,7 @@ std::string excerpt_of(const nlohmann::json& source) {
   if (source.contains("ranges") && source["ranges"].is_array()) {
     for (const auto& range : source["ranges"]) ranges.push_back(range_of(range));
   }
-  return source_excerpt(text("filename"), content::base64_decode(text("data")).value_or(""), ranges);
+  return source_excerpt(text("filename"), base64_decode(text("data")).value_or(""), ranges);
 }
 
 std::string policy_words(const nlohmann::json& decision) {

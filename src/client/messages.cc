@@ -10,7 +10,7 @@
 
 #include "base/timestamp.h"
 #include "client/go_template.h"
-#include "content/base64.h"
+#include "graph/message_fields.h"
 #include "wire/control.pb.h"
 
 namespace kiln::client {
@@ -23,45 +23,8 @@ using Json = nlohmann::ordered_json;
 enum class Unset { kLeaveOut, kSilent };
 Json to_json(const pbuf::Message& message, Unset unset);
 
-Json value_json(const pbuf::Message& m, const pbuf::FieldDescriptor* f, int index, Unset unset) {
-  const pbuf::Reflection* r = m.GetReflection();
-  using Field = pbuf::FieldDescriptor;
-  const bool many = index >= 0;
-  switch (f->cpp_type()) {
-    case Field::CPPTYPE_INT32: return many ? r->GetRepeatedInt32(m, f, index) : r->GetInt32(m, f);
-    case Field::CPPTYPE_INT64: return many ? r->GetRepeatedInt64(m, f, index) : r->GetInt64(m, f);
-    case Field::CPPTYPE_UINT32: return many ? r->GetRepeatedUInt32(m, f, index) : r->GetUInt32(m, f);
-    case Field::CPPTYPE_UINT64: return many ? r->GetRepeatedUInt64(m, f, index) : r->GetUInt64(m, f);
-    case Field::CPPTYPE_DOUBLE: return many ? r->GetRepeatedDouble(m, f, index) : r->GetDouble(m, f);
-    case Field::CPPTYPE_FLOAT: return many ? r->GetRepeatedFloat(m, f, index) : r->GetFloat(m, f);
-    case Field::CPPTYPE_BOOL: return many ? r->GetRepeatedBool(m, f, index) : r->GetBool(m, f);
-    case Field::CPPTYPE_ENUM: return many ? r->GetRepeatedEnumValue(m, f, index) : r->GetEnumValue(m, f);
-    case Field::CPPTYPE_MESSAGE: return to_json(many ? r->GetRepeatedMessage(m, f, index) : r->GetMessage(m, f), unset);
-    case Field::CPPTYPE_STRING: {
-      std::string text = many ? r->GetRepeatedString(m, f, index) : r->GetString(m, f);
-      return f->type() == Field::TYPE_BYTES ? content::base64_encode(text) : text;
-    }
-  }
-  return nullptr;
-}
-
 Json field_json(const pbuf::Message& message, const pbuf::FieldDescriptor* field, Unset unset) {
-  const pbuf::Reflection* reflection = message.GetReflection();
-  if (!field->is_repeated()) return value_json(message, field, -1, unset);
-  Json out = field->is_map() ? Json::object() : Json::array();
-  std::map<std::string, Json> sorted;
-  for (int i = 0; i < reflection->FieldSize(message, field); ++i) {
-    if (!field->is_map()) {
-      out.push_back(value_json(message, field, i, unset));
-      continue;
-    }
-    const pbuf::Message& entry = reflection->GetRepeatedMessage(message, field, i);
-    Json key = value_json(entry, entry.GetDescriptor()->map_key(), -1, unset);
-    sorted[key.is_string() ? key.get<std::string>() : key.dump()] =
-        value_json(entry, entry.GetDescriptor()->map_value(), -1, unset);
-  }
-  for (auto& [key, value] : sorted) out[key] = std::move(value);
-  return out;
+  return graph::field_json<Json>(message, field, [unset](const pbuf::Message& inner) { return to_json(inner, unset); });
 }
 
 // For templates: what an unset field holds, and the name of an enum's value.
@@ -79,7 +42,7 @@ Json silent_fields(const pbuf::Message& message) {
     } else if (field->cpp_type() == Field::CPPTYPE_MESSAGE) {
       if (!reflection->HasField(message, field)) out[field->name()] = nullptr;
     } else if (!reflection->HasField(message, field)) {
-      out[field->name()] = value_json(message, field, -1, Unset::kLeaveOut);
+      out[field->name()] = field_json(message, field, Unset::kLeaveOut);
     }
   }
   return out;

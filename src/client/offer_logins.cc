@@ -4,11 +4,11 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "base/id.h"
 #include "base/text.h"
 #include "client/internal/child.h"
 #include "client/offers.h"
-#include "content/base64.h"
 #include "host/fd.h"
 #include "host/fs.h"
 #include "registry/http.h"
@@ -34,7 +34,7 @@ std::string_view host_of(std::string_view key) {
 
 registry::Login stored_login(const Json& entry) {
   registry::Login login{text_of(entry, "username"), text_of(entry, "password")};
-  if (auto decoded = content::base64_decode(text_of(entry, "auth")); decoded && !decoded->empty()) {
+  if (auto decoded = base64_decode(text_of(entry, "auth")); decoded && !decoded->empty()) {
     auto [user, password] = split_once(*decoded, ':');
     login.username = user;
     login.secret = password;
@@ -92,10 +92,10 @@ class DockerLogins final : public session::LoginSource {
     Json seeds = Json::parse(host::read_file(file, 16 << 20).value_or("{}"), nullptr, false);
     if (!seeds.is_object()) seeds = Json::object();
     if (auto known = seeds.find(host); known != seeds.end() && known->is_object()) {
-      if (auto seed = content::base64_decode(text_of(*known, "Seed")); seed && !seed->empty()) return *seed;
+      if (auto seed = base64_decode(text_of(*known, "Seed")); seed && !seed->empty()) return *seed;
     }
     std::string seed = random_bytes(16);
-    seeds[host] = {{"Seed", content::base64_encode(seed)}};
+    seeds[host] = {{"Seed", base64_encode(seed)}};
     // A read-only home costs only that the next run has another seed.
     (void)host::replace_file(file, seeds.dump(2), 0600);
     return seed;

@@ -1,8 +1,8 @@
 // The view for programs: one JSON object an update. Field names are those BuildKit's clients write.
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "client/internal/views.h"
-#include "content/base64.h"
 
 namespace kiln::client {
 namespace {
@@ -52,7 +52,7 @@ Json to_json(const event::VertexLog& l) {
   Json out = Json::object();
   set_text(out, "vertex", l.vertex.str());
   out["stream"] = static_cast<int>(l.stream);
-  out["data"] = content::base64_encode(l.data);
+  out["data"] = base64_encode(l.data);
   out["timestamp"] = format_rfc3339(l.timestamp);
   return out;
 }
@@ -68,13 +68,13 @@ Json to_json(const event::VertexWarning& w) {
   Json out = Json::object();
   set_text(out, "vertex", w.vertex.str());
   if (w.level != 0) out["level"] = w.level;
-  if (!w.short_text.empty()) out["short"] = content::base64_encode(w.short_text);
-  for (const std::string& line : w.detail) out["detail"].push_back(content::base64_encode(line));
+  if (!w.short_text.empty()) out["short"] = base64_encode(w.short_text);
+  for (const std::string& line : w.detail) out["detail"].push_back(base64_encode(line));
   set_text(out, "url", w.url);
   if (w.source) {
     Json source = Json::object();
     set_text(source, "filename", w.source->filename);
-    if (!w.source->data.empty()) source["data"] = content::base64_encode(w.source->data);
+    if (!w.source->data.empty()) source["data"] = base64_encode(w.source->data);
     set_text(source, "language", w.source->language);
     out["sourceInfo"] = std::move(source);
   }

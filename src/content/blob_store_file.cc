@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/id.h"
+#include "base/timestamp.h"
 #include "content/internal/json_read.h"
 #include "content/json_text.h"
 #include "host/file_bytes.h"
@@ -61,10 +62,7 @@ Status for_each_name(const std::string& path, Visit visit) {
   return status;
 }
 
-Time time_of(const timespec& t) {
-  return Time(
-      std::chrono::duration_cast<Time::duration>(std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec)));
-}
+Time time_of(const timespec& t) { return timestamp(t.tv_sec, t.tv_nsec); }
 
 class FileBlobReader final : public BlobReader, public host::FileSource {
  public:

@@ -1,6 +1,6 @@
 #include "content/descriptor.h"
 
-#include "content/base64.h"
+#include "base/base64.h"
 #include "content/internal/json_read.h"
 #include "content/json_text.h"
 

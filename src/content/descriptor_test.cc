@@ -4,7 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include "content/base64.h"
+#include "base/base64.h"
+#include "base/json_text.h"
 #include "content/image_config.h"
 #include "content/json_text.h"
 

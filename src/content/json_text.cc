@@ -3,52 +3,12 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "base/json_text.h"
 
 namespace kiln::content {
 namespace {
 
-// Length of the valid UTF-8 sequence at `at`, or 0 when it is none.
-std::size_t utf8_length(std::string_view text, std::size_t at) {
-  auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
-  auto follows = [&](std::size_t i) { return at + i < text.size() && (byte(i) & 0xc0) == 0x80; };
-  unsigned char first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;
-  if (first >= 0xe0 && first <= 0xef) {
-    if (!follows(1) || !follows(2)) return 0;
-    if (first == 0xe0 && byte(1) < 0xa0) return 0;
-    if (first == 0xed && byte(1) > 0x9f) return 0;  // surrogates
-    return 3;
-  }
-  if (first >= 0xf0 && first <= 0xf4) {
-    if (!follows(1) || !follows(2) || !follows(3)) return 0;
-    if (first == 0xf0 && byte(1) < 0x90) return 0;
-    if (first == 0xf4 && byte(1) > 0x8f) return 0;
-    return 4;
-  }
-  return 0;
-}
-
 bool is_line_separator(std::string_view sequence) { return sequence == "\xe2\x80\xa8" || sequence == "\xe2\x80\xa9"; }
-
-void append_ascii(std::string& out, char c) {
-  switch (c) {
-    case '"': out += "\\\""; return;
-    case '\\': out += "\\\\"; return;
-    case '\b': out += "\\b"; return;
-    case '\f': out += "\\f"; return;
-    case '\n': out += "\\n"; return;
-    case '\r': out += "\\r"; return;
-    case '\t': out += "\\t"; return;
-    default: break;
-  }
-  auto value = static_cast<unsigned char>(c);
-  if (value < 0x20 || c == '<' || c == '>' || c == '&') {
-    out += fmt::format("\\u{:04x}", value);
-  } else {
-    out += c;
-  }
-}
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
@@ -112,25 +72,6 @@ std::string unquote(std::string_view literal) {
 Status not_an_object() { return peer_error(Code::kFailedPrecondition, "not a JSON object"); }
 
 }  // namespace
-
-std::string json_string(std::string_view value) {
-  std::string out = "\"";
-  for (std::size_t i = 0; i < value.size();) {
-    std::size_t n = utf8_length(value, i);
-    if (n == 1) {
-      append_ascii(out, value[i]);
-    } else if (n == 0) {
-      out += "\\ufffd";
-      n = 1;
-    } else if (is_line_separator(value.substr(i, n))) {
-      out += value[i + 2] == '\xa8' ? "\\u2028" : "\\u2029";
-    } else {
-      out += value.substr(i, n);
-    }
-    i += n;
-  }
-  return out + "\"";
-}
 
 std::string json_compact(std::string_view json) {
   std::string out;
@@ -230,14 +171,14 @@ void JsonWriter::end_array() { close(']'); }
 
 void JsonWriter::key(std::string_view name) {
   before_value();
-  text_ += json_string(name);
+  append_json_string(text_, name);
   text_ += layout_ == JsonLayout::kCompact ? ":" : ": ";
   after_key_ = true;
 }
 
 void JsonWriter::string(std::string_view value) {
   before_value();
-  text_ += json_string(value);
+  append_json_string(text_, value);
 }
 
 void JsonWriter::integer(std::int64_t value) {

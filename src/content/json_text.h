@@ -49,8 +49,6 @@ class JsonWriter {
   bool after_key_ = false;
 };
 
-// The string with quotes and Go's escapes.
-std::string json_string(std::string_view value);
 // Blanks outside strings removed and <, >, & escaped inside, as Go compacts a RawMessage. The text
 // must be valid JSON.
 std::string json_compact(std::string_view json);

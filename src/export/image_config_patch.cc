@@ -1,7 +1,8 @@
 #include "export/internal/image_config_patch.h"
 
+#include "base/base64.h"
+#include "base/json_text.h"
 #include "base/log.h"
-#include "content/base64.h"
 #include "content/json_text.h"
 
 namespace kiln::exporter::internal {
@@ -59,9 +60,7 @@ void clamp_times(std::vector<HistoryEntry>& history, Time epoch, const content::
   }
 }
 
-std::string time_json(const std::optional<Time>& time) {
-  return time ? content::json_string(format_rfc3339(*time)) : "null";
-}
+std::string time_json(const std::optional<Time>& time) { return time ? json_string(format_rfc3339(*time)) : "null"; }
 
 }  // namespace
 
@@ -108,7 +107,7 @@ Result<std::string> patch_config(const std::string& config, ConfigPatch patch) {
     document.set("created", time_json(patch.epoch));
   }
   if (!patch.inline_cache.empty()) {
-    document.set("moby.buildkit.cache.v0", content::json_string(content::base64_encode(patch.inline_cache)));
+    document.set("moby.buildkit.cache.v0", json_string(base64_encode(patch.inline_cache)));
   }
   return document.to_json();
 }

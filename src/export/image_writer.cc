@@ -5,11 +5,11 @@
 
 #include <algorithm>
 
+#include "base/base64.h"
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/reference.h"
 #include "base/text.h"
-#include "content/base64.h"
 #include "content/json_text.h"
 #include "export/internal/attestation.h"
 #include "export/internal/image_config_patch.h"
@@ -321,7 +321,7 @@ Attrs image_response(const WrittenImage& image, const std::string& names) {
   if (!names.empty()) response["image.name"] = names;
   response["containerimage.digest"] = image.root.digest.str();
   if (!image.config_digest.empty()) response["containerimage.config.digest"] = image.config_digest.str();
-  response["containerimage.descriptor"] = content::base64_encode(content::to_json(image.root));
+  response["containerimage.descriptor"] = base64_encode(content::to_json(image.root));
   return response;
 }
 

@@ -2,25 +2,13 @@
 
 #include <fmt/format.h>
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/json_text.h"
 #include "base/timestamp.h"
 
 namespace kiln::layer::internal {
 namespace {
-
-constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-std::string base64(std::string_view bytes) {
-  std::string out;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t word = 0;
-    for (std::size_t k = 0; k < 3; ++k)
-      word = word << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    for (std::size_t k = 0; k < 4; ++k) out += i + k <= bytes.size() ? kBase64[word >> (18 - 6 * k) & 63] : '=';
-  }
-  return out;
-}
 
 std::string_view type_name(EntryType type) {
   switch (type) {
@@ -81,7 +69,7 @@ void append_entry(std::string& out, const TocEntry& e) {
     fields.key("xattrs") += "{";
     bool first = true;
     for (const auto& [name, value] : e.xattrs) {
-      out += fmt::format("{}\n\t\t\t\t{}: \"{}\"", first ? "" : ",", json_string(name), base64(value));
+      out += fmt::format("{}\n\t\t\t\t{}: \"{}\"", first ? "" : ",", json_string(name), base64_encode(value));
       first = false;
     }
     out += "\n\t\t\t}";

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/base64.h"
 #include "base/digest.h"
 #include "base/gopath.h"
 #include "base/quote.h"
@@ -25,19 +26,6 @@ void true_if(JsonWriter& w, std::string_view name, bool value) {
   if (!value) return;
   w.key(name);
   w.boolean(true);
-}
-
-std::string base64(std::string_view bytes) {
-  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t word = 0;
-    const std::size_t have = std::min<std::size_t>(3, bytes.size() - i);
-    for (std::size_t k = 0; k < 3; ++k) word = word << 8 | (k < have ? static_cast<unsigned char>(bytes[i + k]) : 0);
-    for (std::size_t k = 0; k < 4; ++k) out += k <= have ? kDigits[word >> (18 - 6 * k) & 63] : '=';
-  }
-  return out;
 }
 
 void write_user(JsonWriter& w, std::string_view name, const std::optional<graph::UserRef>& user) {
@@ -90,7 +78,7 @@ void write_action(JsonWriter& w, const graph::CopyAction& a, bool from_input) {
 void write_action(JsonWriter& w, const graph::MkfileAction& a) {
   w.string_if("path", a.path);
   integer_if(w, "mode", a.mode);
-  w.string_if("data", base64(a.data));
+  w.string_if("data", base64_encode(a.data));
   write_owner(w, a.owner);
   integer_if(w, "timestamp", a.timestamp);
 }
@@ -215,7 +203,7 @@ std::string file_key_json(const graph::FileOp& op, std::size_t input_count) {
   w.string("buildkit.file.v0");
   w.key("Actions");
   w.begin_array();
-  for (const graph::FileAction& action : op.actions) w.string(base64(action_json(action, input_count)));
+  for (const graph::FileAction& action : op.actions) w.string(base64_encode(action_json(action, input_count)));
   w.end_array();
   if (!op.actions.empty() && !is_plain_chain(op.actions)) {
     w.key("indexes");

@@ -1,10 +1,10 @@
 #include "registry/token.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/text.h"
 
@@ -12,14 +12,6 @@ namespace kiln::registry {
 namespace {
 
 constexpr std::size_t kTokenAnswerMax = 4 << 20;
-
-std::string base64(std::string_view text) {
-  std::string out(4 * ((text.size() + 2) / 3) + 1, '\0');
-  int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                               reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
-  out.resize(static_cast<std::size_t>(length));
-  return out;
-}
 
 Result<Token> parse_token(std::string_view text) {
   auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -94,7 +86,7 @@ Result<Token> trade_by_post(Transport& http, const TokenRequest& wanted, const L
 
 }  // namespace
 
-std::string basic_header(const Login& login) { return "Basic " + base64(login.username + ":" + login.secret); }
+std::string basic_header(const Login& login) { return "Basic " + base64_encode(login.username + ":" + login.secret); }
 
 Result<Token> trade_login(Transport& http, const TokenRequest& request, const Login& login, const Tls& tls,
                           std::stop_token stop) {

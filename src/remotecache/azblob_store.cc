@@ -2,9 +2,9 @@
 // account_url is taken as a shared access signature.
 #include <mutex>
 
+#include "base/base64.h"
 #include "base/gopath.h"
 #include "base/text.h"
-#include "content/base64.h"
 #include "remotecache/aws_sign.h"
 #include "remotecache/azure_sign.h"
 #include "remotecache/azure_token.h"
@@ -60,7 +60,7 @@ Result<Options> read_options(const Attrs& attrs, const StoreServices& services) 
   if (attrs.contains("blobs_prefix")) out.blobs_prefix = attribute(attrs, "blobs_prefix");
   out.names = names_attribute(attrs, "buildkit");
   out.key = attribute(attrs, "secret_access_key");
-  if (!content::base64_decode(out.key))
+  if (!base64_decode(out.key))
     return user_error(Code::kInvalidArgument, "secret_access_key of the azblob cache is no base64");
   return out;
 }

@@ -4,8 +4,8 @@
 
 #include <map>
 
+#include "base/base64.h"
 #include "base/text.h"
-#include "content/base64.h"
 #include "remotecache/hmac.h"
 
 namespace kiln::remotecache {
@@ -45,13 +45,13 @@ Result<std::string> azure_string_to_sign(const registry::Request& request, const
 }
 
 Status sign_azure(registry::Request& request, const AzureKey& key, Time now) {
-  auto raw = content::base64_decode(key.key_base64);
+  auto raw = base64_decode(key.key_base64);
   if (!raw) return user_error(Code::kInvalidArgument, "secret_access_key of the azblob cache is no base64");
   request.headers.set("x-ms-date", http_date(now));
   const std::uint64_t bytes = request.body != nullptr ? request.body_bytes.value_or(0) : request.body_text.size();
   KILN_ASSIGN_OR_RETURN(std::string text, azure_string_to_sign(request, key.account, bytes));
   request.headers.set("Authorization",
-                      fmt::format("SharedKey {}:{}", key.account, content::base64_encode(hmac_sha256(*raw, text))));
+                      fmt::format("SharedKey {}:{}", key.account, base64_encode(hmac_sha256(*raw, text))));
   return ok();
 }
 

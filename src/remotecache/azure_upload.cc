@@ -1,6 +1,6 @@
 #include "remotecache/azure_upload.h"
 
-#include "content/base64.h"
+#include "base/base64.h"
 #include "remotecache/azure_sign.h"
 
 namespace kiln::remotecache {
@@ -32,7 +32,7 @@ Status verdict(const AzureUpload& upload, const HttpAnswer& answer) {
 }
 
 // Block ids of one blob must be of equal length.
-std::string block_id(std::uint64_t number) { return content::base64_encode(fmt::format("kiln-{:08}", number)); }
+std::string block_id(std::uint64_t number) { return base64_encode(fmt::format("kiln-{:08}", number)); }
 
 Status upload_blocks(const HttpCaller& http, const AzureUpload& upload, std::stop_token stop) {
   const std::uint64_t block_size = std::max(kBlockBytes, (upload.size + kBlocksMax - 1) / kBlocksMax);

@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "base/text.h"
 #include "base/timestamp.h"
-#include "content/base64.h"
 
 namespace kiln::remotecache {
 namespace {
@@ -25,7 +25,7 @@ Result<Json> claims_of(std::string_view token) {
     if (c == '_') c = '/';
   }
   while (text.size() % 4 != 0) text += '=';
-  auto decoded = content::base64_decode(text);
+  auto decoded = base64_decode(text);
   Json claims = decoded ? Json::parse(*decoded, nullptr, false) : Json();
   if (!claims.is_object()) return bad("the token has no claims");
   return claims;

@@ -6,9 +6,9 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "base/log.h"
 #include "base/parallel.h"
-#include "content/base64.h"
 #include "remotecache/cache_config.h"
 #include "remotecache/object_export.h"
 #include "remotecache/target.h"
@@ -367,7 +367,7 @@ Status Reader::read_image(const content::Manifest& manifest) {
   try {
     auto config = nlohmann::json::parse(text);
     if (!config.is_object() || !config.contains("moby.buildkit.cache.v0")) return ok();
-    auto records = content::base64_decode(config["moby.buildkit.cache.v0"].get<std::string>());
+    auto records = base64_decode(config["moby.buildkit.cache.v0"].get<std::string>());
     if (!records) return peer_error(Code::kFailedPrecondition, "invalid inline cache: no base64");
     KILN_ASSIGN_OR_RETURN(parsed.records, parse_cache_records(*records));
     auto diff_ids = config.at("rootfs").at("diff_ids").get<std::vector<std::string>>();

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "content/base64.h"
+#include "base/base64.h"
 #include "registry/scripted_transport.h"
 #include "remotecache/aws_credentials.h"
 #include "remotecache/aws_sign.h"
@@ -98,7 +98,7 @@ StoreServices services(ScriptedTransport& http, Clock& clock, std::map<std::stri
 std::string token(std::string_view scopes, Time now) {
   const auto at = std::chrono::system_clock::to_time_t(now);
   std::string claims = fmt::format(R"({{"ac":"{}","exp":{},"nbf":{}}})", scopes, at + 60, at - 60);
-  std::string body = content::base64_encode(claims);
+  std::string body = base64_encode(claims);
   while (body.ends_with('=')) body.pop_back();
   for (char& c : body) c = c == '+' ? '-' : c == '/' ? '_' : c;
   return "e30." + body + ".x";

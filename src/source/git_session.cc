@@ -2,8 +2,8 @@
 
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/text.h"
-#include "content/base64.h"
 #include "host/fd.h"
 #include "registry/http.h"
 #include "session/secrets.h"
@@ -36,7 +36,7 @@ Result<std::optional<std::string>> login_header(const GitWish& wish, const Asker
     if (is_cancelled(value.status())) return value.status();
     if (!value.ok() || !*value) continue;  // logins are optional
     if (!token) return std::optional<std::string>(**value);
-    return std::optional<std::string>("basic " + content::base64_encode("x-access-token:" + **value));
+    return std::optional<std::string>("basic " + base64_encode("x-access-token:" + **value));
   }
   return std::optional<std::string>();
 }

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "base/json_text.h"
 #include "base/text.h"
 #include "content/image_config.h"
 #include "content/json_text.h"
@@ -12,7 +13,7 @@ namespace {
 
 // Digest of {"Digest":…,"OS":…,"Arch":…} with further members when they are set: BuildKit's form.
 std::string manifest_key(const Digest& root, const Platform& platform, const std::optional<int>& limit) {
-  auto quoted = [](std::string_view text) { return content::json_string(text); };
+  auto quoted = [](std::string_view text) { return json_string(text); };
   std::string json = fmt::format("{{\"Digest\":{},\"OS\":{},\"Arch\":{}", quoted(root.str()), quoted(platform.os),
                                  quoted(platform.architecture));
   if (!platform.variant.empty()) json += ",\"Variant\":" + quoted(platform.variant);

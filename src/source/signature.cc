@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "base/base64.h"
 #include "base/text.h"
 #include "base/value.h"
-#include "content/base64.h"
 #include "host/fs.h"
 #include "source/program.h"
 
@@ -96,7 +96,7 @@ std::optional<std::string> ssh_key(std::string_view text) {
     if (parts.empty() || parts[0].starts_with('#')) continue;
     for (std::size_t i = 0; i + 1 < parts.size(); ++i) {
       const bool type = parts[i].starts_with("ssh-") || parts[i].starts_with("ecdsa-") || parts[i].starts_with("sk-");
-      if (type && content::base64_decode(parts[i + 1])) return fmt::format("{} {}", parts[i], parts[i + 1]);
+      if (type && base64_decode(parts[i + 1])) return fmt::format("{} {}", parts[i], parts[i + 1]);
     }
   }
   return std::nullopt;
@@ -134,7 +134,7 @@ Result<std::string> dearmor(std::string_view text, std::string_view kind) {
       at = At::kHeaders;
       block.clear();
     } else if (line == end && at != At::kOutside) {
-      std::optional<std::string> bytes = content::base64_decode(block);
+      std::optional<std::string> bytes = base64_decode(block);
       if (!bytes) return user_error(Code::kInvalidArgument, "broken armor");
       out += *bytes;
       found = true;

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "base/timestamp.h"
 #include "host/fs.h"
 #include "store/internal/state.h"
 
@@ -11,8 +12,7 @@ namespace {
 bool is_younger(const std::string& path, Time than) {
   struct stat info;
   if (::lstat(path.c_str(), &info) != 0) return false;
-  const auto changed = std::chrono::seconds(info.st_mtim.tv_sec) + std::chrono::nanoseconds(info.st_mtim.tv_nsec);
-  return Time(std::chrono::duration_cast<Time::duration>(changed)) >= than;
+  return timestamp(info.st_mtim.tv_sec, info.st_mtim.tv_nsec) >= than;
 }
 
 }  // namespace

@@ -36,9 +36,9 @@ compile() {
   done
   g++ -std=c++20 -fsyntax-only "${roots[@]}" "$copy/src/$room/$file" > "$work/log" 2>&1
 }
-compile content base64.cc || fail "a clean file does not compile: $(cat "$work/log")"
-echo '#include "solve/solver.h"' >> "$copy/src/content/base64.cc"
-if compile content base64.cc; then fail "content could include solve, which stands above it"; fi
+compile content blob_provider.cc || fail "a clean file does not compile: $(cat "$work/log")"
+echo '#include "solve/solver.h"' >> "$copy/src/content/blob_provider.cc"
+if compile content blob_provider.cc; then fail "content could include solve, which stands above it"; fi
 grep -q "solve/solver.h: No such file" "$work/log" || fail "not for the include: $(cat "$work/log")"
 # The roots are those that CMake gives: one a room, passed on by linking only.
 grep -q 'target_include_directories(kiln_${room} PUBLIC "${root}")' "$copy/cmake/Rooms.cmake" || fail "rooms have other include roots"
@@ -61,14 +61,14 @@ planted() {
   if [[ -e $work/kept ]]; then mv "$work/kept" "$file"; else rm -f "$file"; fi
   rm -f "$work/kept.new"
 }
-planted include: content/base64.cc '#include "solve/solver.h"'
+planted include: content/blob_provider.cc '#include "solve/solver.h"'
 planted include: sandbox/user.cc '#include "store/trees.h"'
 planted include: op/merge.cc '#include "policy/policy.h"'
-planted dotdot: content/base64.cc '#include "../base/status.h"'
+planted dotdot: content/blob_provider.cc '#include "../base/status.h"'
 planted inside: op/merge.cc '#include "store/internal/state.h"'
 planted wire: graph/op.h '#include "wire/ops.pb.h"'
 planted dead: content/nobody_builds_me.cc '// nothing'
-planted size: content/base64.cc "$(yes '// one more line' | head -700)"
+planted size: content/blob_provider.cc "$(yes '// one more line' | head -700)"
 echo "<!-- edited by hand -->" >> "$copy/src/README.md"
 if check; then fail "rooms.py overlooks an edited README"; fi
 echo "check: eight planted faults found"

@@ -5,9 +5,9 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "base/text.h"
 #include "client/rpc.h"
-#include "content/base64.h"
 #include "frontend/dockerfile/lint.h"
 
 namespace kiln::client {
@@ -88,8 +88,8 @@ std::string json_report(const df::CheckResult& result) {
                                {"detail", finding.message},
                                {"location", location_json(finding.ranges)}});
   }
-  out["sources"] = Json::array(
-      {{{"filename", result.filename}, {"data", content::base64_encode(result.text)}, {"language", "Dockerfile"}}});
+  out["sources"] =
+      Json::array({{{"filename", result.filename}, {"data", base64_encode(result.text)}, {"language", "Dockerfile"}}});
   if (result.fault)
     out["buildError"] = {{"message", result.fault->message}, {"location", location_json(result.fault->ranges)}};
   return dump(out);

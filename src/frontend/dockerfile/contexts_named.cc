@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "base/reference.h"
 #include "base/text.h"
 #include "base/value.h"
-#include "content/base64.h"
 #include "frontend/dockerfile/contexts.h"
 #include "frontend/dockerfile/ignore_file.h"
 #include "graph/build/sources.h"
@@ -211,7 +211,7 @@ Result<LoadedContext> Contexts::load_input(const Named& named, std::stop_token s
   if (!json.is_object()) return invalid("failed to parse input metadata " + *metadata);
   auto config = json.find("containerimage.config");
   if (config == json.end() || !config->is_string()) return out;
-  auto bytes = content::base64_decode(config->get<std::string>());
+  auto bytes = base64_decode(config->get<std::string>());
   if (!bytes) return invalid("failed to parse input metadata " + *metadata);
   auto image = content::parse_image_config(*bytes);
   if (!image.ok()) return annotate(image.status(), "failed to parse image config for " + named.key);

@@ -183,23 +183,27 @@ class MountReader {
   bool read_only_given_ = false;
 };
 
+// One line of CSV; none is a fault, as it is to Go's reader.
+Result<std::vector<std::string>> fields_of(std::string_view text, std::string_view what) {
+  Result<std::vector<std::string>> fields = parse_csv(text);
+  if (fields.ok() && fields->empty()) fields = fault("EOF");
+  if (!fields.ok()) return annotate(fields.status(), fmt::format("failed to parse csv {}", what));
+  return fields;
+}
+
 }  // namespace
 
 Result<Mount> parse_mount(std::string_view text, const Expander* expand) {
-  Result<std::vector<std::string>> fields = parse_csv(text);
-  if (fields.ok() && fields->empty()) fields = fault("EOF");
-  if (!fields.ok()) return annotate(fields.status(), "failed to parse csv mounts");
+  KILN_ASSIGN_OR_RETURN(const std::vector<std::string> fields, fields_of(text, "mounts"));
   MountReader reader(expand);
-  for (const std::string& field : *fields) KILN_RETURN_IF_ERROR(reader.field(field));
+  for (const std::string& field : fields) KILN_RETURN_IF_ERROR(reader.field(field));
   return reader.finish();
 }
 
 Result<Device> parse_device(std::string_view text) {
-  Result<std::vector<std::string>> fields = parse_csv(text);
-  if (fields.ok() && fields->empty()) fields = fault("EOF");
-  if (!fields.ok()) return annotate(fields.status(), "failed to parse csv devices");
+  KILN_ASSIGN_OR_RETURN(const std::vector<std::string> fields, fields_of(text, "devices"));
   Device device;
-  for (const std::string& field : *fields) {
+  for (const std::string& field : fields) {
     auto [raw_key, value] = split_once(field, '=');
     std::string key = to_lower(raw_key);
     bool has_value = raw_key.size() < field.size();

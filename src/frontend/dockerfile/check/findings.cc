@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "base/text.h"
 #include "base/value.h"
-#include "content/base64.h"
 #include "frontend/dockerfile/directives.h"
 #include "frontend/dockerfile/instructions.h"
 
@@ -79,7 +79,7 @@ Result<CheckResult> read_check(std::string_view json) {
     const Json& source = sources->front();
     if (source.is_object()) {
       out.filename = text_of(source, "filename");
-      out.text = content::base64_decode(text_of(source, "data")).value_or("");
+      out.text = base64_decode(text_of(source, "data")).value_or("");
     }
   }
   if (auto warnings = answer.find("warnings"); warnings != answer.end() && warnings->is_array()) {

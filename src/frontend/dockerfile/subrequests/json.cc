@@ -1,6 +1,6 @@
 // Parts of LLB as Go's encoding/json prints the generated structs: names of the fields, empty ones
 // left out.
-#include "content/base64.h"
+#include "base/base64.h"
 #include "frontend/dockerfile/subrequests/reports.h"
 #include "graph/definition.h"
 
@@ -79,7 +79,7 @@ void write_definition(JsonWriter& json, const graph::Definition& definition) {
   if (!definition.ops.empty()) {
     json.key("def");
     json.begin_array();
-    for (const auto& op : definition.ops) json.string(content::base64_encode(op));
+    for (const auto& op : definition.ops) json.string(base64_encode(op));
     json.end_array();
   }
   if (!definition.metadata.empty()) {
@@ -154,7 +154,7 @@ void write_metadata(JsonWriter& json, const graph::OpMetadata& metadata) {
 void write_source_info(JsonWriter& json, const graph::SourceInfo& info) {
   json.begin_object();
   json.string_if("filename", info.filename);
-  json.string_if("data", content::base64_encode(info.data));
+  json.string_if("data", base64_encode(info.data));
   if (auto definition = graph::decode_definition(info.definition); !info.definition.empty() && definition.ok()) {
     json.key("definition");
     write_definition(json, *definition);

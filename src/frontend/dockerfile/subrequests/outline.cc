@@ -1,7 +1,7 @@
 // What a target may be given: args, secrets, ssh sockets, those of the stages it needs included.
 #include <algorithm>
 
-#include "content/base64.h"
+#include "base/base64.h"
 #include "frontend/dockerfile/subrequests/reports.h"
 
 namespace kiln::frontend::dockerfile {
@@ -60,7 +60,7 @@ class Outline {
     write_sessions(json, "ssh", ssh_);
     json.key("sources");
     json.begin_array();
-    json.string(content::base64_encode(text));
+    json.string(base64_encode(text));
     json.end_array();
     json.end_object();
     return json.take();

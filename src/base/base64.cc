@@ -1,8 +1,8 @@
-#include "content/base64.h"
+#include "base/base64.h"
 
 #include <cstdint>
 
-namespace kiln::content {
+namespace kiln {
 namespace {
 
 constexpr char kAlphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -56,4 +56,4 @@ std::optional<std::string> base64_decode(std::string_view text) {
   return out;
 }
 
-}  // namespace kiln::content
+}  // namespace kiln
