@@ -14,6 +14,7 @@
 #include <charconv>
 #include <thread>
 
+#include "base/id.h"
 #include "base/text.h"
 #include "host/netlink_message.h"
 
@@ -89,10 +90,24 @@ Result<int> Links::need(const std::string& name) const {
   return *index;
 }
 
+namespace {
+
+// Of one interface, and of no maker's (IEEE 802, section 8.2).
+std::string new_hardware_address() {
+  std::string out = random_bytes(6);
+  out[0] = static_cast<char>((out[0] & 0xfc) | 0x02);
+  return out;
+}
+
+}  // namespace
+
 Status Links::add_bridge(const std::string& name, unsigned mtu) {
   NetlinkMessage message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, ifinfomsg{});
   message.text(IFLA_IFNAME, name);
   message.number<std::uint32_t>(IFLA_MTU, mtu);
+  // Without one of its own a bridge takes the lowest of those that are plugged in, another as they come and go.
+  const std::string address = new_hardware_address();
+  message.bytes(IFLA_ADDRESS, address.data(), address.size());
   const std::size_t info = message.open(IFLA_LINKINFO);
   message.text(IFLA_INFO_KIND, "bridge");
   message.close(info);

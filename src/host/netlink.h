@@ -42,6 +42,7 @@ class Links {
 
   // Interface index; nullopt when there is no such interface.
   std::optional<int> find(const std::string& name) const;
+  // With a hardware address that stays whoever is plugged in.
   Status add_bridge(const std::string& name, unsigned mtu);
   Status add_veth(const std::string& name, const VethOptions& options);
   Status remove(const std::string& name);

@@ -120,6 +120,20 @@ TEST_F(Bridge, IsSharedByDaemonsAndTakenAwayByTheLast) {
   EXPECT_FALSE(host::exists("/sys/class/net/kilntest1"));
 }
 
+TEST_F(Bridge, KeepsItsHardwareAddressWhoeverComesAndGoes) {
+  auto network = open_bridge_network(options);
+  if (errno_of(network.status()) == EPERM) GTEST_SKIP() << message_of(network.status());
+  ASSERT_TRUE(network.ok()) << message_of(network.status());
+  const std::string file = fmt::format("/sys/class/net/{}/address", options.bridge);
+  const auto before = host::read_file(file);
+  ASSERT_TRUE(before.ok()) << before.status();
+  std::vector<std::unique_ptr<NetworkLease>> leases;
+  for (int i = 0; i < 4; ++i) {
+    leases.push_back(*(*network)->lease({.fresh = true}, {}));
+    EXPECT_EQ(*host::read_file(file), *before) << "steps that know the old one reach nobody";
+  }
+}
+
 TEST_F(Bridge, SaysWhenAllAddressesAreTaken) {
   options.subnet = "10.213.1.0/30";  // the bridge's and one more
   auto network = open_bridge_network(options);
